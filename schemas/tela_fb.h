@@ -1,0 +1,510 @@
+/* tela_fb.h - what the headers made by telac stand on: reading, verifying and building FlatBuffers.
+ *
+ * Readers load with memcpy, so a buffer may stand at any address; where the format asks for alignment
+ * it is relative to the start of the buffer. A reader must only be given what its verifier accepted.
+ *
+ * The verifier accepts what the C++ library's accepts (depth 64, alignment checked) as long as the
+ * buffer is a tree; strings and vtables may be shared. It counts visits - one for each table, vtable,
+ * string, vector and element of a vector of tables or strings - and allows one for every two bytes,
+ * which every tree fits: the densest one, a vector whose entries share one string, takes two visits
+ * for four bytes. So a small buffer that names one table through many paths cannot hold a core.
+ *
+ * Builders write front to back: root offset, vtable, table, then its children in the order of their
+ * ids. Sizes are measured first; what writes afterwards does not check again.
+ *
+ * Context:   any thread, no memory is taken.
+ * Errors:    0 or a size, -EBADMSG (not valid), -ENOSPC (does not fit), -EINVAL (cannot be built).
+ * Units:     positions count bytes from the start of the buffer.
+ * Only tela_str, tela_bytes and the verifier's counters are for others than generated code.
+ */
+#pragma once
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if !defined(__BYTE_ORDER__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "tela_fb.h loads FlatBuffers as they are: a little-endian host is required"
+#endif
+
+#ifdef __cplusplus
+#define TELA_FB_ASSERT(cond, text) static_assert(cond, text)
+#else
+#define TELA_FB_ASSERT(cond, text) _Static_assert(cond, text)
+#endif
+
+/* A string or bytes inside a buffer; a NULL pointer says that the field is absent. */
+struct tela_str {
+	const char *s; /* s[len] is 0 */
+	size_t len;
+};
+
+struct tela_bytes {
+	const uint8_t *data;
+	size_t len;
+};
+
+enum {
+	TELA_FB_DEPTH_MAX = 64, /* tables inside each other, the root included */
+	TELA_FB_SIZE_MIN = 10,	/* root offset, vtable size, table: as the C++ verifier has it */
+};
+
+#define TELA_FB_SIZE_MAX 0x7ffffffeu
+
+/* ---- loads and stores ---- */
+
+#define TELA_FB_SCALAR(name, type)                                                                 \
+	static inline type tela_fb_load_##name(const uint8_t *p)                                   \
+	{                                                                                          \
+		type v;                                                                            \
+                                                                                                   \
+		memcpy(&v, p, sizeof(v));                                                          \
+		return v;                                                                          \
+	}                                                                                          \
+	static inline void tela_fb_store_##name(uint8_t *p, type v)                                \
+	{                                                                                          \
+		memcpy(p, &v, sizeof(v));                                                          \
+	}
+
+TELA_FB_SCALAR(u8, uint8_t)
+TELA_FB_SCALAR(i8, int8_t)
+TELA_FB_SCALAR(u16, uint16_t)
+TELA_FB_SCALAR(i16, int16_t)
+TELA_FB_SCALAR(u32, uint32_t)
+TELA_FB_SCALAR(i32, int32_t)
+TELA_FB_SCALAR(u64, uint64_t)
+TELA_FB_SCALAR(i64, int64_t)
+TELA_FB_SCALAR(f32, float)
+TELA_FB_SCALAR(f64, double)
+#undef TELA_FB_SCALAR
+
+/* Any byte may stand where a bool is: only a comparison makes it one. */
+static inline bool tela_fb_load_bool(const uint8_t *p)
+{
+	return *p != 0;
+}
+
+static inline void tela_fb_store_bool(uint8_t *p, bool v)
+{
+	*p = v ? 1 : 0;
+}
+
+/* A float is its default when its bits are: -0.0 is kept, and a NaN equals itself. */
+static inline bool tela_fb_same_f32(float a, float b)
+{
+	return memcmp(&a, &b, sizeof(a)) == 0;
+}
+
+static inline bool tela_fb_same_f64(double a, double b)
+{
+	return memcmp(&a, &b, sizeof(a)) == 0;
+}
+
+/* ---- readers: `table` NULL is an absent table, `slot` the place in the vtable ---- */
+
+static inline const uint8_t *tela_fb_field(const uint8_t *table, unsigned slot)
+{
+	const uint8_t *vtable;
+	uint16_t offset;
+
+	if (!table)
+		return NULL;
+	vtable = table - tela_fb_load_i32(table);
+	if (slot >= tela_fb_load_u16(vtable))
+		return NULL;
+	offset = tela_fb_load_u16(vtable + slot);
+	return offset ? table + offset : NULL;
+}
+
+/* What the offset in field `slot` leads to. */
+static inline const uint8_t *tela_fb_follow(const uint8_t *table, unsigned slot)
+{
+	const uint8_t *field = tela_fb_field(table, slot);
+
+	return field ? field + tela_fb_load_u32(field) : NULL;
+}
+
+static inline const uint8_t *tela_fb_root(const void *buf)
+{
+	const uint8_t *p = (const uint8_t *)buf;
+
+	return p ? p + tela_fb_load_u32(p) : NULL;
+}
+
+static inline size_t tela_fb_length(const uint8_t *table, unsigned slot)
+{
+	const uint8_t *vector = tela_fb_follow(table, slot);
+
+	return vector ? tela_fb_load_u32(vector) : 0;
+}
+
+/* Element `i`, NULL at the end and behind it. */
+static inline const uint8_t *tela_fb_element(
+	const uint8_t *table, unsigned slot, size_t i, size_t size)
+{
+	const uint8_t *vector = tela_fb_follow(table, slot);
+
+	if (!vector || i >= tela_fb_load_u32(vector))
+		return NULL;
+	return vector + 4 + i * size;
+}
+
+static inline const uint8_t *tela_fb_follow_element(const uint8_t *table, unsigned slot, size_t i)
+{
+	const uint8_t *e = tela_fb_element(table, slot, i, 4);
+
+	return e ? e + tela_fb_load_u32(e) : NULL;
+}
+
+static inline struct tela_str tela_fb_as_str(const uint8_t *vector)
+{
+	struct tela_str ret = {NULL, 0};
+
+	if (vector) {
+		ret.s = (const char *)vector + 4;
+		ret.len = tela_fb_load_u32(vector);
+	}
+	return ret;
+}
+
+static inline struct tela_bytes tela_fb_as_bytes(const uint8_t *vector)
+{
+	struct tela_bytes ret = {NULL, 0};
+
+	if (vector) {
+		ret.data = vector + 4;
+		ret.len = tela_fb_load_u32(vector);
+	}
+	return ret;
+}
+
+/* ---- verifier ---- */
+
+struct tela_fb_verifier {
+	const uint8_t *buf;
+	uint32_t len;
+	uint32_t depth;
+	uint32_t budget; /* visits left */
+	uint32_t visits; /* what budget was at first */
+};
+
+struct tela_fb_table {
+	uint32_t at;	 /* position of the table */
+	uint32_t vtable; /* and of its vtable */
+	uint32_t vsize;
+};
+
+/* The whole of [at, at + n), n smaller than the buffer, as the C++ library has it. */
+static inline bool tela_fb_inside(const struct tela_fb_verifier *v, uint64_t at, uint64_t n)
+{
+	return n < v->len && at <= v->len - n;
+}
+
+static inline bool tela_fb_charge(struct tela_fb_verifier *v, uint32_t visits)
+{
+	if (visits > v->budget)
+		return false;
+	v->budget -= visits;
+	return true;
+}
+
+/* The offset at `at` and the position that it leads to. */
+static inline bool tela_fb_verify_offset(
+	const struct tela_fb_verifier *v, uint32_t at, uint32_t *ret_to)
+{
+	uint32_t offset;
+
+	if ((at & 3) || !tela_fb_inside(v, at, 4))
+		return false;
+	offset = tela_fb_load_u32(v->buf + at);
+	if (!offset || offset > TELA_FB_SIZE_MAX || !tela_fb_inside(v, (uint64_t)at + offset, 1))
+		return false;
+	*ret_to = at + offset;
+	return true;
+}
+
+static inline bool tela_fb_verify_start(
+	struct tela_fb_verifier *v, const void *buf, size_t len, uint32_t *ret_root)
+{
+	if (!buf || len < TELA_FB_SIZE_MIN || len > TELA_FB_SIZE_MAX)
+		return false;
+	v->buf = (const uint8_t *)buf;
+	v->len = (uint32_t)len;
+	v->depth = 0;
+	v->visits = v->budget = 16 + v->len / 2;
+	return tela_fb_verify_offset(v, 0, ret_root);
+}
+
+/* A table begins at `at`; every enter that succeeds is left again. */
+static inline bool tela_fb_enter(struct tela_fb_verifier *v, uint32_t at, struct tela_fb_table *ret)
+{
+	int64_t vtable;
+
+	if (v->depth == TELA_FB_DEPTH_MAX || !tela_fb_charge(v, 2))
+		return false;
+	if ((at & 3) || !tela_fb_inside(v, at, 4))
+		return false;
+	vtable = (int64_t)at - tela_fb_load_i32(v->buf + at);
+	if (vtable < 0 || (vtable & 1) || !tela_fb_inside(v, (uint64_t)vtable, 2))
+		return false;
+	ret->at = at;
+	ret->vtable = (uint32_t)vtable;
+	ret->vsize = tela_fb_load_u16(v->buf + vtable);
+	if ((ret->vsize & 1) || !tela_fb_inside(v, (uint64_t)vtable, ret->vsize))
+		return false;
+	v->depth++;
+	return true;
+}
+
+static inline bool tela_fb_leave(struct tela_fb_verifier *v)
+{
+	v->depth--;
+	return true;
+}
+
+/* Position of a field, 0 if it is absent (no field stands at the root offset). */
+static inline uint32_t tela_fb_verify_slot(
+	const struct tela_fb_verifier *v, const struct tela_fb_table *t, unsigned slot)
+{
+	uint16_t offset;
+
+	if (slot >= t->vsize)
+		return 0;
+	offset = tela_fb_load_u16(v->buf + t->vtable + slot);
+	return offset ? t->at + offset : 0;
+}
+
+/* A scalar or a struct. */
+static inline bool tela_fb_verify_inline(const struct tela_fb_verifier *v,
+	const struct tela_fb_table *t, unsigned slot, uint32_t size, uint32_t align, bool required)
+{
+	const uint32_t at = tela_fb_verify_slot(v, t, slot);
+
+	if (!at)
+		return !required;
+	return !(at & (align - 1)) && tela_fb_inside(v, at, size);
+}
+
+/* An offset field; *ret_to is 0 if it is absent and need not be there. */
+static inline bool tela_fb_verify_ref(const struct tela_fb_verifier *v,
+	const struct tela_fb_table *t, unsigned slot, bool required, uint32_t *ret_to)
+{
+	const uint32_t at = tela_fb_verify_slot(v, t, slot);
+
+	*ret_to = 0;
+	if (!at)
+		return !required;
+	return tela_fb_verify_offset(v, at, ret_to);
+}
+
+static inline bool tela_fb_verify_elements(
+	struct tela_fb_verifier *v, uint32_t at, uint32_t size, uint32_t *ret_n)
+{
+	if (!tela_fb_charge(v, 1) || (at & 3) || !tela_fb_inside(v, at, 4))
+		return false;
+	*ret_n = tela_fb_load_u32(v->buf + at);
+	return tela_fb_inside(v, at, 4 + (uint64_t)*ret_n * size);
+}
+
+static inline bool tela_fb_verify_string(struct tela_fb_verifier *v, uint32_t at)
+{
+	uint32_t n;
+
+	return tela_fb_verify_elements(v, at, 1, &n) && tela_fb_inside(v, (uint64_t)at + 4 + n, 1) &&
+	       !v->buf[at + 4 + n];
+}
+
+static inline bool tela_fb_verify_str(struct tela_fb_verifier *v, const struct tela_fb_table *t,
+	unsigned slot, bool required)
+{
+	uint32_t at;
+
+	return tela_fb_verify_ref(v, t, slot, required, &at) && (!at || tela_fb_verify_string(v, at));
+}
+
+/* A vector of scalars or structs. */
+static inline bool tela_fb_verify_vector(struct tela_fb_verifier *v, const struct tela_fb_table *t,
+	unsigned slot, uint32_t size, bool required)
+{
+	uint32_t at, n;
+
+	return tela_fb_verify_ref(v, t, slot, required, &at) &&
+	       (!at || tela_fb_verify_elements(v, at, size, &n));
+}
+
+/* A vector of offsets: *ret_at is the first of *ret_n, all charged for. */
+static inline bool tela_fb_verify_refs(struct tela_fb_verifier *v, const struct tela_fb_table *t,
+	unsigned slot, bool required, uint32_t *ret_at, uint32_t *ret_n)
+{
+	uint32_t at;
+
+	*ret_n = 0;
+	if (!tela_fb_verify_ref(v, t, slot, required, &at))
+		return false;
+	*ret_at = at + 4;
+	return !at || (tela_fb_verify_elements(v, at, 4, ret_n) && tela_fb_charge(v, *ret_n));
+}
+
+/* The position that an entry of a vector of offsets leads to. An entry of 0 leads to itself: the C++
+ * verifier lets that pass where it reads as something valid, and so does this one. */
+static inline bool tela_fb_verify_entry(
+	const struct tela_fb_verifier *v, uint32_t at, uint32_t *ret_to)
+{
+	const uint64_t to = (uint64_t)at + tela_fb_load_u32(v->buf + at);
+
+	*ret_to = (uint32_t)to;
+	return tela_fb_inside(v, to, 1);
+}
+
+static inline bool tela_fb_verify_strs(struct tela_fb_verifier *v, const struct tela_fb_table *t,
+	unsigned slot, bool required)
+{
+	uint32_t at, n, to;
+
+	if (!tela_fb_verify_refs(v, t, slot, required, &at, &n))
+		return false;
+	for (; n; n--, at += 4) {
+		if (!tela_fb_verify_entry(v, at, &to) || !tela_fb_verify_string(v, to))
+			return false;
+	}
+	return true;
+}
+
+/* ---- measuring: positions in 64 bits, 0 once it cannot be built ---- */
+
+/* What of a table is present: bytes from its start to its end, of its vtable, and the alignment. */
+struct tela_fb_shape {
+	uint32_t size, vsize, align;
+};
+
+static inline void tela_fb_shape_add(
+	struct tela_fb_shape *s, uint32_t vsize, uint32_t size, uint32_t align)
+{
+	s->size += size;
+	s->vsize = vsize > s->vsize ? vsize : s->vsize;
+	s->align = align > s->align ? align : s->align;
+}
+
+static inline uint64_t tela_fb_up(uint64_t pos, uint32_t align)
+{
+	return (pos + align - 1) & ~((uint64_t)align - 1);
+}
+
+/* Where the table stands when its vtable may begin at `pos`: fields begin 4 bytes into it, aligned. */
+static inline uint64_t tela_fb_table_at(uint64_t pos, const struct tela_fb_shape *s)
+{
+	return tela_fb_up(pos + s->vsize + 4, s->align) - 4;
+}
+
+static inline uint64_t tela_fb_measure_table(uint64_t pos, const struct tela_fb_shape *s)
+{
+	pos = tela_fb_table_at(pos, s) + s->size;
+	return pos <= TELA_FB_SIZE_MAX ? pos : 0;
+}
+
+/* A vector of `n` elements (at `p`, which may be NULL if there are none) and `extra` bytes. */
+static inline uint64_t tela_fb_measure_vector(
+	uint64_t pos, const void *p, size_t n, uint32_t size, uint32_t align, uint32_t extra)
+{
+	if (!pos || (!p && n) || n > TELA_FB_SIZE_MAX / size)
+		return 0;
+	pos = tela_fb_up(pos + 4, align) + (uint64_t)n * size + extra;
+	return pos <= TELA_FB_SIZE_MAX ? pos : 0;
+}
+
+static inline uint64_t tela_fb_measure_str(uint64_t pos, struct tela_str s)
+{
+	return tela_fb_measure_vector(pos, s.s, s.len, 1, 4, 1);
+}
+
+static inline uint64_t tela_fb_measure_strs(uint64_t pos, const struct tela_str *s, size_t n)
+{
+	size_t i;
+
+	pos = tela_fb_measure_vector(pos, s, n, 4, 4, 0);
+	for (i = 0; i < n && pos; i++)
+		pos = s[i].s ? tela_fb_measure_str(pos, s[i]) : 0;
+	return pos;
+}
+
+/* ---- writing what has been measured ---- */
+
+static inline uint32_t tela_fb_pad(uint8_t *buf, uint32_t pos, uint32_t to)
+{
+	if (to != pos)
+		memset(buf + pos, 0, to - pos);
+	return to;
+}
+
+/* Writes the vtable with every field absent and the head of the table; returns where the table is. */
+static inline uint32_t tela_fb_put_table(uint8_t *buf, uint32_t pos, const struct tela_fb_shape *s)
+{
+	const uint32_t at = (uint32_t)tela_fb_table_at(pos, s);
+	uint8_t *vtable = buf + at - s->vsize;
+
+	memset(buf + pos, 0, at - pos);
+	tela_fb_store_u16(vtable, (uint16_t)s->vsize);
+	tela_fb_store_u16(vtable + 2, (uint16_t)s->size);
+	tela_fb_store_u32(buf + at, s->vsize);
+	return at;
+}
+
+/* Enters the field that stands `*offset` into the table, and steps over it; returns where it is. */
+static inline uint32_t tela_fb_put_slot(
+	uint8_t *buf, uint32_t table, uint32_t vsize, unsigned slot, uint32_t *offset, uint32_t size)
+{
+	const uint32_t at = table + *offset;
+
+	tela_fb_store_u16(buf + table - vsize + slot, (uint16_t)*offset);
+	*offset += size;
+	return at;
+}
+
+static inline void tela_fb_put_ref(uint8_t *buf, uint32_t at, uint32_t to)
+{
+	tela_fb_store_u32(buf + at, to - at);
+}
+
+/* The length of a vector that the offset at `ref` leads to; returns where its elements begin. */
+static inline uint32_t tela_fb_put_length(
+	uint8_t *buf, uint32_t pos, uint32_t ref, size_t n, uint32_t align)
+{
+	const uint32_t at = (uint32_t)tela_fb_up((uint64_t)pos + 4, align);
+
+	tela_fb_pad(buf, pos, at - 4);
+	tela_fb_store_u32(buf + at - 4, (uint32_t)n);
+	tela_fb_put_ref(buf, ref, at - 4);
+	return at;
+}
+
+static inline uint32_t tela_fb_put_vector(uint8_t *buf, uint32_t pos, uint32_t ref, const void *p,
+	size_t n, uint32_t size, uint32_t align)
+{
+	const uint32_t bytes = (uint32_t)(n * size);
+
+	pos = tela_fb_put_length(buf, pos, ref, n, align);
+	if (bytes)
+		memcpy(buf + pos, p, bytes);
+	return pos + bytes;
+}
+
+static inline uint32_t tela_fb_put_str(uint8_t *buf, uint32_t pos, uint32_t ref, struct tela_str s)
+{
+	pos = tela_fb_put_vector(buf, pos, ref, s.s, s.len, 1, 4);
+	buf[pos] = 0;
+	return pos + 1;
+}
+
+static inline uint32_t tela_fb_put_strs(
+	uint8_t *buf, uint32_t pos, uint32_t ref, const struct tela_str *s, size_t n)
+{
+	const uint32_t first = tela_fb_put_length(buf, pos, ref, n, 4);
+	size_t i;
+
+	pos = first + 4 * (uint32_t)n;
+	for (i = 0; i < n; i++)
+		pos = tela_fb_put_str(buf, pos, first + 4 * (uint32_t)i, s[i]);
+	return pos;
+}

@@ -1,0 +1,173 @@
+/* check.c - see check.h. */
+#include "check.h"
+#include "names.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct check {
+	struct schema *s;
+	unsigned refused;
+};
+
+/* `name` and, unless NULL, its `part`: the declaration's full name. */
+static void refuse(
+	struct check *c, const char *file, const char *name, const char *part, const char *why)
+{
+	const char *slash = strrchr(file, '/');
+
+	if (slash)
+		file = slash + 1;
+	fprintf(stderr, "%s: %s%s%s: %s\n", *file ? file : c->s->file, name, part ? "." : "",
+		part ? part : "", why);
+	c->refused++;
+}
+
+static const char *type_reason(const struct check *c, const struct field *f)
+{
+	const enum base b = f->type.base == BASE_VECTOR ? f->type.element : f->type.base;
+	const struct enumeration *e = type_enum(c->s, &f->type);
+
+	if (b == BASE_UNION || b == BASE_UTYPE || (e && e->is_union))
+		return "telac does not cover unions yet";
+	if (b == BASE_ARRAY)
+		return "telac does not cover arrays of fixed length yet";
+	return NULL;
+}
+
+/* Attributes that change what stands in the buffer or what may be done with it. */
+static const char *attribute_reason(const struct field *f)
+{
+	if (f->key)
+		return "telac does not cover `key` (sorted vectors) yet";
+	if (attribute_find(&f->attributes, "nested_flatbuffer"))
+		return "telac does not cover `nested_flatbuffer` yet: nothing would verify what is inside";
+	if (attribute_find(&f->attributes, "flexbuffer"))
+		return "telac does not cover `flexbuffer`: nothing would verify what is inside";
+	if (attribute_find(&f->attributes, "force_align"))
+		return "telac does not cover `force_align` of a vector yet";
+	if (attribute_find(&f->attributes, "shared"))
+		return "telac does not cover `shared` yet";
+	return NULL;
+}
+
+static void check_object(struct check *c, const struct object *o)
+{
+	size_t i;
+
+	if (o->is_struct && o->align > 8)
+		refuse(c, o->file, o->name, NULL, "telac does not cover alignment above 8 yet");
+	for (i = 0; i < o->n_fields; i++) {
+		const struct field *f = &o->fields[i];
+		const char *why = type_reason(c, f);
+
+		if (!why)
+			why = attribute_reason(f);
+		if (!why && f->optional && base_is_scalar(f->type.base))
+			why = "telac does not cover optional scalars (= null) yet";
+		if (why)
+			refuse(c, o->file, o->name, f->name, why);
+	}
+}
+
+/* A number from 1 to `max` and nothing around it; 0 if it is none. */
+static uint32_t number(const char *text, uint32_t max)
+{
+	unsigned long v;
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return 0;
+	errno = 0;
+	v = strtoul(text, &end, 10);
+	return errno || *end || v > max ? 0 : (uint32_t)v;
+}
+
+static void check_method(struct check *c, const struct service *v, struct method *m)
+{
+	const char *id = attribute_find(&m->attributes, "method_id");
+	const char *deadline = attribute_find(&m->attributes, "deadline_us");
+	const char *streaming = attribute_find(&m->attributes, "streaming");
+
+	m->id = (uint16_t)number(id ? id : "", UINT16_MAX);
+	m->deadline_us = number(deadline ? deadline : "", UINT32_MAX);
+	m->idempotent = attribute_find(&m->attributes, "idempotent") != NULL;
+	if (!id)
+		refuse(c, v->file, v->name, m->name,
+			"no method_id: it names the method on the wire, e.g. (method_id: \"1\")");
+	else if (!m->id)
+		refuse(c, v->file, v->name, m->name, "method_id is not a number from 1 to 65535");
+	if (deadline && !m->deadline_us)
+		refuse(c, v->file, v->name, m->name,
+			"deadline_us is not a number from 1 to 4294967295");
+	if (streaming && strcmp(streaming, "none"))
+		refuse(c, v->file, v->name, m->name, "telac does not cover streaming methods yet");
+}
+
+static int by_method_id(const void *a, const void *b)
+{
+	return ((const struct method *)a)->id - ((const struct method *)b)->id;
+}
+
+static void check_service(struct check *c, struct service *v)
+{
+	size_t i;
+
+	if (!v->n_methods)
+		refuse(c, v->file, v->name, NULL, "a service without methods");
+	for (i = 0; i < v->n_methods; i++)
+		check_method(c, v, &v->methods[i]);
+	qsort(v->methods, v->n_methods, sizeof(*v->methods), by_method_id);
+	for (i = 1; i < v->n_methods; i++) {
+		if (v->methods[i].id && v->methods[i].id == v->methods[i - 1].id)
+			refuse(c, v->file, v->name, v->methods[i].name,
+				schema_format(c->s, "method_id %u is that of %s too", v->methods[i].id,
+					v->methods[i - 1].name));
+	}
+}
+
+/* Fields of a table stand by falling alignment, so that none needs padding, then by id. */
+static void order_fields(struct schema *s, struct object *o)
+{
+	uint32_t align;
+	size_t i;
+
+	o->order = schema_alloc(s, o->n_fields + 1, sizeof(*o->order));
+	for (align = 8; align; align /= 2) {
+		for (i = 0; i < o->n_fields; i++) {
+			if (!o->fields[i].deprecated && field_align(s, &o->fields[i]) == align)
+				o->order[o->n_order++] = (uint16_t)i;
+		}
+	}
+}
+
+unsigned check_schema(struct schema *s)
+{
+	struct check c = {.s = s};
+	const char *name, *why;
+	size_t i;
+
+	if (*s->ident)
+		refuse(&c, s->file, s->ident, NULL, "telac does not cover file_identifier yet");
+	for (i = 0; i < s->n_enums; i++) {
+		if (s->enums[i].is_union)
+			refuse(&c, s->enums[i].file, s->enums[i].name, NULL,
+				"telac does not cover unions yet");
+	}
+	for (i = 0; i < s->n_objects; i++)
+		check_object(&c, &s->objects[i]);
+	for (i = 0; i < s->n_services; i++)
+		check_service(&c, &s->services[i]);
+	if (c.refused)
+		return c.refused;
+	for (i = 0; i < s->n_objects; i++) {
+		if (!s->objects[i].is_struct)
+			order_fields(s, &s->objects[i]);
+	}
+	why = names_assign(s, &name);
+	if (why)
+		refuse(&c, s->file, name, NULL, why);
+	return c.refused;
+}

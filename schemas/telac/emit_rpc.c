@@ -1,0 +1,147 @@
+/* emit_rpc.c - typed calls, replies and method tables of an rpc_service. */
+#include "emit.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static void emit_ids(struct emit *e, const struct service *v)
+{
+	size_t i;
+
+	out_docs(e, "", &v->docs);
+	out(e, "#define %s_SCHEMA_HASH UINT64_C(0x%016" PRIx64 ")\n\n", v->c_name, v->hash);
+	out(e, "enum {\n");
+	for (i = 0; i < v->n_methods; i++)
+		out(e, "\t%s_%s_ID = %u,\n", v->c_name, v->methods[i].name, v->methods[i].id);
+	out(e, "};\n\n");
+}
+
+static void emit_descriptors(struct emit *e, const struct service *v)
+{
+	size_t i;
+
+	out(e, "static const struct tela_method_desc %s_methods[] __attribute__((unused)) = {\n",
+		v->c_name);
+	for (i = 0; i < v->n_methods; i++) {
+		const struct method *m = &v->methods[i];
+
+		out(e, "\t{\"%s\", %u, %s, %" PRIu32 ", %s_verify, %s_verify},\n", m->name, m->id,
+			m->idempotent ? "TELA_METHOD_IDEMPOTENT" : "0", m->deadline_us,
+			m->request->c_name, m->response->c_name);
+	}
+	out(e, "};\n\n");
+	out(e, "static const struct tela_service_desc %s_service __attribute__((unused)) = {\n",
+		v->c_name);
+	out(e, "\t\"%s\", %s_SCHEMA_HASH, NULL, 0, %zu, %s_methods};\n\n", v->name, v->c_name,
+		v->n_methods, v->c_name);
+}
+
+static void emit_server(struct emit *e, const struct service *v)
+{
+	size_t i;
+
+	out(e, "/* One link for each method; NULL: not served. */\nstruct %s_server {\n", v->c_name);
+	for (i = 0; i < v->n_methods; i++) {
+		out_docs(e, "\t", &v->methods[i].docs);
+		out(e, "\tenum tela_verdict (*%s)(struct tela_call *call, void *self);\n",
+			v->methods[i].member);
+	}
+	out(e, "};\n\n");
+	out(e, "/* The link for method `id`, NULL if there is none. */\n");
+	out(e,
+		"static inline tela_enter_fn %s_server_method(const struct %s_server *s, uint16_t id)\n"
+		"{\n\tswitch (id) {\n",
+		v->c_name, v->c_name);
+	for (i = 0; i < v->n_methods; i++)
+		out(e, "\tcase %s_%s_ID:\n\t\treturn s->%s;\n", v->c_name, v->methods[i].name,
+			v->methods[i].member);
+	out(e, "\tdefault:\n\t\treturn NULL;\n\t}\n}\n\n");
+}
+
+/* What a handler uses. */
+static void emit_serving(struct emit *e, const struct service *v, const struct method *m)
+{
+	const char *request = m->request->c_name, *response = m->response->c_name;
+
+	out_docs(e, "", &m->docs);
+	out(e, "static inline %s_t %s_%s_request(const struct tela_call *call)\n{\n", request, v->c_name,
+		m->name);
+	out(e, "\treturn %s_root(tela_call_request(call, NULL));\n}\n\n", request);
+	out(e,
+		"static inline enum tela_verdict %s_%s_reply(\n"
+		"\tstruct tela_call *call, const struct %s_args *a)\n{\n",
+		v->c_name, m->name, response);
+	out(e, "\tconst size_t size = %s_size(a);\n\tvoid *into;\n\n", response);
+	out(e, "\tif (!size)\n\t\treturn tela_reply_status(call, TELA_INTERNAL, \"%s cannot be built\");\n",
+		m->response->name);
+	out(e, "\tinto = tela_reply_begin(call, size);\n\tif (!into)\n\t\treturn TELA_ANSWER;\n");
+	out(e, "\treturn tela_reply_commit(call, (size_t)%s_build(into, size, a));\n}\n\n", response);
+}
+
+/* What a caller uses. */
+static void emit_calling(struct emit *e, const struct service *v, size_t at)
+{
+	const struct method *m = &v->methods[at];
+	const char *request = m->request->c_name, *response = m->response->c_name;
+
+	out(e,
+		"/* On a data core: 0, -EINVAL (cannot be built), or as tela_request_begin() has it. */\n"
+		"static inline int %s_%s_call(struct tela_client *c, const struct %s_args *a,\n"
+		"\tconst struct tela_options *o, tela_done_fn done, void *arg)\n{\n",
+		v->c_name, m->name, request);
+	out(e,
+		"\tconst size_t size = %s_size(a);\n\tstruct tela_request r;\n\tint err;\n\n"
+		"\tif (!size)\n\t\treturn -EINVAL;\n"
+		"\terr = tela_request_begin(c, &%s_methods[%zu], size, o, &r);\n"
+		"\tif (err)\n\t\treturn err;\n"
+		"\t%s_build(r.payload, size, a);\n\treturn tela_request_send(&r, done, arg);\n}\n\n",
+		request, v->c_name, at, request);
+	out(e, "/* Absent unless the call ended well. */\n");
+	out(e, "static inline %s_t %s_%s_result(const struct tela_result *r)\n{\n", response, v->c_name,
+		m->name);
+	out(e, "\treturn %s_root(r->code ? NULL : r->payload);\n}\n\n", response);
+	out(e,
+		"/* On an attached thread, until the call has ended; *ret lives as long as *reply does.\n"
+		" * 0, -EINVAL (cannot be built), -ENOMEM, or as tela_thread_call() has it. */\n"
+		"static inline int %s_%s_wait(struct tela_thread *t, struct tela_client *c,\n"
+		"\tconst struct %s_args *a, const struct tela_options *o, struct tela_reply *reply,\n"
+		"\t%s_t *ret)\n{\n",
+		v->c_name, m->name, request, response);
+	out(e,
+		"\tconst size_t size = %s_size(a);\n\tuint64_t small[512];\n\tvoid *payload = small;\n"
+		"\tint err;\n\n\tif (!size)\n\t\treturn -EINVAL;\n"
+		"\tif (size > sizeof(small) && !(payload = malloc(size)))\n\t\treturn -ENOMEM;\n"
+		"\t%s_build(payload, size, a);\n"
+		"\terr = tela_thread_call(t, c, &%s_methods[%zu], payload, size, o, reply);\n"
+		"\tif (payload != small)\n\t\tfree(payload);\n"
+		"\tif (!err)\n\t\t*ret = %s_root(reply->code ? NULL : reply->payload);\n"
+		"\treturn err;\n}\n\n",
+		request, request, v->c_name, at, response);
+}
+
+static void emit_service(struct emit *e, const struct service *v)
+{
+	size_t i;
+
+	emit_ids(e, v);
+	emit_descriptors(e, v);
+	for (i = 0; i < v->n_methods; i++) {
+		emit_serving(e, v, &v->methods[i]);
+		emit_calling(e, v, i);
+	}
+	emit_server(e, v);
+}
+
+void emit_rpc(struct emit *e)
+{
+	const struct schema *s = e->s;
+	size_t i;
+
+	out(e, "/* %s_rpc.h - made by telac from %s: do not edit.\n", e->stem, s->file);
+	out(e, " *\n * Typed calls and replies; tela.h says on which threads they may be used.\n */\n");
+	out(e, "#pragma once\n\n#include <stdlib.h>\n\n#include <tela.h>\n\n#include \"%s.h\"\n\n", e->stem);
+	for (i = 0; i < s->n_services; i++) {
+		if (schema_owns(s, s->services[i].file))
+			emit_service(e, &s->services[i]);
+	}
+}

@@ -1,0 +1,189 @@
+/* emit_whole.c - root, verify, size and build of a whole buffer.
+ *
+ * The short path: for a table with nothing but scalars, structs, strings and flat vectors in it, all
+ * of whose pointers are set, the bytes from the root offset to the end of the table lie at constant
+ * places. They are copied from an image, and the values stored into it, defaults too. Any argument
+ * left out takes the general path, which writes only what is present.
+ */
+#include "emit_build.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* Image of a head: root offset, padding, vtable, table. Larger ones gain nothing by it. */
+enum { IMAGE_MAX = 192 };
+
+struct image {
+	uint8_t bytes[IMAGE_MAX];
+	uint32_t table, end;
+	uint32_t places[IMAGE_MAX]; /* of each field */
+};
+
+static void put16(uint8_t *p, uint32_t v)
+{
+	p[0] = (uint8_t)v;
+	p[1] = (uint8_t)(v >> 8);
+}
+
+static uint32_t place(struct emit *e, const struct object *o, struct image *m)
+{
+	uint32_t next = 4, i;
+
+	for (i = 0; i < o->n_order; i++) {
+		m->places[o->order[i]] = next;
+		next += field_size(e->s, &o->fields[o->order[i]]);
+	}
+	return next;
+}
+
+static bool make_image(struct emit *e, const struct object *o, struct image *m)
+{
+	uint32_t vsize = 4, size, align = 4, i;
+
+	if (o->n_fields > IMAGE_MAX)
+		return false;
+	if (has_kind(e, o, KIND_TABLE) || has_kind(e, o, KIND_TABLES) || has_kind(e, o, KIND_STRINGS))
+		return false;
+	for (i = 0; i < o->n_order; i++) {
+		const struct field *f = &o->fields[o->order[i]];
+
+		align = field_align(e->s, f) > align ? field_align(e->s, f) : align;
+		vsize = slot_of(f) + 2 > vsize ? slot_of(f) + 2 : vsize;
+	}
+	size = place(e, o, m);
+	/* as tela_fb_table_at() does */
+	m->table = ((4 + vsize + 4 + align - 1) & ~(align - 1)) - 4;
+	m->end = m->table + size;
+	if (m->end > IMAGE_MAX)
+		return false;
+	memset(m->bytes, 0, sizeof(m->bytes));
+	put16(m->bytes, m->table);
+	put16(m->bytes + m->table, vsize);
+	put16(m->bytes + m->table - vsize, vsize);
+	put16(m->bytes + m->table - vsize + 2, size);
+	for (i = 0; i < o->n_order; i++) {
+		const struct field *f = &o->fields[o->order[i]];
+
+		put16(m->bytes + m->table - vsize + slot_of(f), m->places[o->order[i]]);
+	}
+	return true;
+}
+
+/* fb_full: does the short path apply? */
+static void emit_full(struct emit *e, const struct object *o)
+{
+	const char *separator = "";
+	size_t i;
+
+	out(e, "static inline bool %s_fb_full(const struct %s_args *a)\n{\n", o->c_name, o->c_name);
+	out(e, "\t(void)a;\n\treturn ");
+	for (i = 0; i < o->n_order; i++) {
+		const struct field *f = &o->fields[o->order[i]];
+
+		if (field_kind(e->s, f) == KIND_SCALAR)
+			continue;
+		out(e, "%s", separator);
+		out_present(e, f);
+		separator = " && ";
+	}
+	out(e, "%s;\n}\n\n", *separator ? "" : "true");
+}
+
+static void size_short(struct emit *e, const struct object *o, const struct image *m)
+{
+	size_t i;
+
+	out(e, "\tif (%s_fb_full(a)) {\n\t\tpos = %" PRIu32 ";\n", o->c_name, m->end);
+	for (i = 0; i < o->n_fields; i++) {
+		if (!o->fields[i].deprecated && is_child(field_kind(e->s, &o->fields[i])))
+			out_measure(e, &o->fields[i], "\t\t");
+	}
+	out(e, "\t\treturn (size_t)pos;\n\t}\n");
+}
+
+static void emit_size(struct emit *e, const struct object *o, const struct image *m)
+{
+	out(e, "/* Bytes that %s_build() will write; 0 if it cannot be built. */\n", o->c_name);
+	out(e, "static inline size_t %s_size(const struct %s_args *a)\n{\n", o->c_name, o->c_name);
+	if (m) {
+		out(e, "\tuint64_t pos;\n\n");
+		size_short(e, o, m);
+	}
+	out(e, "\treturn (size_t)%s_fb_measure(4, a, 1);\n}\n\n", o->c_name);
+}
+
+static void emit_image(struct emit *e, const struct image *m)
+{
+	uint32_t i;
+
+	out(e, "\tstatic const uint8_t image[%" PRIu32 "] = {", m->end);
+	for (i = 0; i < m->end; i++)
+		out(e, "%s%u,", i % 16 ? " " : "\n\t\t", m->bytes[i]);
+	out(e, "\n\t};\n");
+}
+
+static void build_short(struct emit *e, const struct object *o, const struct image *m)
+{
+	char ref[16];
+	size_t i;
+
+	out(e, "\tif (%s_fb_full(a)) {\n\t\tmemcpy(buf, image, sizeof(image));\n", o->c_name);
+	for (i = 0; i < o->n_order; i++) {
+		const struct field *f = &o->fields[o->order[i]];
+		const uint32_t at = m->table + m->places[o->order[i]];
+
+		if (field_kind(e->s, f) == KIND_SCALAR)
+			out(e, "\t\ttela_fb_store_%s(buf + %" PRIu32 ", a->%s);\n", c_short(&f->type), at,
+				f->member);
+		else if (field_kind(e->s, f) == KIND_STRUCT)
+			out(e, "\t\t%s_store(buf + %" PRIu32 ", a->%s);\n",
+				type_object(e->s, &f->type)->c_name, at, f->member);
+	}
+	out(e, "\t\tpos = %" PRIu32 ";\n", m->end);
+	for (i = 0; i < o->n_fields; i++) {
+		const struct field *f = &o->fields[i];
+
+		if (f->deprecated || !is_child(field_kind(e->s, f)))
+			continue;
+		snprintf(ref, sizeof(ref), "%" PRIu32, m->table + m->places[i]);
+		out(e, "\t\t");
+		out_put(e, f, ref);
+	}
+	out(e, "\t\treturn (int)pos;\n\t}\n");
+}
+
+static void emit_build(struct emit *e, const struct object *o, const struct image *m)
+{
+	out(e, "/* Bytes written to `into`, which has room for `room`; -EINVAL, -ENOSPC: nothing written. */\n");
+	out(e, "static inline int %s_build(void *into, size_t room, const struct %s_args *a)\n{\n",
+		o->c_name, o->c_name);
+	if (m)
+		emit_image(e, m);
+	out(e, "\tuint8_t *buf = (uint8_t *)into;\n\tconst size_t size = %s_size(a);\n", o->c_name);
+	out(e, "\tuint32_t pos, root;\n\n");
+	out(e, "\tif (!size)\n\t\treturn -EINVAL;\n\tif (size > room)\n\t\treturn -ENOSPC;\n");
+	if (m)
+		build_short(e, o, m);
+	out(e, "\tpos = %s_fb_put(buf, 4, a, &root);\n", o->c_name);
+	out(e, "\ttela_fb_store_u32(buf, root);\n\treturn (int)pos;\n}\n\n");
+}
+
+void emit_whole(struct emit *e, const struct object *o)
+{
+	struct image image;
+	const bool is_short = make_image(e, o, &image);
+	const char *c = o->c_name;
+
+	out(e, "/* The table that a verified buffer holds. */\n");
+	out(e, "static inline %s_t %s_root(const void *buf)\n{\n", c, c);
+	out(e, "\tconst %s_t ret = {tela_fb_root(buf)};\n\n\treturn ret;\n}\n\n", c);
+	out(e, "/* 0, or -EBADMSG for what must not be read. */\n");
+	out(e, "static inline int %s_verify(const void *buf, size_t len)\n{\n", c);
+	out(e, "\tstruct tela_fb_verifier v;\n\tuint32_t root;\n\n");
+	out(e, "\tif (!tela_fb_verify_start(&v, buf, len, &root) || !%s_fb_verify(&v, root))\n", c);
+	out(e, "\t\treturn -EBADMSG;\n\treturn 0;\n}\n\n");
+	if (is_short)
+		emit_full(e, o);
+	emit_size(e, o, is_short ? &image : NULL);
+	emit_build(e, o, is_short ? &image : NULL);
+}

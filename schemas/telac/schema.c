@@ -1,0 +1,162 @@
+/* schema.c - memory of a schema, and questions that several others ask of it. */
+#include "schema.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct chunk {
+	struct chunk *next;
+	max_align_t bytes[];
+};
+
+void *schema_alloc(struct schema *s, size_t n, size_t size)
+{
+	struct chunk *c = NULL;
+
+	if (!size || n <= (SIZE_MAX - sizeof(*c)) / size)
+		c = calloc(1, sizeof(*c) + n * size);
+	if (!c) {
+		fputs("telac: out of memory\n", stderr);
+		exit(1);
+	}
+	c->next = s->memory;
+	s->memory = c;
+	return c->bytes;
+}
+
+char *schema_format(struct schema *s, const char *format, ...)
+{
+	va_list args;
+	char *text;
+	int n;
+
+	va_start(args, format);
+	n = vsnprintf(NULL, 0, format, args);
+	va_end(args);
+	text = schema_alloc(s, (size_t)n + 1, 1);
+	va_start(args, format);
+	vsnprintf(text, (size_t)n + 1, format, args);
+	va_end(args);
+	return text;
+}
+
+void schema_free(struct schema *s)
+{
+	while (s->memory) {
+		struct chunk *c = s->memory;
+
+		s->memory = c->next;
+		free(c);
+	}
+}
+
+const char *attribute_find(const struct attributes *a, const char *key)
+{
+	size_t i;
+
+	for (i = 0; i < a->n; i++) {
+		if (!strcmp(a->at[i].key, key))
+			return a->at[i].value;
+	}
+	return NULL;
+}
+
+unsigned base_size(enum base b)
+{
+	static const uint8_t sizes[BASE_COUNT] = {
+		[BASE_UTYPE] = 1, [BASE_BOOL] = 1, [BASE_BYTE] = 1, [BASE_UBYTE] = 1,
+		[BASE_SHORT] = 2, [BASE_USHORT] = 2, [BASE_INT] = 4, [BASE_UINT] = 4,
+		[BASE_FLOAT] = 4, [BASE_LONG] = 8, [BASE_ULONG] = 8, [BASE_DOUBLE] = 8,
+	};
+
+	return sizes[b];
+}
+
+const struct object *type_object(const struct schema *s, const struct type *t)
+{
+	if (t->base != BASE_OBJ && !(t->base == BASE_VECTOR && t->element == BASE_OBJ))
+		return NULL;
+	return &s->objects[t->index];
+}
+
+const struct enumeration *type_enum(const struct schema *s, const struct type *t)
+{
+	const enum base b = t->base == BASE_VECTOR ? t->element : t->base;
+
+	return base_is_scalar(b) && t->index >= 0 ? &s->enums[t->index] : NULL;
+}
+
+enum kind field_kind(const struct schema *s, const struct field *f)
+{
+	const struct type *t = &f->type;
+
+	switch (t->base) {
+	case BASE_STRING:
+		return KIND_STRING;
+	case BASE_OBJ:
+		return type_object(s, t)->is_struct ? KIND_STRUCT : KIND_TABLE;
+	case BASE_VECTOR:
+		if (t->element == BASE_STRING)
+			return KIND_STRINGS;
+		if (t->element == BASE_OBJ)
+			return type_object(s, t)->is_struct ? KIND_STRUCTS : KIND_TABLES;
+		return t->element == BASE_UBYTE && t->index < 0 ? KIND_BYTES : KIND_SCALARS;
+	default:
+		return KIND_SCALAR;
+	}
+}
+
+uint32_t field_size(const struct schema *s, const struct field *f)
+{
+	if (field_kind(s, f) == KIND_STRUCT)
+		return type_object(s, &f->type)->size;
+	return base_is_scalar(f->type.base) ? base_size(f->type.base) : 4;
+}
+
+uint32_t field_align(const struct schema *s, const struct field *f)
+{
+	if (field_kind(s, f) == KIND_STRUCT)
+		return type_object(s, &f->type)->align;
+	return field_size(s, f);
+}
+
+uint32_t element_size(const struct schema *s, const struct field *f)
+{
+	if (field_kind(s, f) == KIND_STRUCTS)
+		return type_object(s, &f->type)->size;
+	return base_is_scalar(f->type.element) ? base_size(f->type.element) : 4;
+}
+
+/* No vector begins at less than a multiple of 4: its length stands before it. */
+uint32_t element_align(const struct schema *s, const struct field *f)
+{
+	uint32_t align = element_size(s, f);
+
+	if (field_kind(s, f) == KIND_STRUCTS)
+		align = type_object(s, &f->type)->align;
+	return align < 4 ? 4 : align;
+}
+
+bool struct_has_padding(const struct schema *s, const struct object *o)
+{
+	uint32_t sum = 0;
+	size_t i;
+
+	for (i = 0; i < o->n_fields; i++) {
+		const struct object *inner = type_object(s, &o->fields[i].type);
+
+		sum += field_size(s, &o->fields[i]);
+		if (inner && struct_has_padding(s, inner))
+			return true;
+	}
+	return sum != o->size;
+}
+
+bool schema_owns(const struct schema *s, const char *file)
+{
+	const char *slash = strrchr(file, '/');
+
+	return !*file || !strcmp(slash ? slash + 1 : file, s->file);
+}

@@ -1,0 +1,111 @@
+#!/usr/bin/python3
+"""telac refuses what it does not cover: file, full name and reason, exit 1, nothing written.
+
+Arguments: flatc, telac.
+"""
+import os
+import subprocess
+import sys
+import tempfile
+
+flatc, telac = sys.argv[1:3]
+ATTRIBUTES = 'attribute "method_id"; attribute "deadline_us"; attribute "idempotent";\n'
+T = "namespace n; table T { x : int; }\n"
+
+# schema text, the name that must be refused, words of the reason
+CASES = [
+    ("namespace n; table A { } union U { A } table T { u : U; }", "n.U", "unions"),
+    ("namespace n; table A { } union U { A } table T { u : U; }", "n.T.u", "unions"),
+    ("namespace n; table T { x : int = null; }", "n.T.x", "optional scalars"),
+    ("namespace n; struct S { x : [int:3]; } table T { s : S; }", "n.S.x", "fixed length"),
+    ("namespace n; table T { x : string (key); }", "n.T.x", "key"),
+    ('namespace n; table A { } table T { x : [ubyte] (nested_flatbuffer: "A"); }', "n.T.x", "nested"),
+    ("namespace n; table T { x : [ubyte] (flexbuffer); }", "n.T.x", "flexbuffer"),
+    ("namespace n; struct S (force_align: 16) { x : int; } table T { s : S; }", "n.S", "alignment"),
+    ('namespace n; table T { } root_type T; file_identifier "ABCD";', "ABCD", "file_identifier"),
+    ("namespace n; table T { values : [int]; values_len : int; }", "n.T.values", "C name"),
+    (T + "rpc_service S { m(T) : T; }", "n.S.m", "no method_id"),
+    (T + 'rpc_service S { m(T) : T (method_id: "0"); }', "n.S.m", "1 to 65535"),
+    (T + 'rpc_service S { m(T) : T (method_id: "65536"); }', "n.S.m", "1 to 65535"),
+    (T + 'rpc_service S { m(T) : T (method_id: "1x"); }', "n.S.m", "1 to 65535"),
+    (T + 'rpc_service S { a(T) : T (method_id: "3"); b(T) : T (method_id: "3"); }', "n.S.", "3 is that"),
+    (T + 'rpc_service S { m(T) : T (method_id: "1", deadline_us: "soon"); }', "n.S.m", "deadline_us"),
+    (T + 'rpc_service S { m(T) : T (method_id: "1", streaming: "server"); }', "n.S.m", "streaming"),
+]
+
+
+def compile_schema(where, text):
+    fbs = os.path.join(where, "case.fbs")
+    with open(fbs, "w", encoding="ascii") as f:
+        f.write(ATTRIBUTES + text)
+    subprocess.run([flatc, "-b", "--schema", "--bfbs-builtins", "--bfbs-comments", "-o", where, fbs],
+                   check=True, stdout=subprocess.DEVNULL)
+    return subprocess.run([telac, "-o", where, os.path.join(where, "case.bfbs")],
+                          capture_output=True, text=True, check=False)
+
+
+def hash_of(text):
+    with tempfile.TemporaryDirectory() as where:
+        done = compile_schema(where, text)
+        assert done.returncode == 0, done.stderr
+        with open(os.path.join(where, "case_rpc.h"), encoding="ascii") as f:
+            return [line.split()[2] for line in f if "_SCHEMA_HASH UINT64_C" in line][0]
+
+
+def refusals():
+    for text, name, why in CASES:
+        with tempfile.TemporaryDirectory() as where:
+            done = compile_schema(where, text)
+            lines = [x for x in done.stderr.splitlines() if x.startswith("case.fbs: " + name)]
+            assert done.returncode == 1, (text, done)
+            assert any(why in x for x in lines), (text, done.stderr)
+            assert not [x for x in os.listdir(where) if x.endswith(".h")], text
+
+
+def wrong_files():
+    with tempfile.TemporaryDirectory() as where:
+        for name, data in (("empty", b""), ("text", b"table T { }\n" * 9), ("zero", b"\0" * 64)):
+            path = os.path.join(where, name + ".bfbs")
+            with open(path, "wb") as f:
+                f.write(data)
+            done = subprocess.run([telac, "-o", where, path], capture_output=True, text=True, check=False)
+            assert done.returncode == 1 and path in done.stderr, done
+    assert subprocess.run([telac, "/nonexistent"], capture_output=True, check=False).returncode == 1
+    assert subprocess.run([telac], capture_output=True, check=False).returncode == 2
+    for option in ("--help", "--version"):
+        done = subprocess.run([telac, option], capture_output=True, text=True, check=True)
+        assert "telac" in done.stdout
+
+
+def hashes():
+    service = 'rpc_service S { a(T) : T (method_id: "1"); b(U) : T (method_id: "2"); }\n'
+    types = "namespace n; enum E : ubyte { p, q } table T { x : int; e : E; } table U { t : T; s : string; }\n"
+    first = hash_of(types + service)
+    same = [
+        "/// a comment\n" + types + service,
+        types.replace("x : int", "renamed : int") + service,
+        service.join(["namespace n; table U { t : T; s : string; }\n",
+                      "enum E : ubyte { p, q } table T { x : int; e : E; }"]),
+        types + service.replace('a(T) : T (method_id: "1"); ', "").replace(
+            "}", 'a(T) : T (method_id: "1"); }'),
+    ]
+    other = [
+        types.replace("x : int", "x : uint") + service,
+        types.replace("x : int", "x : int = 1") + service,
+        types.replace("x : int", "x : int (deprecated)") + service,
+        types.replace("s : string", "s : string (required)") + service,
+        types.replace("p, q", "p, q, r") + service,
+        types.replace("s : string", "s : string; more : int") + service,
+        types + service.replace('"2"', '"3"'),
+        types + service.replace("b(U)", "c(U)"),
+        types + service.replace("b(U)", "b(T)"),
+        types + service.replace("service S", "service R"),
+    ]
+    assert all(hash_of(x) == first for x in same)
+    found = [hash_of(x) for x in other]
+    assert first not in found and len(set(found)) == len(found)
+
+
+refusals()
+wrong_files()
+hashes()
