@@ -1,0 +1,68 @@
+/* base.h - the small things everything leans on. Assert: bugs are asserted, not returned. */
+#pragma once
+
+#include <assert.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define likely(x)   __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+#define CACHE_LINE  64
+#define cache_aligned __attribute__((aligned(CACHE_LINE)))
+#undef container_of /* DPDK and liburcu have one each */
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define ALIGN8(x)     (((x) + 7u) & ~7u)
+
+#define NS_PER_US 1000ull
+#define NS_PER_MS 1000000ull
+#ifndef NS_PER_S /* DPDK's headers have one of the same value */
+#define NS_PER_S 1000000000ull
+#endif
+
+/* Stays in release builds: off the hot path only. */
+#define CHECK(cond)                                                                                \
+	do {                                                                                       \
+		if (unlikely(!(cond)))                                                             \
+			check_failed(__FILE__, __LINE__, #cond);                                   \
+	} while (0)
+
+/* Vanishes with NDEBUG but still type-checks. */
+#ifdef NDEBUG
+#define DCHECK(cond) ((void)sizeof(cond))
+#else
+#define DCHECK(cond) CHECK(cond)
+#endif
+
+static inline __attribute__((noreturn, cold)) void check_failed(const char *file, int line, const char *what)
+{
+	fprintf(stderr, "%s:%d: check failed: %s\n", file, line, what);
+	abort();
+}
+
+static inline uint32_t min_u32(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline uint64_t max_u64(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* Serial number arithmetic (RFC 1982): is `a` after `b`? */
+static inline bool serial_after(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b) > 0;
+}

@@ -1,0 +1,417 @@
+#include "machine.h"
+
+enum { META_BYTES = MSG_2K, STATUS_MESSAGE_MAX = 200, META_PAIRS_MAX = 64 };
+
+struct call *call_get(struct machine *m)
+{
+	struct call *c = m->free_call;
+
+	if (unlikely(!c))
+		return NULL;
+	m->free_call = c->next_free;
+	m->n_calls_busy++;
+	c->state = CALL_RUNNING;
+	return c;
+}
+
+static void msg_drop(struct machine *m, struct msg **msg)
+{
+	if (unlikely(*msg != NULL)) {
+		msgpool_put(&m->msgs, *msg);
+		*msg = NULL;
+	}
+}
+
+void call_put(struct machine *m, struct call *c)
+{
+	if (unlikely(c->pinned)) {
+		list_del(&c->of_machine);
+		image_pin_add(c->image, m->cfg.core, -1);
+		service_in_flight_add(c->svc, m->cfg.core, -1);
+		c->pinned = false;
+	}
+	if (unlikely(c->detached))
+		m->n_detached--;
+	msg_drop(m, &c->reply_msg);
+	msg_drop(m, &c->request_msg);
+	msg_drop(m, &c->arena);
+	msg_drop(m, &c->meta);
+	c->detached = c->prepared = false;
+	c->generation++;
+	c->state = CALL_FREE;
+	c->next_free = m->free_call;
+	m->free_call = c;
+	m->n_calls_busy--;
+}
+
+/* ---- the chain ---- */
+
+static void finish(struct machine *m, struct call *c)
+{
+	if (unlikely(c->chain && c->chain->n_leaves && c->cursor != UINT32_MAX))
+		chain_leave(c->chain, c->cursor, &c->pub);
+	if (unlikely(c->detached))
+		count(m->counts, count_drop_detached);
+	else if (unlikely(c->local != NULL))
+		caller_local_done(m, c);
+	else
+		callee_reply(m, c);
+	call_put(m, c);
+}
+
+/* The call stays: image and service are held until it ends. */
+static void park(struct machine *m, struct call *c)
+{
+	c->state = CALL_PENDING;
+	if (!c->pinned) {
+		c->pinned = true;
+		image_pin_add(c->image, m->cfg.core, 1);
+		service_in_flight_add(c->svc, m->cfg.core, 1);
+		list_add_tail(&m->pending, &c->of_machine);
+		m->due_ns = min_u64(m->due_ns, c->pub.deadline_ns);
+		count(m->counts, count_calls_pending);
+		callee_in_progress(m, c);
+	}
+}
+
+void call_run(struct machine *m, struct call *c)
+{
+	enum tela_verdict verdict;
+	uint32_t at = chain_walk(c->chain, c->cursor, &c->pub, &verdict);
+
+	if (unlikely(verdict == TELA_PENDING)) {
+		c->cursor = at;
+		if (c->prepared) {
+			park(m, c);
+			return;
+		}
+		call_status(c, TELA_INTERNAL, TELA_EXECUTED, "a link said pending without tela_call_pend");
+	} else if (unlikely(verdict == TELA_CONTINUE)) {
+		at = at ? at - 1 : UINT32_MAX;
+		call_status(c, TELA_UNIMPLEMENTED, TELA_EXECUTED, "no link answers this method");
+	}
+	c->cursor = at;
+	finish(m, c);
+}
+
+/* ---- status and metadata ---- */
+
+static void reply_clear(struct call *c)
+{
+	msg_drop(c->machine, &c->reply_msg);
+	c->reply = NULL;
+	c->reply_len = c->reply_room = 0;
+	c->replied = true;
+}
+
+void call_status(struct call *c, uint8_t code, uint8_t outcome, const char *message)
+{
+	reply_clear(c);
+	c->pub.reply_code = code;
+	c->outcome = outcome;
+	c->has_message = false;
+	if (!message)
+		return;
+	if (!c->meta)
+		c->meta = msgpool_get(&c->machine->msgs, META_BYTES);
+	if (c->meta) {
+		/* The last bytes are the message's, metadata grows from the first. */
+		char *to = (char *)c->meta->data + META_BYTES - STATUS_MESSAGE_MAX - 1;
+		size_t len = strnlen(message, STATUS_MESSAGE_MAX);
+
+		memcpy(to, message, len);
+		to[len] = 0;
+		c->has_message = true;
+	}
+}
+
+int tela_reply_metadata(struct tela_call *pub, const char *key, const char *value)
+{
+	struct call *c = call_of(pub);
+	size_t k = strlen(key) + 1, v = strlen(value) + 1;
+
+	if (!c->meta) {
+		c->meta = msgpool_get(&c->machine->msgs, META_BYTES);
+		if (!c->meta)
+			return -ENOSPC;
+	}
+	/* An envelope spends at most 24 bytes on a pair beyond its text. */
+	if (c->meta_len + k + v + 24 * (c->n_meta + 1) > ENVELOPE_MAX - STATUS_MESSAGE_MAX - 96 ||
+		c->n_meta == META_PAIRS_MAX)
+		return -ENOSPC;
+	memcpy(c->meta->data + c->meta_len, key, k);
+	memcpy(c->meta->data + c->meta_len + k, value, v);
+	c->meta_len += (uint32_t)(k + v);
+	c->n_meta++;
+	return 0;
+}
+
+uint32_t call_reply_envelope(const struct call *c, uint8_t *to)
+{
+	struct frame_Envelope_args a = frame_Envelope_ARGS_INIT;
+	struct frame_Status_args status = frame_Status_ARGS_INIT;
+	struct frame_Pair_args pairs[META_PAIRS_MAX];
+	int n;
+
+	if (likely(c->pub.reply_code == TELA_OK && !c->n_meta))
+		return 0;
+	if (c->pub.reply_code) {
+		status.code = c->pub.reply_code;
+		status.outcome = c->outcome;
+		status.retry_after_us = c->retry_after_us;
+		if (c->has_message) {
+			const char *s = (const char *)c->meta->data + META_BYTES - STATUS_MESSAGE_MAX - 1;
+
+			status.message = (struct tela_str){s, strlen(s)};
+		}
+		a.status = &status;
+	}
+	if (c->n_meta) {
+		const char *s = (const char *)c->meta->data;
+
+		for (uint32_t i = 0; i < c->n_meta; i++) {
+			pairs[i].key = (struct tela_str){s, strlen(s)};
+			s += pairs[i].key.len + 1;
+			pairs[i].value = (struct tela_str){s, strlen(s)};
+			s += pairs[i].value.len + 1;
+		}
+		a.metadata = pairs;
+		a.metadata_len = c->n_meta;
+	}
+	n = frame_Envelope_build(to, ENVELOPE_MAX, &a);
+	return n > 0 ? (uint32_t)n : 0;
+}
+
+/* ---- what links call ---- */
+
+struct tela_str tela_call_metadata(const struct tela_call *call, const char *key)
+{
+	return envelope_metadata(call_of(call)->envelope, key);
+}
+
+bool tela_call_key(const struct tela_call *call, uint64_t ret_key[2])
+{
+	frame_Envelope_t e = call_of(call)->envelope;
+	frame_Id128 id;
+
+	if (!e.p || !frame_Envelope_key(e, &id))
+		return false;
+	ret_key[0] = id.low;
+	ret_key[1] = id.high;
+	return true;
+}
+
+void *tela_call_alloc(struct tela_call *pub, size_t size)
+{
+	struct call *c = call_of(pub);
+	void *at;
+
+	if (!c->arena) {
+		c->arena = size > MSG_1M ? NULL : msgpool_get(&c->machine->msgs, (uint32_t)size);
+		c->arena_used = 0;
+		if (!c->arena)
+			return NULL;
+	}
+	if (size > c->arena->cap - c->arena_used)
+		return NULL;
+	at = c->arena->data + c->arena_used;
+	c->arena_used += (uint32_t)min_u64(ALIGN8((uint32_t)size), c->arena->cap - c->arena_used);
+	return at;
+}
+
+int tela_call_replace(struct tela_call *pub, const void *payload, size_t len)
+{
+	void *copy;
+
+	if (pub->method->verify_request && pub->method->verify_request(payload, len))
+		return -EBADMSG;
+	copy = tela_call_alloc(pub, len ? len : 1);
+	if (!copy) {
+		call_status(call_of(pub), TELA_RESOURCE_EXHAUSTED, TELA_EXECUTED, "no room to replace the request");
+		return -ENOMEM;
+	}
+	memcpy(copy, payload, len);
+	pub->request = copy;
+	pub->request_len = (uint32_t)len;
+	return 0;
+}
+
+/* A reply that may stay in its slot is built there, behind the headers that will precede it; sending it is one copy to the
+ * tail of the peer's datagram. (Building at the tail and copying to the slot costs the same copy and needs a
+ * reservation that every other packet to that peer would have to go around.) */
+void *tela_reply_begin(struct tela_call *pub, size_t size)
+{
+	struct call *c = call_of(pub);
+
+	if (unlikely(c->replied))
+		reply_clear(c);
+	c->replied = true;
+	pub->reply_code = TELA_OK;
+	c->outcome = TELA_EXECUTED;
+	c->has_message = false;
+	if (likely(c->slot && size <= SLOT_REPLY_BYTES - 8 - WIRE_PACKET - WIRE_TIMING && size <= c->reply_limit)) {
+		c->reply = c->slot->bytes + WIRE_PACKET + WIRE_TIMING;
+		c->reply_room = (uint32_t)size;
+		return c->reply;
+	}
+	if (size > c->reply_limit || size > MSG_1M - ENVELOPE_MAX - WIRE_PACKET - WIRE_TIMING - 8) {
+		call_status(c, TELA_RESOURCE_EXHAUSTED, TELA_EXECUTED, "reply larger than the caller takes");
+		return NULL;
+	}
+	c->reply_msg = msgpool_get(&c->machine->msgs, (uint32_t)size + WIRE_PACKET + WIRE_TIMING + ENVELOPE_MAX + 8);
+	if (!c->reply_msg) {
+		call_status(c, TELA_RESOURCE_EXHAUSTED, TELA_EXECUTED, "no message buffer for the reply");
+		return NULL;
+	}
+	c->reply = c->reply_msg->data + ENVELOPE_MAX + WIRE_PACKET + WIRE_TIMING;
+	c->reply_room = (uint32_t)size;
+	return c->reply;
+}
+
+enum tela_verdict tela_reply_commit(struct tela_call *pub, size_t len)
+{
+	struct call *c = call_of(pub);
+
+	DCHECK(len <= c->reply_room);
+	c->reply_len = (uint32_t)len;
+	return TELA_ANSWER;
+}
+
+enum tela_verdict tela_reply_copy(struct tela_call *call, const void *payload, size_t len)
+{
+	void *to = tela_reply_begin(call, len);
+
+	if (!to)
+		return TELA_ANSWER;
+	memcpy(to, payload, len);
+	return tela_reply_commit(call, len);
+}
+
+enum tela_verdict tela_reply_status(struct tela_call *call, uint8_t code, const char *message)
+{
+	if (code > TELA_UNAUTHENTICATED)
+		code = TELA_UNKNOWN;
+	if (code == TELA_OK)
+		return tela_reply_copy(call, "", 0);
+	call_status(call_of(call), code, TELA_EXECUTED, message);
+	return TELA_ANSWER;
+}
+
+const void *tela_reply_payload(const struct tela_call *call, size_t *ret_len)
+{
+	const struct call *c = call_of(call);
+
+	if (ret_len)
+		*ret_len = c->reply_len;
+	return c->reply;
+}
+
+/* ---- pending ---- */
+
+/* Copies envelope and payload in one piece, so that metadata stays readable too. */
+static bool own_request(struct call *c)
+{
+	struct machine *m = c->machine;
+	uint32_t head = 0, envelope_len = 0;
+	struct msg *msg;
+
+	if (c->request_msg && c->pub.request >= c->request_msg->data &&
+		c->pub.request < c->request_msg->data + c->request_msg->cap)
+		return true; /* reassembled or copied before: it is the call's own already */
+	if (c->envelope.p) {
+		envelope_len = c->envelope_len;
+		head = ALIGN8(envelope_len);
+	}
+	msg = msgpool_get(&m->msgs, head + c->pub.request_len);
+	if (!msg)
+		return false;
+	if (envelope_len) {
+		memcpy(msg->data, c->envelope_bytes, envelope_len);
+		c->envelope_bytes = msg->data;
+		c->envelope = frame_Envelope_root(msg->data);
+	}
+	memcpy(msg->data + head, c->pub.request, c->pub.request_len);
+	if (c->request_msg)
+		msgpool_put(&m->msgs, c->request_msg);
+	c->request_msg = msg;
+	c->pub.request = msg->data + head;
+	return true;
+}
+
+int tela_call_pend(struct tela_call *pub, struct tela_handle *ret_handle, const void **ret_request, size_t *ret_len)
+{
+	struct call *c = call_of(pub);
+
+	if (!own_request(c))
+		return -ENOBUFS;
+	if (c->replied)
+		reply_clear(c);
+	c->replied = false;
+	c->prepared = true;
+	*ret_handle = (struct tela_handle){c->machine->cfg.core, c->index, c->generation};
+	if (ret_request)
+		*ret_request = pub->request;
+	if (ret_len)
+		*ret_len = pub->request_len;
+	return 0;
+}
+
+void call_detach(struct machine *m, struct call *c)
+{
+	if (c->detached)
+		return;
+	c->detached = true;
+	m->n_detached++;
+	count(m->counts, count_calls_detached);
+	if (c->slot) {
+		c->slot->running = NULL;
+		c->slot->state = CALLEE_GONE;
+	}
+	if (c->local)
+		c->local->serving = NULL;
+	/* A reply begun in the slot would be written into a stranger's. */
+	if (c->reply && !c->reply_msg)
+		c->reply = NULL, c->reply_len = 0;
+	c->slot = NULL;
+	c->session = NULL;
+	c->local = NULL;
+}
+
+struct call *call_by_handle(struct machine *m, struct tela_handle h)
+{
+	struct call *c;
+
+	if (h.core != m->cfg.core || h.index >= m->cfg.budgets.calls)
+		return NULL;
+	c = &m->calls[h.index];
+	return c->generation == h.generation && c->state == CALL_PENDING ? c : NULL;
+}
+
+int call_resume(struct machine *m, struct tela_handle h, bool go_on, uint8_t code, const char *message,
+	const void *payload, size_t len)
+{
+	struct call *c = call_by_handle(m, h);
+
+	if (!c) {
+		count(m->counts, count_drop_handle);
+		return -ESTALE;
+	}
+	count(m->counts, count_calls_resumed);
+	c->generation++; /* the handle is spent */
+	c->state = CALL_RUNNING;
+	c->prepared = false;
+	if (go_on && payload && tela_call_replace(&c->pub, payload, len)) {
+		if (!c->replied)
+			call_status(c, TELA_INTERNAL, TELA_EXECUTED, "a link resumed with an invalid request");
+	} else if (go_on) {
+		c->cursor++;
+		call_run(m, c);
+		return 0;
+	} else if (code) {
+		tela_reply_status(&c->pub, code, message);
+	} else {
+		tela_reply_copy(&c->pub, payload, len);
+	}
+	finish(m, c);
+	return 0;
+}

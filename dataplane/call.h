@@ -1,0 +1,74 @@
+/* call.h - a call being served: from the request's arrival to the last leave hook.
+ *
+ * Most calls begin and end inside one pass: the object comes from a stack of the core and goes back to it. One that goes
+ * pending keeps its object, pins its image and owns a copy of its request; it may outlive its caller (then it is
+ * detached: it goes on, its reply is dropped). A handle names it with a generation, so a late resume finds nothing.
+ */
+#pragma once
+
+#include "envelope.h"
+#include "image.h"
+#include "list.h"
+#include "msgpool.h"
+#include "session.h"
+
+enum call_state { CALL_FREE, CALL_RUNNING, CALL_PENDING };
+
+struct call {
+	struct tela_call pub;
+	struct machine *machine;
+	const struct chain *chain;
+	struct tela_image *image;
+	struct tela_service *svc;
+	/* Where the reply goes: one of the two, none when detached. */
+	struct callee_session *session;
+	struct callee_slot *slot;
+	struct caller_slot *local;
+	uint32_t call_no, slot_index;
+	uint32_t reply_limit;
+	uint32_t cursor; /* link that went pending, or that answered */
+	uint8_t state, outcome;
+	bool replied, prepared /* tela_call_pend has been called */, detached;
+	bool pinned;
+	uint8_t flags; /* of the request packet */
+	uint64_t arrived_ns, started_ns;
+	frame_Envelope_t envelope;
+	const uint8_t *envelope_bytes; /* what `envelope` is read from */
+	uint32_t envelope_len;
+	/* reply */
+	uint8_t *reply;	       /* payload */
+	uint32_t reply_len, reply_room;
+	struct msg *reply_msg; /* NULL: in the slot */
+	uint32_t retry_after_us;
+	struct msg *request_msg; /* owned copy or reassembled request */
+	struct msg *arena;
+	uint32_t arena_used;
+	struct msg *meta; /* reply metadata as key\0value\0..., and the status message at its end */
+	uint32_t meta_len, n_meta;
+	bool has_message;
+	struct list of_machine; /* pending ones, in order of arrival */
+	uint64_t generation;	/* of this object, for handles */
+	uint32_t index;
+	struct call *next_free;
+};
+
+static inline struct call *call_of(const struct tela_call *pub)
+{
+	return container_of((struct tela_call *)(uintptr_t)pub, struct call, pub);
+}
+
+struct call *call_get(struct machine *m);
+/* Gives back all that the call holds, the object too. */
+void call_put(struct machine *m, struct call *c);
+/* Runs the chain from c->cursor on, and what follows from the verdict. */
+void call_run(struct machine *m, struct call *c);
+/* Sets a status as if a link had answered it. */
+void call_status(struct call *c, uint8_t code, uint8_t outcome, const char *message);
+/* The call's caller has gone: its reply will be dropped. */
+void call_detach(struct machine *m, struct call *c);
+struct call *call_by_handle(struct machine *m, struct tela_handle h);
+/* Resumes: payload NULL with code OK and `go_on`: the next link; else as an answer. Returns 0 or -ESTALE. */
+int call_resume(struct machine *m, struct tela_handle h, bool go_on, uint8_t code, const char *message,
+	const void *payload, size_t len);
+/* Builds the envelope of the reply into `to` (at most ENVELOPE_MAX); 0: none is needed. */
+uint32_t call_reply_envelope(const struct call *c, uint8_t *to);

@@ -1,0 +1,178 @@
+#include "client.h"
+
+#include "node.h"
+
+struct tela_client *tela_client_open(struct tela_node *n, const char *peer, const struct tela_service_desc *service,
+	unsigned sessions)
+{
+	struct tela_client *c;
+	int index = -1;
+
+	if (peer && (index = node_peer(n, peer)) < 0) {
+		errno = ENOENT;
+		return NULL;
+	}
+	sessions = sessions ? sessions : 1;
+	c = calloc(1, sizeof(*c) + n->n_cores * sizeof(c->core[0]));
+	if (!c)
+		return NULL;
+	c->node = n;
+	c->service = service;
+	c->peer = index;
+	c->n_sessions = peer ? sessions : 1;
+	for (uint32_t i = 0; i < n->n_cores; i++) {
+		c->core[i].session = calloc(c->n_sessions, sizeof(struct caller_session));
+		if (!c->core[i].session) {
+			client_free(c);
+			errno = ENOMEM;
+			return NULL;
+		}
+	}
+	c->next = n->clients;
+	n->clients = c;
+	return c;
+}
+
+void client_free(struct tela_client *c)
+{
+	for (uint32_t i = 0; c && i < c->node->n_cores; i++)
+		free(c->core[i].session);
+	free(c);
+}
+
+/* The path from this core to a peer; made when first needed. */
+static struct path *peer_path(struct core *core, int peer)
+{
+	struct path *p = core->peer_path[peer];
+	struct net_addr to;
+
+	if (p)
+		return p;
+	node_peer_addr(core->node, core, (uint32_t)peer, &to);
+	p = path_create(&core->m, &to, true);
+	if (p) {
+		p->peer_index = peer;
+		p->wanted_core = (uint16_t)core->index;
+		core->peer_path[peer] = p;
+	}
+	return p;
+}
+
+static int client_open(struct core *core, struct tela_client *c)
+{
+	struct client_core *cc = &c->core[core->index];
+	struct path *p = NULL;
+
+	if (cc->error)
+		return cc->error;
+	if (c->peer >= 0 && !(p = peer_path(core, c->peer)))
+		return -ENOBUFS;
+	for (uint32_t i = 0; i < c->n_sessions; i++) {
+		int rc = caller_session_open(&core->m, &cc->session[i], p, c->service);
+
+		if (rc) /* fewer sessions do too, none does not */
+			return i ? (c->n_sessions = i, 0) : (cc->error = rc);
+	}
+	cc->open = true;
+	return 0;
+}
+
+int client_begin(struct core *core, struct tela_client *c, const struct tela_method_desc *m, size_t size,
+	const struct tela_options *o, struct tela_request *ret)
+{
+	struct client_core *cc = &c->core[core->index];
+	int rc = -EAGAIN;
+
+	if (unlikely(!cc->open) && (rc = client_open(core, c)))
+		return rc;
+	for (uint32_t i = 0; i < c->n_sessions; i++) {
+		struct caller_session *s = &cc->session[cc->next];
+
+		if (++cc->next == c->n_sessions)
+			cc->next = 0;
+		rc = caller_begin(&core->m, s, m, size, o, ret);
+		if (likely(rc != -EAGAIN))
+			break;
+	}
+	ret->client_core = core;
+	return rc;
+}
+
+int tela_request_begin(struct tela_client *c, const struct tela_method_desc *m, size_t size,
+	const struct tela_options *o, struct tela_request *ret)
+{
+	DCHECK(core_current);
+	return client_begin(core_current, c, m, size, o, ret);
+}
+
+int tela_request_send(struct tela_request *r, tela_done_fn done, void *arg)
+{
+	struct core *core = r->client_core;
+
+	return caller_send(&core->m, r->slot, done, arg);
+}
+
+void tela_request_abandon(struct tela_request *r)
+{
+	struct core *core = r->client_core;
+
+	caller_abandon(&core->m, r->slot);
+}
+
+struct tela_core *tela_core_self(void)
+{
+	return (struct tela_core *)core_current;
+}
+
+struct tela_core *tela_call_core(const struct tela_call *call)
+{
+	return (struct tela_core *)core_of(call_of(call)->machine);
+}
+
+uint64_t tela_core_now(const struct tela_core *core)
+{
+	return core_private(core)->m.now_ns;
+}
+
+unsigned tela_core_index(const struct tela_core *core)
+{
+	return core_private(core)->index;
+}
+
+int tela_core_answer(struct tela_core *core, struct tela_handle h, const void *payload, size_t len)
+{
+	return call_resume(&core_private(core)->m, h, false, TELA_OK, NULL, payload, len);
+}
+
+int tela_core_answer_status(struct tela_core *core, struct tela_handle h, uint8_t code, const char *message)
+{
+	return call_resume(&core_private(core)->m, h, false, code, message, "", 0);
+}
+
+int tela_core_continue(struct tela_core *core, struct tela_handle h, const void *payload, size_t len)
+{
+	return call_resume(&core_private(core)->m, h, true, TELA_OK, NULL, payload, len);
+}
+
+struct tela_str tela_result_metadata(const struct tela_result *r, const char *key)
+{
+	frame_Envelope_t none = {NULL};
+
+	return envelope_metadata(r->envelope ? frame_Envelope_root(r->envelope) : none, key);
+}
+
+const char *tela_code_name(unsigned code)
+{
+	static const char *const name[] = {"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED",
+		"NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
+		"ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"};
+
+	return code < ARRAY_SIZE(name) ? name[code] : "?";
+}
+
+const char *tela_outcome_name(unsigned outcome)
+{
+	static const char *const name[] = {"executed", "not executed", "maybe executed"};
+
+	return outcome < ARRAY_SIZE(name) ? name[outcome] : "?";
+}

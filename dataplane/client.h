@@ -1,0 +1,25 @@
+/* client.h - where calls of one service go. A client's share of a core is opened by that core at the first call. */
+#pragma once
+
+#include "core.h"
+
+struct client_core {
+	bool open;
+	int error;	/* why it cannot be opened */
+	uint32_t next;	/* session to try first */
+	struct caller_session *session;
+};
+
+struct tela_client {
+	struct tela_node *node;
+	const struct tela_service_desc *service;
+	struct tela_client *next;
+	int peer; /* index in the configuration, -1: this node */
+	uint32_t n_sessions;
+	struct client_core core[];
+};
+
+/* On a data core. As tela_request_begin. */
+int client_begin(struct core *core, struct tela_client *c, const struct tela_method_desc *m, size_t size,
+	const struct tela_options *o, struct tela_request *ret);
+void client_free(struct tela_client *c);

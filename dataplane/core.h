@@ -1,0 +1,99 @@
+/* core.h - a data core: its machine, its queues, its loop, and how other threads reach it.
+ *
+ * Who writes what: the core everything but `command`, `stop` (control side), `thread` (whoever attaches) and the rings' other
+ * ends. Fields that others read are atomic.
+ */
+#pragma once
+
+#include "machine.h"
+#include "tela_node.h"
+#include "wake.h"
+#include "xring.h"
+
+enum { CORE_NETIFS_MAX = 8, CORE_TASKS_MAX = 8, CORE_THREADS_MAX = 64 };
+
+/* What the control side asks of a core, as bits. */
+enum {
+	CORE_DRAIN = 1,
+	CORE_LINK_DOWN = 1 << 8, /* << netif */
+};
+
+struct core_peer_shown;
+
+struct core_task {
+	tela_task_fn fn;
+	void *arg;
+};
+
+struct core {
+	struct machine m;
+	struct counts counts;
+	struct netif netif[CORE_NETIFS_MAX];
+	struct core_task task[CORE_TASKS_MAX];
+	uint32_t n_netifs, n_tasks;
+	struct tela_node *node;
+	struct path **peer_path; /* [peers of the node], made when first used */
+	struct core_peer_shown *peer_shown;
+	uint64_t shown_ns;
+	uint32_t n_peers;
+	uint32_t index;
+	int cpu;
+	unsigned lcore;
+	enum tela_idle idle;
+	uint64_t tsc_hz, tsc_mult; /* ns = tsc * mult >> 32, mult for a shift of 32 */
+	uint64_t seed[2];
+	uint32_t idle_passes;
+	struct list waiting; /* submitted calls that found no free slot */
+	struct wake wake;
+	/* read by others */
+	_Atomic uint64_t passes cache_aligned; /* release: what a core did before is seen by whoever reads it */
+	_Atomic uint64_t busy_cycles, cycles;
+	_Atomic uint64_t gap10_ns;
+	_Atomic uint32_t in_flight;
+	_Atomic bool stalled;
+	/* written by others */
+	_Atomic uint32_t command cache_aligned;
+	_Atomic bool stop;
+	_Atomic(struct thread_ring *) thread[CORE_THREADS_MAX];
+	_Atomic uint32_t n_threads; /* places of `thread` ever used */
+};
+
+static inline struct core *core_of(struct machine *m)
+{
+	return container_of(m, struct core, m);
+}
+
+static inline struct core *core_private(const struct tela_core *c)
+{
+	return (struct core *)(uintptr_t)c;
+}
+
+extern __thread struct core *core_current __attribute__((tls_model("initial-exec")));
+
+/* One pass; returns whether it found work. */
+bool core_pass(struct core *c);
+/* Polls until stopped; the body of the core's thread. Registers with QSBR and leaves. */
+int core_main(void *core);
+/* Clock in nanoseconds. */
+uint64_t core_clock(const struct core *c);
+
+/* What another thread may see of a peer's path: copied by the core now and then, words that are each whole. */
+struct core_peer_view {
+	uint32_t state;
+	uint64_t srtt_ns, incarnation;
+};
+
+struct core_peer_shown {
+	_Atomic uint32_t state;
+	_Atomic uint64_t srtt_ns, incarnation;
+};
+
+void core_peer_view_read(const struct core *c, uint32_t peer, struct core_peer_view *ret);
+
+extern const struct machine_ops core_machine_ops;
+void core_seed(struct core *c);
+void core_calibrate(struct core *c);
+
+/* thread.c: serves rings of attached threads; bounded. */
+bool core_serve_threads(struct core *c);
+bool core_threads_waiting(const struct core *c);

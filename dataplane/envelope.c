@@ -1,0 +1,36 @@
+#include "envelope.h"
+
+int envelope_read_general(const uint8_t *from, uint32_t len, struct envelope *ret)
+{
+	frame_Envelope_t t;
+
+	if (len > ENVELOPE_MAX || frame_Envelope_verify(from, len))
+		return -EBADMSG;
+	t = frame_Envelope_root(from);
+	ret->table = t;
+	ret->budget_us = frame_Envelope_budget_us(t);
+	ret->bind = frame_Envelope_bind(t);
+	ret->method = frame_Envelope_method(t);
+	ret->reply_limit = frame_Envelope_reply_limit(t);
+	return 0;
+}
+
+struct tela_str envelope_metadata(frame_Envelope_t table, const char *key)
+{
+	size_t want = strlen(key), n;
+
+	if (!table.p)
+		return (struct tela_str){NULL, 0};
+	n = frame_Envelope_metadata_len(table);
+	for (size_t i = 0; i < n; i++) {
+		frame_Pair_t pair = frame_Envelope_metadata_at(table, i);
+		struct tela_str k = frame_Pair_key(pair);
+
+		if (k.len == want && !memcmp(k.s, key, want)) {
+			struct tela_str v = frame_Pair_value(pair);
+
+			return v.s ? v : (struct tela_str){"", 0};
+		}
+	}
+	return (struct tela_str){NULL, 0};
+}

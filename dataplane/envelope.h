@@ -1,0 +1,82 @@
+/* envelope.h - the metadata beside a payload: one canonical layout read with a few compares, any other one in general.
+ *
+ * A bound call needs three words: what is left of its deadline, its bind index, its method. Our writer lays them out
+ * in one way only (28 bytes, the FlatBuffers table below), so a reader that finds those constants knows every offset. A
+ * table laid out otherwise, by another FlatBuffers library or with more fields, goes through the verifier that telac
+ * made. Nothing is read before either of the two has succeeded.
+ *
+ *   0  root offset 16 | 4  vtable: size 10, table size 12, offsets 4 8 10 | 14 padding
+ *  16  vtable is 12 bytes back | 20 budget_us | 24 bind | 26 method
+ */
+#pragma once
+
+#include "base.h"
+#include "frame.h"
+
+enum {
+	ENVELOPE_MAX = 1024,
+	ENVELOPE_BOUND = 28,
+	ENVELOPE_BOUND_PADDED = 32,
+	REPLY_LIMIT_DEFAULT = 1 << 20,
+};
+
+#define ENVELOPE_NO_DEADLINE UINT32_MAX
+
+/* Constants of the canonical layout, little-endian words. */
+#define ENVELOPE_WORD0 (16ull | 10ull << 32 | 12ull << 48)
+#define ENVELOPE_WORD1 (4ull | 8ull << 16 | 10ull << 32)
+#define ENVELOPE_SOFFSET 12u
+
+struct envelope {
+	uint32_t budget_us;
+	uint16_t bind, method;
+	uint32_t reply_limit;
+	frame_Envelope_t table; /* .p NULL on the canonical path: every other field has its default */
+};
+
+/* Writes ENVELOPE_BOUND_PADDED bytes. */
+static inline void envelope_write_bound(uint8_t *to, uint32_t budget_us, uint16_t bind, uint16_t method)
+{
+	uint64_t w[4] = {ENVELOPE_WORD0, ENVELOPE_WORD1, ENVELOPE_SOFFSET | (uint64_t)budget_us << 32,
+		bind | (uint32_t)method << 16};
+
+	memcpy(to, w, sizeof(w));
+}
+
+/* A resent request carries what is left of its deadline by then. `to` must hold a canonical envelope. */
+static inline void envelope_patch_budget(uint8_t *to, uint32_t budget_us)
+{
+	memcpy(to + 20, &budget_us, sizeof(budget_us));
+}
+
+static inline bool envelope_is_bound(const uint8_t *from, uint32_t len)
+{
+	uint64_t w0, w1;
+	uint32_t soffset;
+
+	if (len != ENVELOPE_BOUND)
+		return false;
+	memcpy(&w0, from, 8);
+	memcpy(&w1, from + 8, 8);
+	memcpy(&soffset, from + 16, 4);
+	return w0 == ENVELOPE_WORD0 && (w1 & 0xffffffffffffull) == ENVELOPE_WORD1 && soffset == ENVELOPE_SOFFSET;
+}
+
+/* Any valid layout. 0 or -EBADMSG. */
+int envelope_read_general(const uint8_t *from, uint32_t len, struct envelope *ret);
+
+/* Reads the envelope of a request; `from` may stand at any alignment. 0 or -EBADMSG. */
+static inline int envelope_read(const uint8_t *from, uint32_t len, struct envelope *ret)
+{
+	if (unlikely(!envelope_is_bound(from, len)))
+		return envelope_read_general(from, len, ret);
+	memcpy(&ret->budget_us, from + 20, 4);
+	memcpy(&ret->bind, from + 24, 2);
+	memcpy(&ret->method, from + 26, 2);
+	ret->reply_limit = REPLY_LIMIT_DEFAULT;
+	ret->table.p = NULL;
+	return 0;
+}
+
+/* Value of `key` among an envelope's metadata; {NULL, 0} if absent. */
+struct tela_str envelope_metadata(frame_Envelope_t table, const char *key);

@@ -1,0 +1,252 @@
+#include "image.h"
+
+#include <stdarg.h>
+
+/* FNV-1a: names are short and looked up only until a service is bound. */
+static uint32_t name_hash(const char *s, size_t len)
+{
+	uint32_t h = 2166136261u;
+
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ (uint8_t)s[i]) * 16777619u;
+	return h;
+}
+
+struct service_table *service_table_build(struct tela_service *const *services, uint32_t n)
+{
+	uint32_t places = 16;
+	struct service_table *t;
+	struct tela_service **slot;
+
+	while (places < 2 * n)
+		places *= 2;
+	t = calloc(1, sizeof(*t) + places * sizeof(*slot));
+	if (!t)
+		return NULL;
+	slot = (struct tela_service **)(t + 1);
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t at = name_hash(services[i]->desc->name, services[i]->name_len) & (places - 1);
+
+		while (slot[at])
+			at = (at + 1) & (places - 1);
+		slot[at] = services[i];
+	}
+	t->n = n;
+	t->mask = places - 1;
+	t->by_hash = slot;
+	return t;
+}
+
+void service_table_free(struct service_table *t)
+{
+	free(t);
+}
+
+struct tela_service *service_table_find(const struct service_table *t, const char *name, size_t len)
+{
+	/* Ends at the latest after mask + 1 places: at least half of them are empty. */
+	for (uint32_t at = name_hash(name, len) & t->mask;; at = (at + 1) & t->mask) {
+		struct tela_service *s = t->by_hash[at];
+
+		if (!s || (s->name_len == len && !memcmp(s->desc->name, name, len)))
+			return s;
+	}
+}
+
+bool service_accepts(const struct tela_service_desc *d, uint64_t schema)
+{
+	if (d->schema == schema)
+		return true;
+	for (uint32_t i = 0; i < d->n_compatible; i++)
+		if (d->compatible[i] == schema)
+			return true;
+	return false;
+}
+
+struct tela_service *service_create(struct tela_node *n, const struct tela_service_desc *desc, uint32_t index)
+{
+	struct tela_service *s = aligned_alloc(CACHE_LINE, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	memset(s, 0, sizeof(*s));
+	s->desc = desc;
+	s->node = n;
+	s->index = index;
+	s->name_len = (uint32_t)strlen(desc->name);
+	atomic_store(&s->admit, true);
+	return s;
+}
+
+void service_free(struct tela_service *s)
+{
+	free(s);
+}
+
+uint32_t image_pins(const struct tela_image *i)
+{
+	uint32_t n = 0;
+
+	for (uint32_t c = 0; c < i->n_cores; c++)
+		n += atomic_load_explicit(&i->core[c].pins, memory_order_acquire);
+	return n;
+}
+
+uint64_t tela_image_calls(const struct tela_image *i)
+{
+	uint64_t n = 0;
+
+	for (uint32_t c = 0; c < i->n_cores; c++)
+		n += atomic_load_explicit(&i->core[c].calls, memory_order_relaxed);
+	return n;
+}
+
+uint64_t tela_image_generation(const struct tela_image *i)
+{
+	return i->generation;
+}
+
+void tela_image_free(struct tela_image *i)
+{
+	free(i);
+}
+
+/* ---- build ---- */
+
+static int fail(char *err, size_t err_len, int error, const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+static int fail(char *err, size_t err_len, int error, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(err, err_len, format, args);
+	va_end(args);
+	return error;
+}
+
+static bool in_all_chains(const struct tela_link *l)
+{
+	return l->callback != NULL;
+}
+
+static const struct tela_method_desc *find_method(const struct tela_service_desc *d, uint16_t id)
+{
+	for (uint32_t i = 0; i < d->n_methods; i++)
+		if (d->methods[i].id == id)
+			return &d->methods[i];
+	return NULL;
+}
+
+static int check_link(const struct tela_service_desc *d, const struct tela_image_link *il, char *err, size_t err_len)
+{
+	const struct tela_link *l = il->link;
+
+	if (!l->enter && !l->leave)
+		return fail(err, err_len, -EINVAL, "plugin %s: a link with neither enter nor leave", il->plugin);
+	if (l->callback) {
+		if (strcmp(l->callback, TELA_REQUEST_IN))
+			return fail(err, err_len, -EINVAL, "plugin %s: no callback is named \"%s\"", il->plugin,
+				l->callback);
+		return 0;
+	}
+	if (!l->service || strcmp(l->service->name, d->name))
+		return 0; /* hooks another service: no part of this one's chains */
+	if (!service_accepts(d, l->service->schema) && !service_accepts(l->service, d->schema))
+		return fail(err, err_len, -EINVAL,
+			"plugin %s was built from another schema of %s (%016llx, the service has %016llx): rebuild it",
+			il->plugin, d->name, (unsigned long long)l->service->schema,
+			(unsigned long long)d->schema);
+	if (!find_method(d, l->method))
+		return fail(err, err_len, -EINVAL, "plugin %s: service %s has no method %u", il->plugin, d->name,
+			l->method);
+	return 0;
+}
+
+/* Is `l` part of the chain of method `m`? request_in links come in the first round, the method's own in the second. */
+static bool belongs(const struct tela_service_desc *d, const struct tela_link *l, uint16_t method, int round)
+{
+	if (in_all_chains(l))
+		return round == 0;
+	return round == 1 && l->service && !strcmp(l->service->name, d->name) && l->method == method;
+}
+
+static enum tela_verdict enter_nothing(struct tela_call *call, void *self)
+{
+	(void)call;
+	(void)self;
+	return TELA_CONTINUE;
+}
+
+/* Room that `build` fills: one allocation for an image and all that it points to. */
+struct layout {
+	struct chain *chain;
+	struct chain_link *link;
+	struct chain_leave *leave;
+};
+
+/* A link that only leaves is entered by enter_nothing, so that a walk needs no test for it. */
+static void fill_chain(struct chain *c, struct layout *at, const struct tela_service_desc *d,
+	const struct tela_image_link *links, uint32_t n_links)
+{
+	c->links = at->link;
+	c->leaves = at->leave;
+	for (int round = 0; round < 2; round++) {
+		for (uint32_t i = 0; i < n_links; i++) {
+			const struct tela_link *l = links[i].link;
+
+			if (!belongs(d, l, c->method->id, round))
+				continue;
+			if (l->leave)
+				*at->leave++ = (struct chain_leave){l->leave, links[i].self, c->n_links},
+				c->n_leaves++;
+			*at->link++ = (struct chain_link){l->enter ? l->enter : enter_nothing, links[i].self};
+			c->n_links++;
+		}
+	}
+}
+
+struct tela_image *image_build(struct tela_service *s, uint32_t n_cores, const struct tela_image_link *links,
+	uint32_t n_links, char *err, size_t err_len)
+{
+	const struct tela_service_desc *d = s->desc;
+	uint32_t max_method = 0;
+	size_t size, n = (size_t)d->n_methods * n_links;
+	struct tela_image *image;
+	struct layout at;
+
+	if (n_links > IMAGE_LINKS_MAX) {
+		fail(err, err_len, 0, "more than %d links in one service", IMAGE_LINKS_MAX);
+		return NULL;
+	}
+	for (uint32_t i = 0; i < n_links; i++)
+		if (check_link(d, &links[i], err, err_len))
+			return NULL;
+	for (uint32_t i = 0; i < d->n_methods; i++)
+		if (d->methods[i].id > max_method)
+			max_method = d->methods[i].id;
+	size = sizeof(*image) + CACHE_LINE + n_cores * sizeof(struct image_core) + (max_method + 1) * sizeof(void *) +
+		d->n_methods * sizeof(struct chain) + n * (sizeof(struct chain_link) + sizeof(struct chain_leave));
+	image = calloc(1, size);
+	if (!image) {
+		fail(err, err_len, 0, "out of memory for an image of %zu bytes", size);
+		return NULL;
+	}
+	image->core = (void *)(((uintptr_t)(image + 1) + CACHE_LINE - 1) & ~(uintptr_t)(CACHE_LINE - 1));
+	image->by_method = (void *)(image->core + n_cores);
+	at.chain = (void *)(image->by_method + max_method + 1);
+	at.link = (void *)(at.chain + d->n_methods);
+	at.leave = (void *)(at.link + n);
+	image->service = s;
+	image->generation = ++s->generation;
+	image->max_method = max_method;
+	image->n_cores = n_cores;
+	image->n_chains = d->n_methods;
+	image->chains = at.chain;
+	for (uint32_t i = 0; i < d->n_methods; i++) {
+		image->chains[i].method = &d->methods[i];
+		fill_chain(&image->chains[i], &at, d, links, n_links);
+		image->by_method[d->methods[i].id] = &image->chains[i];
+	}
+	return image;
+}

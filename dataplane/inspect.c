@@ -1,0 +1,119 @@
+/* inspect.c - what can be seen of a node from outside its cores. Reads only; cold. */
+#include "node.h"
+
+#include <arpa/inet.h>
+
+const char *tela_node_name(const struct tela_node *n)
+{
+	return n->name;
+}
+
+uint64_t tela_node_incarnation(const struct tela_node *n)
+{
+	return n->incarnation;
+}
+
+uint32_t tela_node_n_cores(const struct tela_node *n)
+{
+	return n->n_cores;
+}
+
+void tela_node_counters(const struct tela_node *n, uint32_t core,
+	void (*emit)(void *arg, const char *name, const char *help, bool drop, uint64_t value), void *arg)
+{
+	for (int id = 0; id < COUNT_N; id++) {
+		uint64_t sum = 0;
+
+		for (uint32_t i = 0; i < n->n_cores; i++)
+			if (core == UINT32_MAX || core == i)
+				sum += count_read(&n->cores[i]->counts, (enum count_id)id);
+		emit(arg, count_info[id].name, count_info[id].help, count_info[id].drop, sum);
+	}
+}
+
+uint64_t tela_node_counter(const struct tela_node *n, const char *name)
+{
+	uint64_t sum = 0;
+
+	for (int id = 0; id < COUNT_N; id++)
+		if (!strcmp(count_info[id].name, name))
+			for (uint32_t i = 0; i < n->n_cores; i++)
+				sum += count_read(&n->cores[i]->counts, (enum count_id)id);
+	return sum;
+}
+
+int tela_node_core_info(const struct tela_node *n, uint32_t core, struct tela_core_info *ret)
+{
+	const struct core *c = core < n->n_cores ? n->cores[core] : NULL;
+
+	if (!c)
+		return -EINVAL;
+	*ret = (struct tela_core_info){
+		.cpu = c->cpu,
+		.idle = c->idle,
+		.passes = atomic_load_explicit(&c->passes, memory_order_relaxed),
+		.busy_cycles = atomic_load_explicit(&c->busy_cycles, memory_order_relaxed),
+		.cycles = atomic_load_explicit(&c->cycles, memory_order_relaxed),
+		.loop_gap_us = atomic_load_explicit(&c->gap10_ns, memory_order_relaxed) / NS_PER_US,
+		.stalled = atomic_load(&c->stalled),
+	};
+	return 0;
+}
+
+int tela_node_port_info(const struct tela_node *n, uint32_t port, struct tela_port_info *ret)
+{
+	const struct port *p = port < n->n_ports ? &n->ports[port] : NULL;
+	char ip[INET_ADDRSTRLEN];
+
+	if (!p)
+		return -EINVAL;
+	memset(ret, 0, sizeof(*ret));
+	inet_ntop(AF_INET, &p->ip, ip, sizeof(ip));
+	snprintf(ret->address, sizeof(ret->address), "%s/%d", ip, __builtin_popcount(p->netmask));
+	snprintf(ret->mac, sizeof(ret->mac), "%02x:%02x:%02x:%02x:%02x:%02x", p->mac[0], p->mac[1], p->mac[2],
+		p->mac[3], p->mac[4], p->mac[5]);
+	ret->name = p->name;
+	ret->driver = p->driver;
+	ret->mtu = p->mtu;
+	ret->queues = p->n_queues;
+	ret->up = atomic_load(&p->up);
+	return 0;
+}
+
+int tela_node_peer_info(const struct tela_node *n, uint32_t peer, struct tela_peer_info *ret)
+{
+	const struct node_peer *p = peer < n->n_peers ? &n->peers[peer] : NULL;
+	char ip[INET_ADDRSTRLEN];
+	struct core_peer_view view;
+
+	if (!p)
+		return -EINVAL;
+	memset(ret, 0, sizeof(*ret));
+	inet_ntop(AF_INET, &p->ip, ip, sizeof(ip));
+	snprintf(ret->address, sizeof(ret->address), "%s:%u", ip, p->udp);
+	ret->name = p->name;
+	core_peer_view_read(n->cores[0], peer, &view);
+	ret->state = view.state == PATH_UP ? "up" : view.state == PATH_FREE ? "unused" :
+		view.state == PATH_CONNECTING ? "connecting" : "down";
+	ret->rtt_ns = view.srtt_ns;
+	ret->incarnation = view.incarnation;
+	return 0;
+}
+
+void tela_node_print_budgets(const struct tela_node *n, void (*line)(void *arg, const char *text), void *arg)
+{
+	static const char *const name[] = {"paths", "sessions", "slots", "slots_per_session", "calls", "detached",
+		"messages_2k", "messages_64k", "messages_1m", "in_flight"};
+	const struct machine *m = &n->cores[0]->m;
+	const uint32_t *value = (const uint32_t *)&m->cfg.budgets;
+	char text[128];
+
+	_Static_assert(sizeof(struct tela_budgets) == sizeof(name) / sizeof(*name) * sizeof(uint32_t), "one name a budget");
+	for (size_t i = 0; i < ARRAY_SIZE(name); i++) {
+		snprintf(text, sizeof(text), "%-18s %8u a core", name[i], value[i]);
+		line(arg, text);
+	}
+	snprintf(text, sizeof(text), "%-18s %8.1f MiB a core, %u cores", "memory", (double)machine_bytes(m) / (1 << 20),
+		n->n_cores);
+	line(arg, text);
+}

@@ -1,0 +1,442 @@
+/* node.c - a node from its configuration: memory, ports, cores, peers; started and taken down in mirrored order. */
+#include <rte_config.h>
+#include <rte_cycles.h>
+
+#include "node.h"
+
+#include "client.h"
+#include "eal.h"
+#include "say.h"
+#include "thread.h"
+
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <sys/random.h>
+
+enum { MBUFS_PER_QUEUE = 8191, PEER_SILENCE_DEFAULT_US = 200000, STALL_WARN_MS = 1000,
+	STALL_ABORT_MS = 20000 };
+
+/* ---- what a machine asks of the world ---- */
+
+static void *io_get(void *io, const struct path *p, uint8_t **ret_data, uint32_t *ret_room)
+{
+	struct core *c = io;
+
+	return netif_alloc(&c->netif[p->peer.netif], p->head.len, ret_data, ret_room);
+}
+
+static void io_send(void *io, const struct path *p, void *buf, uint32_t len)
+{
+	struct core *c = io;
+
+	netif_send(&c->netif[p->peer.netif], buf, &p->head, len);
+}
+
+static void io_drop(void *io, void *buf)
+{
+	(void)io;
+	netif_free(buf);
+}
+
+static void io_send_raw(void *io, const struct net_addr *to, const void *data, uint32_t len)
+{
+	struct core *c = io;
+	struct netif *nif = &c->netif[to->netif];
+	struct net_head head;
+	struct rte_mbuf *m;
+	uint32_t room;
+	uint8_t *at;
+
+	if (netif_head(nif, to, c->m.now_ns, &head))
+		return;
+	m = netif_alloc(nif, head.len, &at, &room);
+	if (!m)
+		return;
+	if (len > room) {
+		netif_free(m);
+		return;
+	}
+	memcpy(at, data, len);
+	netif_send(nif, m, &head, len);
+}
+
+static int io_resolve(void *io, struct path *p)
+{
+	struct core *c = io;
+
+	return netif_head(&c->netif[p->peer.netif], &p->peer, c->m.now_ns, &p->head);
+}
+
+/* xoroshiro128+ (Blackman and Vigna, 2018), seeded by the kernel: connection ids need not be secret, only unguessable
+ * enough; the cookie key is drawn from it once, right after seeding. */
+static uint64_t io_random(void *io)
+{
+	struct core *c = io;
+	uint64_t a = c->seed[0], b = c->seed[1], r = a + b;
+
+	b ^= a;
+	c->seed[0] = (a << 24 | a >> 40) ^ b ^ (b << 16);
+	c->seed[1] = b << 37 | b >> 27;
+	return r;
+}
+
+static uint16_t io_mtu(void *io, uint16_t netif)
+{
+	return ((struct core *)io)->netif[netif].port->mtu;
+}
+
+static bool io_shared_memory(void *io, uint16_t netif)
+{
+	return ((struct core *)io)->netif[netif].port->shared_memory;
+}
+
+const struct machine_ops core_machine_ops = {.get = io_get, .send = io_send, .drop = io_drop, .send_raw = io_send_raw,
+	.resolve = io_resolve, .random = io_random, .mtu = io_mtu, .shared_memory = io_shared_memory};
+
+void core_seed(struct core *c)
+{
+	if (getrandom(c->seed, sizeof(c->seed), 0) != sizeof(c->seed))
+		c->seed[0] = rte_rdtsc(), c->seed[1] = (uint64_t)(uintptr_t)c;
+	c->seed[0] |= 1;
+}
+
+void core_calibrate(struct core *c)
+{
+	c->tsc_hz = rte_get_tsc_hz();
+	c->tsc_mult = (uint64_t)(((unsigned __int128)NS_PER_S << 32) / c->tsc_hz);
+}
+
+/* ---- parts ---- */
+
+static uint64_t name_id(const char *name)
+{
+	uint64_t h = 14695981039346656037ull;
+
+	for (; *name; name++)
+		h = (h ^ (uint8_t)*name) * 1099511628211ull;
+	return h ? h : 1;
+}
+
+static int open_port(struct tela_node *n, const struct tela_node_config *cfg, uint32_t index, char *err, size_t err_len)
+{
+	struct rte_mempool **pools = n->pools[index];
+	struct port *p = &n->ports[index];
+	int rc = port_probe(p, &cfg->ports[index], err, err_len);
+
+	if (rc)
+		return rc;
+	if (p->max_queues < n->n_cores)
+		return say(err, err_len, -ENOTSUP, "ports[%u]: device %s has %u queues, the node has %u cores", index,
+			cfg->ports[index].device, p->max_queues, n->n_cores);
+	for (uint32_t q = 0; q < n->n_cores; q++) {
+		pools[q] = port_pool_create(p, (uint16_t)q, MBUFS_PER_QUEUE, eal_socket(q));
+		if (!pools[q])
+			return say(err, err_len, -ENOMEM, "ports[%u]: no memory for %u packet buffers (%zu MiB): raise memory_mib",
+				index, MBUFS_PER_QUEUE, port_pool_bytes(p, MBUFS_PER_QUEUE) >> 20);
+	}
+	rc = port_open(p, (uint16_t)n->n_cores, pools, err, err_len);
+	if (rc)
+		return rc;
+	for (uint32_t q = 0; q < n->n_cores; q++) {
+		struct core *c = n->cores[q];
+
+		rc = netif_init(&c->netif[index], p, (uint16_t)q, (uint16_t)index, n->udp_port, pools[q], &c->counts);
+		if (rc)
+			return say(err, err_len, rc, "ports[%u]: out of memory", index);
+		c->n_netifs = index + 1;
+	}
+	return 0;
+}
+
+static int make_core(struct tela_node *n, const struct tela_node_config *cfg, uint32_t index, char *err, size_t err_len)
+{
+	struct core *c = aligned_alloc(CACHE_LINE, (sizeof(*c) + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1));
+	struct machine_config mc = {.node_id = name_id(n->name), .incarnation = n->incarnation, .core = (uint16_t)index,
+		.n_cores = (uint16_t)n->n_cores, .budgets = cfg->budgets, .services = &n->table};
+
+	n->cores[index] = c;
+	if (!c)
+		return say(err, err_len, -ENOMEM, "out of memory for core %u", index);
+	memset(c, 0, sizeof(*c));
+	mc.peer_silence_ns = (cfg->peer_silence_us ? cfg->peer_silence_us : PEER_SILENCE_DEFAULT_US) * NS_PER_US;
+	c->node = n;
+	c->index = index;
+	c->cpu = cfg->cores[index].cpu;
+	c->idle = cfg->cores[index].idle;
+	c->wake.fd = -1;
+	list_init(&c->waiting);
+	core_seed(c);
+	core_calibrate(c);
+	c->n_peers = n->n_peers;
+	c->peer_path = calloc(n->n_peers + 1, sizeof(*c->peer_path));
+	c->peer_shown = calloc(n->n_peers + 1, sizeof(*c->peer_shown));
+	if (!c->peer_path || !c->peer_shown || wake_init(&c->wake) || machine_init(&c->m, &mc, &core_machine_ops, c, &c->counts))
+		return say(err, err_len, -ENOMEM, "out of memory for core %u: lower the budgets", index);
+	return 0;
+}
+
+/* Isolated CPUs have nobody to share with: there a core may spin. */
+static bool cpu_isolated(int cpu)
+{
+	FILE *f = fopen("/sys/devices/system/cpu/isolated", "re");
+	int from, to;
+	bool found = false;
+	char sep;
+
+	while (f && !found && fscanf(f, "%d", &from) == 1) {
+		to = from;
+		if (fscanf(f, "%c", &sep) == 1 && sep == '-' && fscanf(f, "%d%c", &to, &sep) < 1)
+			break;
+		found = cpu >= from && cpu <= to;
+	}
+	if (f)
+		fclose(f);
+	return found;
+}
+
+/* The first port whose subnet holds the address; else the first with a gateway; else the first. */
+static uint16_t route(const struct tela_node *n, uint32_t ip)
+{
+	uint16_t by_gateway = 0;
+
+	for (uint32_t i = n->n_ports; i-- > 0;) {
+		const struct port *p = &n->ports[i];
+
+		if (p->gateway)
+			by_gateway = (uint16_t)i;
+	}
+	for (uint32_t i = 0; i < n->n_ports; i++)
+		if (!((n->ports[i].ip ^ ip) & n->ports[i].netmask))
+			return (uint16_t)i;
+	return by_gateway;
+}
+
+static int add_peer(struct tela_node *n, const struct tela_peer_config *pc, struct node_peer *p, char *err, size_t err_len)
+{
+	char host[64];
+	const char *colon = strchr(pc->address, ':');
+	long udp = TELA_UDP_PORT;
+	struct in_addr a;
+
+	snprintf(host, sizeof(host), "%.*s", colon ? (int)(colon - pc->address) : 63, pc->address);
+	if (colon)
+		udp = strtol(colon + 1, NULL, 10);
+	if (inet_pton(AF_INET, host, &a) != 1 || udp < 1 || udp > 65535)
+		return say(err, err_len, -EINVAL, "peer %s: expected an address such as 10.0.0.2 or 10.0.0.2:7447, found %s",
+			pc->name, pc->address);
+	snprintf(p->name, sizeof(p->name), "%s", pc->name);
+	p->ip = a.s_addr;
+	p->udp = (uint16_t)udp;
+	p->netif = route(n, p->ip);
+	return 0;
+}
+
+int node_peer(const struct tela_node *n, const char *name)
+{
+	for (uint32_t i = 0; i < n->n_peers; i++)
+		if (!strcmp(n->peers[i].name, name))
+			return (int)i;
+	return -1;
+}
+
+void node_peer_addr(const struct tela_node *n, const struct core *c, uint32_t peer, struct net_addr *ret)
+{
+	(void)c;
+	*ret = (struct net_addr){.ip = n->peers[peer].ip, .udp = n->peers[peer].udp, .netif = n->peers[peer].netif};
+}
+
+/* ---- create, start, stop ---- */
+
+static int node_build(struct tela_node *n, const struct tela_node_config *cfg, char *err, size_t err_len)
+{
+	int rc = eal_start(cfg, err, err_len);
+
+	if (rc)
+		return rc;
+	n->cleaned = false;
+	for (uint32_t i = 0; i < n->n_cores; i++) {
+		rc = make_core(n, cfg, i, err, err_len);
+		if (rc)
+			return rc;
+		if (n->cores[i]->idle == TELA_IDLE_AUTO)
+			n->cores[i]->idle = cpu_isolated(n->cores[i]->cpu) ? TELA_IDLE_SPIN : TELA_IDLE_ADAPTIVE;
+	}
+	for (uint32_t i = 0; i < n->n_ports; i++) {
+		rc = open_port(n, cfg, i, err, err_len);
+		if (rc)
+			return rc;
+	}
+	for (uint32_t i = 0; i < cfg->n_peers; i++) {
+		rc = add_peer(n, &cfg->peers[i], &n->peers[i], err, err_len);
+		if (rc)
+			return rc;
+	}
+	if (reclaimer_start(n))
+		return say(err, err_len, -ENOMEM, "cannot start the reclaimer thread");
+	return 0;
+}
+
+struct tela_node *tela_node_create(const struct tela_node_config *cfg, char *err, size_t err_len)
+{
+	struct tela_node *n = calloc(1, sizeof(*n));
+
+	if (!n || cfg->n_ports > NODE_PORTS_MAX || !cfg->n_cores || cfg->n_cores > PORT_QUEUES_MAX) {
+		say(err, err_len, 0, n ? "a node has 1 to %d cores and at most %d ports" : "out of memory", PORT_QUEUES_MAX,
+			NODE_PORTS_MAX);
+		free(n);
+		return NULL;
+	}
+	snprintf(n->name, sizeof(n->name), "%s", cfg->name);
+	n->cleaned = true;
+	n->n_cores = cfg->n_cores;
+	n->n_ports = cfg->n_ports;
+	n->n_peers = cfg->n_peers;
+	n->udp_port = cfg->udp_port ? cfg->udp_port : TELA_UDP_PORT;
+	n->stall_warn_ms = STALL_WARN_MS;
+	n->stall_abort_ms = STALL_ABORT_MS;
+	n->cores = calloc(n->n_cores, sizeof(*n->cores));
+	n->ports = calloc(n->n_ports + 1, sizeof(*n->ports));
+	n->peers = calloc(n->n_peers + 1, sizeof(*n->peers));
+	pthread_mutex_init(&n->threads_lock, NULL);
+	if (getrandom(&n->incarnation, sizeof(n->incarnation), 0) != sizeof(n->incarnation))
+		n->incarnation = rte_rdtsc();
+	n->incarnation |= 1;
+	if (!n->cores || !n->ports || !n->peers) {
+		say(err, err_len, 0, "out of memory");
+	} else if (!node_build(n, cfg, err, err_len)) {
+		return n;
+	}
+	tela_node_destroy(n);
+	return NULL;
+}
+
+int tela_node_start(struct tela_node *n, char *err, size_t err_len)
+{
+	int rc;
+
+	for (uint32_t i = 0; i < n->n_ports; i++) {
+		rc = port_start(&n->ports[i], err, err_len);
+		if (rc)
+			return rc;
+	}
+	atomic_store(&n->polling, true);
+	for (uint32_t i = 0; i < n->n_cores; i++) {
+		rc = eal_launch(i, core_main, n->cores[i]);
+		if (rc)
+			return say(err, err_len, rc, "cannot start the poll loop of core %u", i);
+	}
+	if (watchdog_start(n))
+		return say(err, err_len, -EAGAIN, "cannot start the watchdog thread");
+	return 0;
+}
+
+void tela_node_drain(struct tela_node *n)
+{
+	n->draining = true;
+	for (uint32_t i = 0; i < n->n_cores; i++) {
+		atomic_fetch_or(&n->cores[i]->command, CORE_DRAIN);
+		wake_up(&n->cores[i]->wake);
+	}
+}
+
+uint32_t tela_node_in_flight(const struct tela_node *n)
+{
+	uint32_t sum = 0;
+
+	for (uint32_t i = 0; i < n->n_cores; i++)
+		sum += atomic_load_explicit(&n->cores[i]->in_flight, memory_order_relaxed);
+	return sum;
+}
+
+static void stop_cores(struct tela_node *n)
+{
+	for (uint32_t i = 0; i < n->n_cores; i++) {
+		if (!n->cores[i])
+			continue;
+		atomic_store(&n->cores[i]->stop, true);
+		if (n->cores[i]->wake.fd >= 0)
+			wake_up(&n->cores[i]->wake);
+	}
+	for (uint32_t i = 0; !n->cleaned && i < n->n_cores; i++)
+		eal_wait(i);
+	atomic_store(&n->polling, false);
+}
+
+static void free_images(struct tela_node *n)
+{
+	tela_node_poll(n);
+	while (n->retiring) { /* pinned by calls that nobody will resume any more */
+		struct tela_image *i = n->retiring;
+
+		n->retiring = i->next;
+		if (i->retired)
+			i->retired(i->retired_arg, i->generation, tela_image_calls(i));
+		tela_image_free(i);
+	}
+	for (uint32_t i = 0; i < n->n_services; i++) {
+		tela_image_free(atomic_load(&n->services[i]->image));
+		service_free(n->services[i]);
+	}
+	service_table_free(atomic_load(&n->table));
+}
+
+static void free_core(struct core *c)
+{
+	if (!c)
+		return;
+	for (uint32_t i = 0; i < c->n_netifs; i++)
+		netif_fini(&c->netif[i]);
+	if (c->m.ops)
+		machine_fini(&c->m);
+	wake_fini(&c->wake);
+	free(c->peer_path);
+	free(c->peer_shown);
+	free(c);
+}
+
+static void close_port(struct tela_node *n, uint32_t index)
+{
+	port_close(&n->ports[index]);
+	for (uint32_t q = 0; q < PORT_QUEUES_MAX; q++)
+		if (n->pools[index][q])
+			port_pool_free(n->pools[index][q]);
+}
+
+void tela_node_destroy(struct tela_node *n)
+{
+	if (!n)
+		return;
+	watchdog_stop(n);
+	if (n->cores)
+		stop_cores(n);
+	reclaimer_stop(n);
+	if (n->cores && n->ports)
+		free_images(n);
+	while (n->clients) {
+		struct tela_client *c = n->clients;
+
+		n->clients = c->next;
+		client_free(c);
+	}
+	for (uint32_t i = 0; n->cores && i < n->n_cores; i++)
+		free_core(n->cores[i]);
+	for (uint32_t i = 0; n->ports && i < n->n_ports; i++)
+		close_port(n, i);
+	if (!n->cleaned)
+		eal_stop();
+	pthread_mutex_destroy(&n->threads_lock);
+	free(n->cores);
+	free(n->ports);
+	free(n->peers);
+	free(n);
+}
+
+int tela_task_add(struct tela_node *n, uint32_t core, tela_task_fn fn, void *arg)
+{
+	struct core *c = core < n->n_cores ? n->cores[core] : NULL;
+
+	if (!c || c->n_tasks == CORE_TASKS_MAX || node_polling(n))
+		return c ? -EBUSY : -EINVAL;
+	c->task[c->n_tasks++] = (struct core_task){fn, arg};
+	return 0;
+}

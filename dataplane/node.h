@@ -1,0 +1,64 @@
+/* node.h - the node's own state, for the files that make it up: node.c, publish.c, watchdog.c, client.c, thread.c. */
+#pragma once
+
+#include "core.h"
+#include "port.h"
+#include "tela_node.h"
+
+#include <pthread.h>
+
+enum { NODE_PORTS_MAX = CORE_NETIFS_MAX };
+
+struct node_peer {
+	char name[TELA_NAME_MAX + 1];
+	uint32_t ip; /* network byte order */
+	uint16_t udp;
+	uint16_t netif;
+};
+
+struct tela_node {
+	char name[TELA_NAME_MAX + 1];
+	uint64_t incarnation;
+	uint16_t udp_port;
+	uint32_t n_cores, n_ports, n_peers, n_services;
+	struct core **cores;
+	struct port *ports;
+	struct rte_mempool *pools[NODE_PORTS_MAX][PORT_QUEUES_MAX];
+	struct node_peer *peers;
+	struct tela_service *services[SERVICES_MAX];
+	_Atomic(struct service_table *) table;
+	struct tela_client *clients;
+	_Atomic bool polling;
+	bool draining, cleaned;
+	/* attached threads */
+	pthread_mutex_t threads_lock;
+	struct tela_thread *threads[CORE_THREADS_MAX];
+	/* images: past their grace period (pushed by the reclaimer), and waiting for their pins (control thread) */
+	struct call_rcu_data *reclaimer;
+	_Atomic(struct tela_image *) graced;
+	struct tela_image *retiring;
+	_Atomic uint32_t n_retiring; /* published once, not yet retired */
+	/* watchdog */
+	pthread_t watchdog;
+	bool watching;
+	_Atomic bool watch_stop;
+	uint32_t stall_warn_ms, stall_abort_ms;
+};
+
+int node_peer(const struct tela_node *n, const char *name);
+void node_peer_addr(const struct tela_node *n, const struct core *c, uint32_t peer, struct net_addr *ret);
+
+static inline bool node_polling(const struct tela_node *n)
+{
+	return atomic_load_explicit(&n->polling, memory_order_acquire);
+}
+
+/* After a grace period: no core still looks at it. */
+void node_free_thread(struct tela_node *n, struct tela_thread *t);
+/* Does what was handed to the reclaimer before the call. Not on a data core. */
+void node_reclaim_barrier(struct tela_node *n);
+int reclaimer_start(struct tela_node *n);
+void reclaimer_stop(struct tela_node *n);
+
+int watchdog_start(struct tela_node *n);
+void watchdog_stop(struct tela_node *n);

@@ -1,0 +1,371 @@
+#include "machine.h"
+
+#include "crc32c.h"
+
+enum { RTO_FLOOR_NS = 50000, RTO_CEILING_NS = 200000000, RTO_FIRST_NS = 2000000, REPLAY_JUMP_MAX = 1 << 24 };
+
+#define HEAD_REFRESH_NS (5 * NS_PER_S)
+
+/* ---- datagrams out ---- */
+
+static bool path_open(struct machine *m, struct path *p)
+{
+	struct dgram *d = &p->open;
+
+	if (unlikely(!p->head_ok))
+		return false;
+	d->buf = m->ops->get(m->io, p, &d->data, &d->room);
+	if (unlikely(!d->buf))
+		return false;
+	if (p->integrity == frame_Integrity_crc32c)
+		d->room -= WIRE_CRC;
+	d->len = p->header_len;
+	if (!p->dirty) {
+		if (unlikely(m->n_dirty == MACHINE_DIRTY)) {
+			path_flush(m, m->dirty[0], m->now_ns);
+			m->dirty[0]->dirty = false;
+			m->dirty[0] = m->dirty[--m->n_dirty];
+		}
+		p->dirty = true;
+		m->dirty[m->n_dirty++] = p;
+	}
+	return true;
+}
+
+uint8_t *path_append(struct machine *m, struct path *p, uint32_t len)
+{
+	struct dgram *d = &p->open;
+	uint8_t *at;
+
+	DCHECK(len % 8 == 0);
+	if (unlikely(d->buf && d->len + len > d->room))
+		path_flush(m, p, m->now_ns);
+	if (unlikely(!d->buf) && !path_open(m, p))
+		return NULL;
+	if (unlikely(d->len + len > d->room))
+		return NULL;
+	at = d->data + d->len;
+	d->len += len;
+	return at;
+}
+
+bool path_packet(struct machine *m, struct path *p, frame_Packet h, const void *body, uint32_t len)
+{
+	uint32_t padded = ALIGN8(WIRE_PACKET + len);
+	uint8_t *at = path_append(m, p, padded);
+
+	if (!at)
+		return false;
+	h.length = (uint16_t)(WIRE_PACKET + len);
+	memset(at + padded - 8, 0, 8);
+	frame_Packet_store(at, &h);
+	if (len)
+		memcpy(at + WIRE_PACKET, body, len);
+	return true;
+}
+
+void path_flush(struct machine *m, struct path *p, uint64_t now_ns)
+{
+	struct dgram *d = &p->open;
+	uint64_t age = (now_ns - m->now_ns) / WIRE_STAMP_NS;
+	uint64_t number;
+	frame_Datagram h;
+
+	if (!d->buf)
+		return;
+	number = ++p->tx_number;
+	h = (frame_Datagram){
+		.version = WIRE_VERSION,
+		.flags = p->integrity,
+		.header_length = p->header_len,
+		.connection = p->peer_id,
+		.number_low = (uint32_t)number,
+		.number_high = (uint32_t)(number >> 32),
+		.stamp = wire_stamp(now_ns) | 1, /* never 0: that is "none" in an echo */
+		.echo = p->last_stamp ? (p->last_stamp + wire_stamp(now_ns - p->last_stamp_ns)) | 1 : 0,
+		.age = age > UINT16_MAX ? UINT16_MAX : (uint16_t)age,
+	};
+	memset(d->data + WIRE_DATAGRAM, 0, p->header_len - WIRE_DATAGRAM);
+	frame_Datagram_store(d->data, &h);
+	if (p->integrity == frame_Integrity_crc32c) {
+		uint32_t crc = crc32c(0, d->data, d->len);
+
+		memcpy(d->data + d->len, &crc, WIRE_CRC);
+		d->len += WIRE_CRC;
+	}
+	m->ops->send(m->io, p, d->buf, d->len);
+	count(m->counts, count_tx_datagrams);
+	d->buf = NULL;
+}
+
+/* ---- datagrams in: replay and round trip ---- */
+
+bool path_replay_check(struct path *p, uint64_t number)
+{
+	uint64_t word, bit;
+
+	/* No loss explains a jump so far; a forged number must not carry the window away from the peer's. */
+	if (number - p->rx_number > REPLAY_JUMP_MAX && number > p->rx_number)
+		return false;
+	if (number > p->rx_number) {
+		/* Words that the window has moved into are new ground. */
+		for (uint64_t i = 1; i <= REPLAY_WORDS && i <= number / 64 - p->rx_number / 64; i++)
+			p->replay[(p->rx_number / 64 + i) % REPLAY_WORDS] = 0;
+		p->rx_number = number;
+	} else if (p->rx_number - number >= REPLAY_WINDOW - 64) {
+		return false;
+	}
+	word = number / 64 % REPLAY_WORDS;
+	bit = 1ull << (number % 64);
+	if (p->replay[word] & bit)
+		return false;
+	p->replay[word] |= bit;
+	return true;
+}
+
+/* RFC 6298, with a floor of tens of microseconds in place of a second. */
+void path_rtt_sample(struct path *p, uint64_t rtt_ns)
+{
+	uint64_t delta;
+
+	if (!p->srtt_ns) {
+		p->srtt_ns = rtt_ns;
+		p->rttvar_ns = rtt_ns / 2;
+	} else {
+		delta = rtt_ns > p->srtt_ns ? rtt_ns - p->srtt_ns : p->srtt_ns - rtt_ns;
+		p->rttvar_ns += delta / 4;
+		p->rttvar_ns -= p->rttvar_ns / 4;
+		p->srtt_ns += rtt_ns / 8;
+		p->srtt_ns -= p->srtt_ns / 8;
+	}
+	p->rto_ns = max_u64(RTO_FLOOR_NS, p->srtt_ns + 4 * p->rttvar_ns);
+	p->rto_ns = min_u64(p->rto_ns, RTO_CEILING_NS);
+}
+
+void path_stamps(struct machine *m, struct path *p, uint32_t stamp, uint32_t echo, uint16_t age)
+{
+	uint32_t back = wire_stamp(m->now_ns) - echo;
+
+	p->last_rx_ns = m->now_ns;
+	p->silent_since_ns = 0;
+	p->last_stamp = stamp;
+	p->last_stamp_ns = m->now_ns;
+	(void)age; /* the echo is advanced to the flush, so the sender's pass is no part of `back` */
+	/* A loop that was away measures itself, not the path. */
+	if (!echo || m->gap_ns || back > INT32_MAX)
+		return;
+	path_rtt_sample(p, (uint64_t)back * WIRE_STAMP_NS);
+}
+
+/* ---- connection ids ---- */
+
+static uint32_t conn_place(const struct machine *m, uint32_t id)
+{
+	uint32_t at = id & m->conn_mask;
+
+	while (m->conn_key[at] && m->conn_key[at] != id)
+		at = (at + 1) & m->conn_mask;
+	return at;
+}
+
+struct path *path_find(const struct machine *m, uint32_t id)
+{
+	uint32_t at = conn_place(m, id);
+
+	return m->conn_key[at] ? &m->paths[m->conn_index[at]] : NULL;
+}
+
+/* Paths come and go rarely; with open addressing it is simplest to enter all of them anew. */
+static void conn_rebuild(struct machine *m)
+{
+	memset(m->conn_key, 0, (m->conn_mask + 1) * sizeof(*m->conn_key));
+	for (uint32_t i = 0; i < m->cfg.budgets.paths; i++) {
+		struct path *p = &m->paths[i];
+
+		if (p->state != PATH_FREE) {
+			uint32_t at = conn_place(m, p->id);
+
+			m->conn_key[at] = p->id;
+			m->conn_index[at] = (uint16_t)i;
+		}
+	}
+	m->last_path = NULL;
+}
+
+void path_new_id(struct machine *m, struct path *p)
+{
+	uint32_t id;
+
+	do
+		id = (uint32_t)m->ops->random(m->io);
+	while (!id || path_find(m, id));
+	p->id = id;
+	conn_rebuild(m);
+}
+
+/* ---- life ---- */
+
+static void path_reset(struct machine *m, struct path *p)
+{
+	if (p->open.buf)
+		m->ops->drop(m->io, p->open.buf);
+	p->open.buf = NULL;
+	p->peer_id = 0;
+	p->integrity = frame_Integrity_none;
+	p->draining = false;
+	p->last_stamp = 0;
+	p->last_rx_ns = p->silent_since_ns = 0;
+	p->tx_number = p->rx_number = 0;
+	memset(p->replay, 0, sizeof(p->replay));
+	p->srtt_ns = p->rttvar_ns = 0;
+	p->rto_ns = RTO_FIRST_NS;
+	p->answered_ns = p->pong_ns = p->ping_ns = p->ping_wait_ns = 0;
+	p->peer_gap_us = 0;
+	p->cookie = 0;
+	p->cookie_time = 0;
+	p->hello_ns = m->now_ns;
+	p->hello_wait_ns = 5 * NS_PER_MS;
+	p->connecting_ns = m->now_ns;
+	p->fragment = 0;
+}
+
+struct path *path_create(struct machine *m, const struct net_addr *peer, bool initiator)
+{
+	struct path *p = NULL;
+
+	for (uint32_t i = 0; i < m->cfg.budgets.paths && !p; i++)
+		if (m->paths[i].state == PATH_FREE)
+			p = &m->paths[i];
+	if (!p)
+		return NULL;
+	list_init(&p->sent);
+	p->peer = *peer;
+	p->initiator = initiator;
+	p->dirty = p->head_ok = false;
+	p->peer_index = -1;
+	p->queued = 0;
+	p->node = p->incarnation = 0;
+	p->n_out = 0;
+	path_reset(m, p);
+	p->state = PATH_CONNECTING;
+	path_new_id(m, p);
+	m->n_paths++;
+	return p;
+}
+
+static void path_clean(struct machine *m, struct path *p)
+{
+	for (uint32_t i = 0; i < m->n_dirty; i++)
+		if (m->dirty[i] == p)
+			m->dirty[i] = m->dirty[--m->n_dirty];
+	p->dirty = false;
+}
+
+void path_down(struct machine *m, struct path *p, const char *why)
+{
+	bool was_up = p->state == PATH_UP;
+
+	if (was_up)
+		count(m->counts, count_paths_down);
+	path_clean(m, p);
+	callee_path_down(m, p);
+	path_reset(m, p);
+	if (p->initiator) {
+		p->state = PATH_CONNECTING;
+		path_new_id(m, p);
+		caller_path_down(m, p, why);
+	} else {
+		caller_path_down(m, p, why);
+		p->state = PATH_FREE;
+		m->n_paths--;
+		conn_rebuild(m);
+	}
+}
+
+/* ---- time ---- */
+
+static void path_ping(struct machine *m, struct path *p)
+{
+	frame_Probe body = {.nonce = ++p->ping_nonce, .loop_gap_us = saturate_u32(m->gap10_ns / NS_PER_US)};
+	frame_Packet h = {.kind = frame_Kind_ping};
+
+	path_packet(m, p, h, &body, sizeof(body));
+	p->ping_ns = m->now_ns;
+	count(m->counts, count_pings);
+}
+
+/* Silence that cannot be this loop's own or the peer's usual pause. */
+static uint64_t silence_limit(const struct machine *m, const struct path *p)
+{
+	return max_u64(m->cfg.peer_silence_ns, 3ull * p->peer_gap_us * NS_PER_US);
+}
+
+/* What is still unanswered: is the answer late, and is the peer still there? A request is never sent again on time
+ * alone; one ping asks, and its answer shows what was lost (design, section 3). */
+static bool path_probe(struct machine *m, struct path *p)
+{
+	struct caller_slot *oldest;
+	uint64_t wait, since;
+
+	if (list_empty(&p->sent)) {
+		p->silent_since_ns = p->ping_wait_ns = 0;
+		return false;
+	}
+	oldest = list_entry(p->sent.next, struct caller_slot, sent);
+	/* Answers to later requests prove that this one, or its answer, was lost on the way; a quarter of a round trip is
+	 * left for packets that overtake each other (RACK, RFC 8985). A ping and its answer travel behind what was
+	 * sent before them, and leave no doubt. */
+	since = p->answered_ns > p->srtt_ns / 4 ? p->answered_ns - p->srtt_ns / 4 : 0;
+	since = max_u64(since, p->pong_ns);
+	if (oldest->sent_ns < since) {
+		caller_resend(m, p, since);
+		return true;
+	}
+	wait = max_u64(p->rto_ns, max_u64(m->gap10_ns, (uint64_t)p->peer_gap_us * NS_PER_US));
+	wait = min_u64(wait, 10 * NS_PER_MS);
+	since = max_u64(oldest->sent_ns, p->last_rx_ns);
+	if (p->ping_wait_ns)
+		wait = p->ping_wait_ns, since = max_u64(p->ping_ns, p->last_rx_ns);
+	if (m->gap_ns || m->now_ns - since < wait)
+		return false;
+	if (!p->silent_since_ns)
+		p->silent_since_ns = m->now_ns;
+	path_ping(m, p);
+	p->ping_wait_ns = min_u64(2 * wait, max_u64(20 * NS_PER_MS, p->rto_ns));
+	return true;
+}
+
+/* Asks for the link address again in good time, and notices one that has changed. */
+static void path_refresh(struct machine *m, struct path *p)
+{
+	p->refresh_ns = m->now_ns + HEAD_REFRESH_NS;
+	if (!p->open.buf) /* what is being filled has room for the present one */
+		m->ops->resolve(m->io, p);
+}
+
+bool path_timers(struct machine *m, struct path *p)
+{
+	bool worked = false;
+
+	if (p->state == PATH_UP) {
+		if (unlikely(m->now_ns >= p->refresh_ns))
+			path_refresh(m, p);
+		worked = path_probe(m, p);
+		if (m->gap_ns && p->silent_since_ns)
+			p->silent_since_ns += m->gap_ns; /* our own absence is not the peer's */
+		if (p->silent_since_ns && m->now_ns > p->silent_since_ns &&
+			m->now_ns - p->silent_since_ns > silence_limit(m, p)) {
+			path_down(m, p, "peer is silent");
+			return true;
+		}
+	}
+	if (p->initiator && p->state != PATH_UP && m->now_ns >= p->hello_ns) {
+		handshake_hello(m, p);
+		if (p->state == PATH_CONNECTING && m->now_ns - p->connecting_ns > 5 * silence_limit(m, p)) {
+			p->state = PATH_DOWN;
+			caller_fail_queued(m, p, "peer does not answer");
+		}
+		worked = true;
+	}
+	return worked;
+}

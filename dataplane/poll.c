@@ -1,0 +1,168 @@
+/* poll.c - the loop of a data core, on one screen. */
+#include <rte_cycles.h>
+#include <rte_pause.h>
+
+#include "core.h"
+
+#define _LGPL_SOURCE /* its small functions inline, as liburcu's licence text allows */
+#include <urcu-qsbr.h>
+
+#include <sched.h>
+
+enum { IDLE_SPIN_PASSES = 2000, IDLE_YIELD_PASSES = 200, IDLE_SLEEP_FIRST_NS = 20000, IDLE_SLEEP_LAST_NS = 500000 };
+
+__thread struct core *core_current __attribute__((tls_model("initial-exec")));
+
+uint64_t core_clock(const struct core *c)
+{
+	return (uint64_t)((unsigned __int128)rte_rdtsc() * c->tsc_mult >> 32);
+}
+
+static void deliver(void *arg, const struct net_addr *from, uint8_t *payload, uint32_t len)
+{
+	struct core *c = arg;
+
+	machine_rx(&c->m, from, payload, len);
+}
+
+static void serve_commands(struct core *c)
+{
+	uint32_t command = atomic_exchange_explicit(&c->command, 0, memory_order_acquire);
+
+	if (command & CORE_DRAIN)
+		machine_drain(&c->m);
+	for (uint32_t i = 0; i < c->n_netifs; i++)
+		if (command & CORE_LINK_DOWN << i)
+			machine_link_down(&c->m, (uint16_t)i);
+}
+
+/* Others may look at peers, but not into a path that changes under them. */
+static void show_peers(struct core *c)
+{
+	c->shown_ns = c->m.now_ns + 10 * NS_PER_MS;
+	for (uint32_t i = 0; i < c->n_peers; i++) {
+		const struct path *p = c->peer_path[i];
+		struct core_peer_shown *s = &c->peer_shown[i];
+
+		if (!p)
+			continue;
+		atomic_store_explicit(&s->state, p->state, memory_order_relaxed);
+		atomic_store_explicit(&s->srtt_ns, p->srtt_ns, memory_order_relaxed);
+		atomic_store_explicit(&s->incarnation, p->incarnation, memory_order_relaxed);
+	}
+}
+
+void core_peer_view_read(const struct core *c, uint32_t peer, struct core_peer_view *ret)
+{
+	const struct core_peer_shown *s = &c->peer_shown[peer];
+
+	ret->state = atomic_load_explicit(&s->state, memory_order_relaxed);
+	ret->srtt_ns = atomic_load_explicit(&s->srtt_ns, memory_order_relaxed);
+	ret->incarnation = atomic_load_explicit(&s->incarnation, memory_order_relaxed);
+}
+
+bool core_pass(struct core *c)
+{
+	unsigned frames[CORE_NETIFS_MAX];
+	bool worked = false;
+
+	for (uint32_t i = 0; i < c->n_netifs; i++)
+		frames[i] = netif_burst(&c->netif[i]);
+	machine_begin(&c->m, core_clock(c));
+	for (uint32_t i = 0; i < c->n_netifs; i++) {
+		netif_input(&c->netif[i], c->m.now_ns, deliver, c);
+		worked |= frames[i] > 0;
+	}
+	if (unlikely(atomic_load_explicit(&c->command, memory_order_relaxed)))
+		serve_commands(c);
+	if (unlikely(c->m.now_ns >= c->shown_ns))
+		show_peers(c);
+	worked |= core_serve_threads(c);
+	for (uint32_t i = 0; i < c->n_tasks; i++)
+		worked |= c->task[i].fn((struct tela_core *)c, c->task[i].arg);
+	worked |= machine_local(&c->m);
+	worked |= machine_timers(&c->m);
+	machine_flush(&c->m, core_clock(c));
+	for (uint32_t i = 0; i < c->n_netifs; i++)
+		worked |= netif_flush(&c->netif[i]) > 0;
+	return worked;
+}
+
+/* What the pass has done is visible to whoever reads `passes`; then the grace period may move on. */
+static void quiescent(struct core *c)
+{
+	atomic_store_explicit(&c->in_flight, c->m.n_calls_busy + c->m.n_made, memory_order_relaxed);
+	atomic_store_explicit(&c->gap10_ns, c->m.gap10_ns, memory_order_relaxed);
+	atomic_store_explicit(&c->passes, atomic_load_explicit(&c->passes, memory_order_relaxed) + 1,
+		memory_order_release);
+	if (unlikely(uatomic_read(&urcu_qsbr_gp.futex) == -1))
+		count(&c->counts, count_qsbr_wakes);
+	rcu_quiescent_state();
+}
+
+static void sleep_a_while(struct core *c)
+{
+	uint64_t ns = min_u64((uint64_t)IDLE_SLEEP_FIRST_NS << min_u32((c->idle_passes - IDLE_SPIN_PASSES) / 4, 5),
+		IDLE_SLEEP_LAST_NS);
+
+	ns = min_u64(ns, machine_idle_ns(&c->m));
+	if (ns < 1000)
+		return;
+	wake_prepare(&c->wake);
+	if (core_threads_waiting(c) || atomic_load(&c->command) || atomic_load(&c->stop)) {
+		wake_cancel(&c->wake);
+		return;
+	}
+	count(&c->counts, count_sleeps);
+	rcu_thread_offline();
+	wake_sleep(&c->wake, ns);
+	rcu_thread_online();
+	c->m.slept = true; /* the gap was chosen, it is no stall */
+}
+
+/* Adaptive: pause, then give the CPU away, then sleep in short steps, so that a quiet node costs little. */
+static void idle(struct core *c)
+{
+	c->idle_passes++;
+	if (c->idle != TELA_IDLE_ADAPTIVE) {
+		rte_pause();
+		return;
+	}
+	if (c->idle_passes > IDLE_SPIN_PASSES) {
+		sleep_a_while(c);
+	} else if (c->idle_passes % IDLE_YIELD_PASSES == 0) {
+		rcu_quiescent_state();
+		sched_yield();
+	} else {
+		rte_pause();
+	}
+}
+
+int core_main(void *arg)
+{
+	struct core *c = arg;
+	uint64_t before = rte_rdtsc();
+
+	core_current = c;
+	rcu_register_thread();
+	while (!atomic_load_explicit(&c->stop, memory_order_relaxed)) {
+		bool worked = core_pass(c);
+		uint64_t now = rte_rdtsc();
+
+		quiescent(c);
+		atomic_store_explicit(&c->cycles, atomic_load_explicit(&c->cycles, memory_order_relaxed) + now - before,
+			memory_order_relaxed);
+		if (likely(worked)) {
+			atomic_store_explicit(&c->busy_cycles,
+				atomic_load_explicit(&c->busy_cycles, memory_order_relaxed) + now - before,
+				memory_order_relaxed);
+			c->idle_passes = 0;
+		} else {
+			idle(c);
+		}
+		before = now;
+	}
+	rcu_unregister_thread();
+	core_current = NULL;
+	return 0;
+}

@@ -1,0 +1,247 @@
+/* publish.c - services and images from the control side: publish with one store, retire when nothing can see the old one.
+ *
+ * The order in which an image goes is in image.h. The reclaimer is liburcu's call_rcu worker, one thread that batches grace
+ * periods; it only moves images to a list. The control thread takes them from there (tela_node_poll) and looks at pins.
+ */
+#include "fault.h"
+#include "node.h"
+#include "say.h"
+#include "thread.h"
+
+#include <urcu-qsbr.h>
+#include <urcu-call-rcu.h>
+
+struct grace {
+	struct rcu_head head;
+	struct tela_node *node;
+	struct tela_image *image;
+	struct tela_thread *thread;
+	struct service_table *table;
+	struct fault *fault;
+};
+
+int reclaimer_start(struct tela_node *n)
+{
+	n->reclaimer = create_call_rcu_data(0, -1);
+	if (!n->reclaimer)
+		return -ENOMEM;
+	set_thread_call_rcu_data(n->reclaimer);
+	return 0;
+}
+
+void reclaimer_stop(struct tela_node *n)
+{
+	if (!n->reclaimer)
+		return;
+	rcu_barrier();
+	set_thread_call_rcu_data(NULL);
+	call_rcu_data_free(n->reclaimer);
+	n->reclaimer = NULL;
+}
+
+/* Every core has been quiescent. Reading what they stored before is also what makes that order visible to
+ * a race detector, which does not see into liburcu. */
+static void see_cores(struct tela_node *n)
+{
+	for (uint32_t i = 0; i < n->n_cores; i++)
+		(void)atomic_load_explicit(&n->cores[i]->passes, memory_order_acquire);
+}
+
+static void graced(struct rcu_head *head)
+{
+	struct grace *g = container_of(head, struct grace, head);
+	struct tela_node *n = g->node;
+
+	see_cores(n);
+	if (g->image) {
+		struct tela_image *old = atomic_load_explicit(&n->graced, memory_order_relaxed);
+
+		do
+			g->image->next = old;
+		while (!atomic_compare_exchange_weak_explicit(&n->graced, &old, g->image, memory_order_release,
+			memory_order_relaxed));
+	}
+	if (g->thread) {
+		wake_fini(&g->thread->wake);
+		free(g->thread);
+	}
+	service_table_free(g->table);
+	fault_destroy(g->fault);
+	free(g);
+}
+
+/* Never fails: without memory for the note, the caller waits for the grace period itself. */
+static void after_grace(struct grace what)
+{
+	struct grace *g = malloc(sizeof(*g));
+
+	if (!g) {
+		synchronize_rcu();
+		g = &what;
+		see_cores(g->node);
+		if (g->image) {
+			g->image->next = g->node->retiring;
+			g->node->retiring = g->image;
+		}
+		service_table_free(g->table);
+		fault_destroy(g->fault);
+		free(g->thread);
+		return;
+	}
+	*g = what;
+	call_rcu(&g->head, graced);
+}
+
+void node_free_thread(struct tela_node *n, struct tela_thread *t)
+{
+	after_grace((struct grace){.node = n, .thread = t});
+}
+
+void node_reclaim_barrier(struct tela_node *n)
+{
+	(void)n;
+	rcu_barrier();
+}
+
+/* Cores take the new injector at their next frame; the old one goes when none can hold it any more. */
+int tela_node_faults(struct tela_node *n, uint32_t port, double loss, double duplicate, double reorder)
+{
+	bool any = loss > 0 || duplicate > 0 || reorder > 0;
+
+	if (port >= n->n_ports || loss > 1 || duplicate > 1 || reorder > 1)
+		return -EINVAL;
+	for (uint32_t i = 0; i < n->n_cores; i++) {
+		struct netif *nif = &n->cores[i]->netif[port];
+		struct fault *fresh = any ? fault_create(loss, duplicate, reorder, n->ports[port].fault_seed + i) : NULL;
+		struct fault *old;
+
+		if (any && !fresh)
+			return -ENOMEM;
+		old = atomic_exchange_explicit(&nif->fault, fresh, memory_order_acq_rel);
+		if (old)
+			after_grace((struct grace){.node = n, .fault = old});
+	}
+	return 0;
+}
+
+/* ---- services ---- */
+
+struct tela_service *tela_service_add(struct tela_node *n, const struct tela_service_desc *desc)
+{
+	struct service_table *table, *old;
+	struct tela_service *s;
+
+	if (tela_service_find(n, desc->name)) {
+		errno = EEXIST;
+		return NULL;
+	}
+	if (n->n_services == SERVICES_MAX) {
+		errno = E2BIG;
+		return NULL;
+	}
+	s = service_create(n, desc, n->n_services);
+	if (!s)
+		return NULL;
+	n->services[n->n_services] = s;
+	table = service_table_build(n->services, n->n_services + 1);
+	if (!table) {
+		service_free(s);
+		errno = ENOMEM;
+		return NULL;
+	}
+	n->n_services++;
+	old = atomic_exchange_explicit(&n->table, table, memory_order_acq_rel);
+	if (old)
+		after_grace((struct grace){.node = n, .table = old});
+	return s;
+}
+
+struct tela_service *tela_service_find(struct tela_node *n, const char *name)
+{
+	for (uint32_t i = 0; i < n->n_services; i++)
+		if (!strcmp(n->services[i]->desc->name, name))
+			return n->services[i];
+	return NULL;
+}
+
+void tela_service_admit(struct tela_service *s, bool admit, const char *reason)
+{
+	if (!admit) {
+		/* Cores read the text only after they have seen `admit` false; it is not changed while it is false. */
+		if (atomic_load(&s->admit))
+			snprintf(s->reason, sizeof(s->reason), "%s", reason ? reason : "paused");
+	}
+	atomic_store_explicit(&s->admit, admit, memory_order_release);
+}
+
+uint32_t tela_service_in_flight(const struct tela_service *s)
+{
+	uint32_t n = 0;
+
+	for (uint32_t c = 0; c < s->node->n_cores; c++)
+		n += atomic_load_explicit(&s->core[c].in_flight, memory_order_relaxed);
+	return n;
+}
+
+/* ---- images ---- */
+
+struct tela_image *tela_image_build(struct tela_service *s, const struct tela_image_link *links, uint32_t n_links,
+	char *err, size_t err_len)
+{
+	return image_build(s, s->node->n_cores, links, n_links, err, err_len);
+}
+
+const struct tela_image *tela_service_image(const struct tela_service *s)
+{
+	return atomic_load_explicit(&s->image, memory_order_relaxed);
+}
+
+void tela_image_publish(struct tela_service *s, struct tela_image *i,
+	void (*retired)(void *arg, uint64_t generation, uint64_t calls), void *arg)
+{
+	struct tela_image *old = atomic_exchange_explicit(&s->image, i, memory_order_acq_rel);
+
+	if (!old)
+		return;
+	old->retired = retired;
+	old->retired_arg = arg;
+	atomic_fetch_add(&s->node->n_retiring, 1);
+	after_grace((struct grace){.node = s->node, .image = old});
+}
+
+/* Retires what no call holds any more. Control thread. */
+static void retire_images(struct tela_node *n)
+{
+	struct tela_image *i = atomic_exchange_explicit(&n->graced, NULL, memory_order_acquire), *next, **at;
+
+	for (; i; i = next) {
+		next = i->next;
+		i->next = n->retiring;
+		n->retiring = i;
+	}
+	for (at = &n->retiring; (i = *at);) {
+		if (image_pins(i)) {
+			at = &i->next;
+			continue;
+		}
+		*at = i->next;
+		atomic_fetch_sub(&n->n_retiring, 1);
+		if (i->retired)
+			i->retired(i->retired_arg, i->generation, tela_image_calls(i));
+		tela_image_free(i);
+	}
+}
+
+void tela_node_poll(struct tela_node *n)
+{
+	retire_images(n);
+	for (uint32_t i = 0; i < n->n_ports; i++) {
+		struct port *p = &n->ports[i];
+
+		if (port_poll_link(p) && !atomic_load(&p->up))
+			for (uint32_t c = 0; c < n->n_cores; c++) {
+				atomic_fetch_or(&n->cores[c]->command, (uint32_t)CORE_LINK_DOWN << i);
+				wake_up(&n->cores[c]->wake);
+			}
+	}
+}

@@ -1,0 +1,136 @@
+/* session.h - sessions and their slots, at the caller and at the callee.
+ *
+ * A session belongs to one path and one direction; its caller numbers it. A slot carries one call after the other; a
+ * higher call number acknowledges the last response. A session opens with SLOT_BLOCK slots and is granted more in blocks,
+ * from the core's budget. Slot memory comes from slabs filled at start.
+ *
+ *  caller slot:  FREE -> BUILDING -> QUEUED (no path yet) -> WAITING -> FREE
+ *                                 \-> WAITING -> RUNNING (in progress: probed, not resent) -> FREE
+ *                        SENDING / RECEIVING: a message of several fragments is on its way
+ *  callee slot:  IDLE -> RECEIVING -> RUNNING -> REPLIED (retained) -> GONE (released or evicted)
+ */
+#pragma once
+
+#include "list.h"
+#include "tela.h"
+
+struct path;
+struct msg;
+struct call;
+struct bulk_tx;
+struct bulk_rx;
+struct tela_client;
+
+enum {
+	SLOT_BLOCK = 8,
+	SLOT_BLOCKS_MAX = 256,
+	SLOTS_MAX = SLOT_BLOCK * SLOT_BLOCKS_MAX,
+	SLOT_REQUEST_BYTES = 320, /* of a request that stays in its slot, packet header and envelope included */
+	SLOT_REPLY_BYTES = 280,	  /* of a retained reply that stays in its slot, likewise */
+	SESSION_BINDS = 8,
+};
+
+/* ---- caller ---- */
+
+enum caller_state {
+	CALLER_FREE,
+	CALLER_BUILDING,
+	CALLER_QUEUED,
+	CALLER_WAITING,
+	CALLER_SENDING,
+	CALLER_RUNNING,
+	CALLER_RECEIVING,
+};
+
+struct caller_slot {
+	struct list sent; /* in path->sent, by time of sending; in machine->local when local */
+	uint8_t *wire;	  /* packet header, envelope, payload: `bytes` or a message buffer's */
+	uint64_t sent_ns;
+	uint64_t deadline_ns;
+	tela_done_fn done;
+	void *arg;
+	uint32_t call;
+	uint32_t body_len;
+	/* second line */
+	struct caller_session *session;
+	const struct tela_method_desc *method;
+	struct caller_slot *next_free;
+	struct msg *msg;    /* holds `wire`, NULL: `bytes` does */
+	struct bulk_tx *tx; /* request of several fragments */
+	struct bulk_rx *rx; /* response of several fragments */
+	uint32_t reply_limit;
+	uint16_t index, envelope_len;
+	uint8_t state, flags;
+	uint16_t resends;
+	uint32_t probe_us; /* while RUNNING: time to the next probe */
+	bool bound;	   /* wire holds a canonical envelope */
+	bool on_wire;	   /* some packet of it was sent */
+	struct call *serving; /* local calls: who serves it */
+	uint64_t probe_ns; /* while RUNNING */
+	_Alignas(CACHE_LINE) uint8_t bytes[SLOT_REQUEST_BYTES];
+};
+
+_Static_assert(offsetof(struct caller_slot, session) == CACHE_LINE, "what a send and a response touch is one line");
+
+struct caller_session {
+	struct list of_machine;
+	struct path *path;     /* NULL: local */
+	const struct tela_service_desc *service;
+	struct caller_slot *free;
+	uint64_t credit_asked_ns; /* 0: no question open */
+	uint32_t number;
+	uint16_t n_slots, n_owned, n_busy; /* granted by the callee, in hand here, in use */
+	uint16_t bind; /* 0: not bound yet */
+	struct caller_slot *block[SLOT_BLOCKS_MAX];
+};
+
+static inline struct caller_slot *caller_slot_at(const struct caller_session *s, uint32_t index)
+{
+	return s->block[index / SLOT_BLOCK] + index % SLOT_BLOCK;
+}
+
+/* ---- callee ---- */
+
+enum callee_state {
+	CALLEE_IDLE,
+	CALLEE_RECEIVING,
+	CALLEE_RUNNING,
+	CALLEE_REPLIED,
+	CALLEE_GONE,
+};
+
+struct callee_slot {
+	uint32_t call;
+	uint8_t state, flags;
+	uint16_t reserved;
+	struct call *running;
+	union {
+		struct bulk_tx *tx; /* REPLIED, in several fragments */
+		struct bulk_rx *rx; /* RECEIVING */
+	};
+	uint8_t *wire;	 /* packet header of the retained reply, in `bytes` or in `msg` */
+	struct msg *msg; /* holds a reply too large for `bytes` */
+	uint8_t bytes[SLOT_REPLY_BYTES]; /* on a multiple of 8 */
+};
+
+_Static_assert(sizeof(struct callee_slot) % CACHE_LINE == 0, "slots share no cache line");
+
+struct bind {
+	struct tela_service *service;
+	uint64_t schema;
+	uint64_t generation; /* of the image it was last checked against */
+};
+
+struct callee_session {
+	struct path *path;
+	struct callee_session *next_free;
+	uint32_t number;
+	uint16_t n_slots, n_binds;
+	struct bind binds[SESSION_BINDS];
+	struct callee_slot *block[SLOT_BLOCKS_MAX];
+};
+
+static inline struct callee_slot *callee_slot_at(const struct callee_session *s, uint32_t index)
+{
+	return s->block[index / SLOT_BLOCK] + index % SLOT_BLOCK;
+}

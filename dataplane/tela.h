@@ -1,0 +1,286 @@
+/* tela.h - what a service author and a caller see.
+ *
+ * A service is a stack of plugins. Each plugin contributes links to callback chains; a call from
+ * outside walks `request_in` and then its method's chain, top to bottom, until a link answers.
+ * tela_plugin.h has the plugin itself, tela_node.h how a node is embedded, and the headers that
+ * telac makes from a schema (echo_rpc.h) wrap what is here in typed calls.
+ *
+ * Threads:   a call marked [core] runs on a data core only: inside a link, a completion or a task,
+ *            never later. [thread] is for an attached thread (tela_thread_attach); [any] for both.
+ *            [control] is for the thread that made the node.
+ * Ownership: pointers handed to a link or a completion are valid until it returns.
+ * Errors:    0 or -errno. What a call ends with is a gRPC status code and an outcome, not an errno.
+ * Units:     the last word of a name: _ns, _us, _bytes.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <tela_fb.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* gRPC's status codes, unchanged (grpc/grpc, doc/statuscodes.md). */
+enum tela_code {
+	TELA_OK = 0,
+	TELA_CANCELLED = 1,
+	TELA_UNKNOWN = 2,
+	TELA_INVALID_ARGUMENT = 3,
+	TELA_DEADLINE_EXCEEDED = 4,
+	TELA_NOT_FOUND = 5,
+	TELA_ALREADY_EXISTS = 6,
+	TELA_PERMISSION_DENIED = 7,
+	TELA_RESOURCE_EXHAUSTED = 8,
+	TELA_FAILED_PRECONDITION = 9,
+	TELA_ABORTED = 10,
+	TELA_OUT_OF_RANGE = 11,
+	TELA_UNIMPLEMENTED = 12,
+	TELA_INTERNAL = 13,
+	TELA_UNAVAILABLE = 14,
+	TELA_DATA_LOSS = 15,
+	TELA_UNAUTHENTICATED = 16,
+};
+
+/* "UNAVAILABLE" for 14; "?" above 16. [any] */
+const char *tela_code_name(unsigned code);
+
+/* Whether the handler ran, apart from how the call ended. Only NOT_EXECUTED is safe to repeat for a
+ * method that is not idempotent. */
+enum tela_outcome {
+	TELA_EXECUTED = 0,
+	TELA_NOT_EXECUTED = 1,
+	TELA_MAYBE_EXECUTED = 2,
+};
+
+const char *tela_outcome_name(unsigned outcome);
+
+struct tela_call;   /* a call being served */
+struct tela_client; /* where calls of one service go */
+struct tela_core;   /* a data core */
+struct tela_thread; /* an attached thread */
+struct tela_node;
+
+/* ---- what telac emits for an rpc_service ---- */
+
+enum { TELA_METHOD_IDEMPOTENT = 1 };
+
+/* One method. verify_*: 0, or -EBADMSG for a payload that must not be read. */
+struct tela_method_desc {
+	const char *name;
+	uint16_t id; /* from the schema, never 0 */
+	uint16_t flags;
+	uint32_t deadline_us; /* default of the schema, 0: none */
+	int (*verify_request)(const void *payload, size_t len);
+	int (*verify_response)(const void *payload, size_t len);
+};
+
+struct tela_service_desc {
+	const char *name; /* "echo.Echo" */
+	uint64_t schema;  /* hash of what matters for compatibility */
+	const uint64_t *compatible; /* hashes of earlier schemas found compatible */
+	uint32_t n_compatible;
+	uint32_t n_methods;
+	const struct tela_method_desc *methods;
+};
+
+/* ---- links: the code that serves a call ---- */
+
+/* What a link says when it returns. */
+enum tela_verdict {
+	TELA_CONTINUE, /* the next link, with the request as it now is (see tela_call_replace) */
+	TELA_ANSWER,   /* done: a reply or a status has been set (tela_reply_*) */
+	TELA_PENDING,  /* will be resumed later (only after tela_call_pend) */
+};
+
+/* `self` is the configuration view of the plugin instance in the image that the call runs under. */
+typedef enum tela_verdict (*tela_enter_fn)(struct tela_call *call, void *self);
+/* Runs on the owning core, in reverse order, for every link that was entered, the answering one
+ * included, also after cancel and timeout. May read the request only if the call never was pending;
+ * may add reply metadata and replace the reply (tela_reply_*). */
+typedef void (*tela_leave_fn)(struct tela_call *call, void *self);
+
+/* The public head of a call; read it, do not write it. */
+struct tela_call {
+	const uint8_t *request; /* verified payload */
+	uint32_t request_len;
+	uint16_t identity; /* proved identity of the caller, 0: none */
+	uint8_t hops;
+	uint8_t reply_code; /* enum tela_code as set so far */
+	const struct tela_method_desc *method;
+	const struct tela_service_desc *service;
+	uint64_t deadline_ns; /* on tela_core_now()'s clock; UINT64_MAX: none */
+	uint64_t generation;  /* of the image the call runs under */
+};
+
+/* The request's payload as it now stands. [core] */
+static inline const void *tela_call_request(const struct tela_call *call, size_t *ret_len)
+{
+	if (ret_len)
+		*ret_len = call->request_len;
+	return call->request;
+}
+
+/* Later links and the handler see `len` bytes at `payload` instead, which must satisfy the method's
+ * verifier and are copied into the call's arena. 0, -EBADMSG (not a valid request), -ENOMEM (the
+ * status is then RESOURCE_EXHAUSTED: return TELA_ANSWER). [core] */
+int tela_call_replace(struct tela_call *call, const void *payload, size_t len);
+
+/* Metadata of the request: the value of `key`, or {NULL, 0}. [core] */
+struct tela_str tela_call_metadata(const struct tela_call *call, const char *key);
+
+/* The 128-bit id that is the same for every attempt at one request; false if the caller set none. [core] */
+bool tela_call_key(const struct tela_call *call, uint64_t ret_key[2]);
+
+/* The core that runs the call. [core] */
+struct tela_core *tela_call_core(const struct tela_call *call);
+
+/* The call's arena: `size` bytes at a multiple of 8, freed with the call; NULL when full. [core] */
+void *tela_call_alloc(struct tela_call *call, size_t size);
+
+/* ---- replies [core] ---- */
+
+/* Memory to build a reply payload of at most `size` bytes, at a multiple of 8. NULL: too large for
+ * the caller or no memory; the status is then RESOURCE_EXHAUSTED, return TELA_ANSWER. A second call
+ * replaces the first. */
+void *tela_reply_begin(struct tela_call *call, size_t size);
+/* The reply is the first `len` bytes. Returns TELA_ANSWER. */
+enum tela_verdict tela_reply_commit(struct tela_call *call, size_t len);
+/* begin, copy, commit. */
+enum tela_verdict tela_reply_copy(struct tela_call *call, const void *payload, size_t len);
+/* Answers with a status and no payload; `message` (NULL: none) is copied, at most 200 bytes. Returns TELA_ANSWER. */
+enum tela_verdict tela_reply_status(struct tela_call *call, uint8_t code, const char *message);
+/* The reply as set so far, NULL if none: for leave hooks that look at it. */
+const void *tela_reply_payload(const struct tela_call *call, size_t *ret_len);
+/* Adds a pair to the reply's metadata; both are copied. 0 or -ENOSPC (an envelope is at most 1 KiB). */
+int tela_reply_metadata(struct tela_call *call, const char *key, const char *value);
+
+/* ---- pending calls ---- */
+
+/* Names a pending call from any thread; stale once the call has ended. */
+struct tela_handle {
+	uint32_t core;
+	uint32_t index;
+	uint64_t generation;
+};
+
+/* Makes the call pending: its request is copied out of the datagram it arrived in, so that it may be
+ * read from other threads until the call is resumed; older pointers to it are dead. Then return
+ * TELA_PENDING. 0, or -ENOBUFS with nothing changed (answer RESOURCE_EXHAUSTED). [core] */
+int tela_call_pend(struct tela_call *call, struct tela_handle *ret_handle, const void **ret_request,
+	size_t *ret_len);
+
+/* How a pending call goes on. `payload` is copied before these return. Exactly one of them, once, for each handle;
+ * it must come even when the caller has gone meanwhile (the reply is then dropped and counted).
+ * 0, -EAGAIN (the ring to that core is full: try again), -ENOMEM. [thread] */
+int tela_thread_answer(struct tela_thread *t, struct tela_handle h, const void *payload, size_t len);
+int tela_thread_answer_status(struct tela_thread *t, struct tela_handle h, uint8_t code,
+	const char *message);
+/* The next link runs; payload NULL: with the request as it is, else with this one. */
+int tela_thread_continue(struct tela_thread *t, struct tela_handle h, const void *payload, size_t len);
+/* The same from a task or completion on the call's own core: at once, nested at most one deep. [core] */
+int tela_core_answer(struct tela_core *core, struct tela_handle h, const void *payload, size_t len);
+int tela_core_answer_status(struct tela_core *core, struct tela_handle h, uint8_t code,
+	const char *message);
+int tela_core_continue(struct tela_core *core, struct tela_handle h, const void *payload, size_t len);
+
+/* ---- calling ---- */
+
+enum {
+	/* The method may run again when its reply was lost: set from the schema, or here. */
+	TELA_CALL_IDEMPOTENT = 1,
+};
+
+/* Options of one call; zero everywhere is the default. */
+struct tela_options {
+	uint64_t deadline_us; /* 0: the method's default, else the client's, else 15 s */
+	uint64_t max_reply_bytes; /* largest reply payload taken; 0: 1 MiB */
+	uint32_t flags;
+	uint32_t n_metadata;
+	const struct tela_pair *metadata;
+	const uint64_t *key; /* two words: request key; NULL: none */
+};
+
+struct tela_pair {
+	const char *key, *value;
+};
+
+/* How a call ended, for a completion. Valid until the completion returns. */
+struct tela_result {
+	uint8_t code;	 /* enum tela_code */
+	uint8_t outcome; /* enum tela_outcome */
+	uint16_t resends;
+	uint32_t queue_ns, dwell_ns; /* as the callee measured, at its pass resolution */
+	uint32_t retry_after_us;
+	const void *payload; /* verified; NULL with len 0 unless code is OK */
+	size_t len;
+	const void *envelope; /* verified frame_Envelope, NULL if there is none */
+	size_t envelope_len;
+	struct tela_str message; /* of a status, {NULL, 0} if none */
+};
+
+typedef void (*tela_done_fn)(void *arg, const struct tela_result *result);
+
+/* Value of `key` in the reply's metadata, {NULL, 0} if absent. [any] */
+struct tela_str tela_result_metadata(const struct tela_result *r, const char *key);
+
+/* A request being built. */
+struct tela_request {
+	void *payload; /* where to build, at a multiple of 8 */
+	size_t room;
+	void *client_core, *session, *slot; /* private */
+};
+
+/* Takes a slot and gives room for a payload of exactly `size` bytes. The request must be sent or
+ * abandoned before the caller returns. 0; -EAGAIN (every slot is taken: try in a later pass),
+ * -EMSGSIZE, -ENOBUFS, -ENOTCONN (peer is down; try later or fail the call). [core] */
+int tela_request_begin(struct tela_client *c, const struct tela_method_desc *m, size_t size,
+	const struct tela_options *o, struct tela_request *ret);
+/* Sends it; `done` runs on this core, later, exactly once. [core] */
+int tela_request_send(struct tela_request *r, tela_done_fn done, void *arg);
+void tela_request_abandon(struct tela_request *r);
+
+/* Where calls of `service` go: to the node named `peer` in the configuration, or to this node itself (NULL).
+ * `sessions` per core, 0: one. The descriptor must outlive the client. NULL with errno ENOENT (no such
+ * peer), ENOMEM. Closed with the node. [control] */
+struct tela_client *tela_client_open(struct tela_node *n, const char *peer,
+	const struct tela_service_desc *service, unsigned sessions);
+
+/* The core that is running, NULL on other threads. [any] */
+struct tela_core *tela_core_self(void);
+/* Clock of the pass, nanoseconds since some start. [core] */
+uint64_t tela_core_now(const struct tela_core *core);
+unsigned tela_core_index(const struct tela_core *core);
+
+/* ---- attached threads ---- */
+
+/* Attaches the calling thread; it may then make blocking calls and resume pending ones. Not for data cores.
+ * NULL with errno EBUSY (no place left), ENOMEM. [any other thread] */
+struct tela_thread *tela_thread_attach(struct tela_node *n);
+void tela_thread_detach(struct tela_thread *t);
+
+/* What a blocking call brought. The payload belongs to the caller until tela_reply_free. */
+struct tela_reply {
+	uint8_t code;
+	uint8_t outcome;
+	uint16_t resends;
+	uint32_t retry_after_us;
+	void *payload;
+	size_t len;
+	void *envelope; /* verified frame_Envelope or NULL */
+	size_t envelope_len;
+	char message[204];
+};
+
+/* Calls and waits until it has ended, at the latest shortly after its deadline. 0 when the call ended, with
+ * whatever code; -ENOMEM, -EMSGSIZE, -ESHUTDOWN (node is stopping). `reply` need not be initialised. [thread] */
+int tela_thread_call(struct tela_thread *t, struct tela_client *c, const struct tela_method_desc *m,
+	const void *payload, size_t len, const struct tela_options *o, struct tela_reply *reply);
+void tela_reply_free(struct tela_reply *reply);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,349 @@
+#include "thread.h"
+
+#include "client.h"
+#include "node.h"
+
+enum { RING_PER_PASS = 16 };
+
+/* ---- the core's side ---- */
+
+static void give_back(struct core *c, struct thread_msg *msg)
+{
+	/* Room is certain: the thread never has more messages out than a ring holds. */
+	CHECK(xring_push(&msg->ring->from_core, msg));
+	if (wake_up(&msg->ring->thread->wake))
+		count(&c->counts, count_wakes);
+}
+
+static void copy_message(char to[204], struct tela_str s)
+{
+	size_t n = s.s ? min_u64(s.len, 203) : 0;
+
+	memcpy(to, s.s ? s.s : "", n);
+	to[n] = 0;
+}
+
+static void call_done(void *arg, const struct tela_result *r)
+{
+	struct thread_msg *msg = arg;
+	struct tela_reply *reply = msg->reply;
+
+	reply->code = r->code;
+	reply->outcome = r->outcome;
+	reply->resends = r->resends;
+	reply->retry_after_us = r->retry_after_us;
+	reply->len = reply->envelope_len = 0;
+	copy_message(reply->message, r->message);
+	if (r->code == TELA_OK && r->len <= msg->reply_room) {
+		memcpy(reply->payload, r->payload, r->len);
+		reply->len = r->len;
+	}
+	if (r->envelope_len && r->envelope_len <= ENVELOPE_MAX) {
+		memcpy(reply->envelope, r->envelope, r->envelope_len);
+		reply->envelope_len = r->envelope_len;
+	}
+	give_back(core_current, msg);
+}
+
+static void call_failed(struct core *c, struct thread_msg *msg, uint8_t code, const char *message)
+{
+	struct tela_reply *reply = msg->reply;
+
+	reply->code = code;
+	reply->outcome = TELA_NOT_EXECUTED;
+	reply->resends = 0;
+	reply->retry_after_us = 0;
+	reply->len = reply->envelope_len = 0;
+	copy_message(reply->message, (struct tela_str){message, strlen(message)});
+	give_back(c, msg);
+}
+
+/* False: no slot free, try in a later pass. */
+static bool call_try(struct core *c, struct thread_msg *msg)
+{
+	struct tela_options o = msg->options ? *msg->options : (struct tela_options){0};
+	struct tela_request r;
+	int rc;
+
+	if (c->m.now_ns >= msg->deadline_ns) {
+		call_failed(c, msg, TELA_DEADLINE_EXCEEDED, "deadline passed before a slot was free");
+		return true;
+	}
+	o.deadline_us = (msg->deadline_ns - c->m.now_ns + 999) / NS_PER_US;
+	rc = client_begin(c, msg->client, msg->method, msg->len, &o, &r);
+	if (rc == -EAGAIN)
+		return false;
+	if (rc == -ENOTCONN) {
+		call_failed(c, msg, TELA_UNAVAILABLE, "peer is down");
+	} else if (rc) {
+		call_failed(c, msg, TELA_RESOURCE_EXHAUSTED,
+			rc == -EMSGSIZE ? "request is too large" : "no memory for the request");
+	} else {
+		memcpy(r.payload, msg->payload, msg->len);
+		tela_request_send(&r, call_done, msg);
+	}
+	return true;
+}
+
+static void call_submitted(struct core *c, struct thread_msg *msg)
+{
+	uint64_t us = msg->options ? msg->options->deadline_us : 0;
+
+	if (!us)
+		us = msg->method->deadline_us ? msg->method->deadline_us : 15000000;
+	msg->deadline_ns = c->m.now_ns + min_u64(us, UINT32_MAX - 1) * NS_PER_US;
+	if (!call_try(c, msg))
+		list_add_tail(&c->waiting, &msg->waiting);
+}
+
+static void serve(struct core *c, struct thread_msg *msg)
+{
+	switch (msg->op) {
+	case THREAD_CALL:
+		call_submitted(c, msg);
+		return;
+	case THREAD_ANSWER:
+		call_resume(&c->m, msg->handle, false, TELA_OK, NULL, msg->payload, msg->len);
+		break;
+	case THREAD_STATUS:
+		call_resume(&c->m, msg->handle, false, msg->code, msg->message, "", 0);
+		break;
+	case THREAD_CONTINUE:
+		call_resume(&c->m, msg->handle, true, TELA_OK, NULL, msg->has_payload ? msg->payload : NULL, msg->len);
+		break;
+	}
+	give_back(c, msg);
+}
+
+bool core_serve_threads(struct core *c)
+{
+	uint32_t n = atomic_load_explicit(&c->n_threads, memory_order_acquire);
+	bool worked = false;
+
+	list_for_each_safe(e, tmp, &c->waiting) {
+		struct thread_msg *msg = list_entry(e, struct thread_msg, waiting);
+
+		list_del(e);
+		if (!call_try(c, msg)) {
+			list_add_tail(&c->waiting, e);
+			break;
+		}
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		struct thread_ring *r = atomic_load_explicit(&c->thread[i], memory_order_acquire);
+		struct thread_msg *msg;
+
+		for (int k = 0; r && k < RING_PER_PASS && (msg = xring_pop(&r->to_core)); k++) {
+			serve(c, msg);
+			worked = true;
+		}
+	}
+	return worked;
+}
+
+bool core_threads_waiting(const struct core *c)
+{
+	uint32_t n = atomic_load(&c->n_threads);
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct thread_ring *r = atomic_load(&c->thread[i]);
+
+		if (r && !xring_empty(&r->to_core))
+			return true;
+	}
+	return false;
+}
+
+/* ---- the thread's side ---- */
+
+struct tela_thread *tela_thread_attach(struct tela_node *n)
+{
+	struct tela_thread *t = NULL;
+	size_t size = sizeof(*t) + n->n_cores * sizeof(struct thread_ring);
+	uint32_t place = 0;
+	int error = ENOMEM;
+
+	if (core_current) {
+		errno = EINVAL;
+		return NULL;
+	}
+	t = aligned_alloc(CACHE_LINE, (size + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1));
+	if (!t || (memset(t, 0, size), wake_init(&t->wake)))
+		goto fail;
+	t->node = n;
+	for (uint32_t i = 0; i < n->n_cores; i++)
+		t->ring[i].thread = t;
+	pthread_mutex_lock(&n->threads_lock);
+	while (place < CORE_THREADS_MAX && n->threads[place])
+		place++;
+	if (place < CORE_THREADS_MAX) {
+		n->threads[place] = t;
+		t->place = place;
+		for (uint32_t i = 0; i < n->n_cores; i++) {
+			struct core *c = n->cores[i];
+
+			atomic_store_explicit(&c->thread[place], &t->ring[i], memory_order_release);
+			if (atomic_load(&c->n_threads) <= place)
+				atomic_store_explicit(&c->n_threads, place + 1, memory_order_release);
+		}
+	}
+	pthread_mutex_unlock(&n->threads_lock);
+	if (place < CORE_THREADS_MAX)
+		return t;
+	error = EBUSY;
+	wake_fini(&t->wake);
+fail:
+	free(t);
+	errno = error;
+	return NULL;
+}
+
+/* Takes back what the cores are done with. */
+static void collect(struct tela_thread *t)
+{
+	struct thread_msg *msg;
+
+	for (uint32_t i = 0; i < t->node->n_cores; i++) {
+		while ((msg = xring_pop(&t->ring[i].from_core))) {
+			t->ring[i].outstanding--;
+			if (msg->op == THREAD_CALL)
+				msg->done = true;
+			else
+				free(msg);
+		}
+	}
+}
+
+static uint32_t outstanding(const struct tela_thread *t)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < t->node->n_cores; i++)
+		n += t->ring[i].outstanding;
+	return n;
+}
+
+static void wait_for_core(struct tela_thread *t)
+{
+	wake_prepare(&t->wake);
+	for (uint32_t i = 0; i < t->node->n_cores; i++) {
+		if (!xring_empty(&t->ring[i].from_core)) {
+			wake_cancel(&t->wake);
+			return;
+		}
+	}
+	wake_sleep(&t->wake, 10 * NS_PER_MS);
+}
+
+/* Messages that were pushed are the cores' until they come back; a core that has stopped gives none back. */
+void tela_thread_detach(struct tela_thread *t)
+{
+	struct tela_node *n;
+
+	if (!t)
+		return;
+	n = t->node;
+	for (collect(t); outstanding(t) && node_polling(n); collect(t))
+		wait_for_core(t);
+	pthread_mutex_lock(&n->threads_lock);
+	n->threads[t->place] = NULL;
+	for (uint32_t i = 0; i < n->n_cores; i++)
+		atomic_store_explicit(&n->cores[i]->thread[t->place], NULL, memory_order_release);
+	pthread_mutex_unlock(&n->threads_lock);
+	node_free_thread(n, t);
+}
+
+static int push(struct tela_thread *t, uint32_t core, struct thread_msg *msg)
+{
+	struct thread_ring *r = &t->ring[core];
+
+	collect(t);
+	msg->ring = r;
+	if (r->outstanding >= XRING_SIZE || !xring_push(&r->to_core, msg))
+		return -EAGAIN;
+	r->outstanding++;
+	wake_up(&t->node->cores[core]->wake);
+	return 0;
+}
+
+static int resume(struct tela_thread *t, struct tela_handle h, enum thread_op op, uint8_t code, const char *message,
+	const void *payload, size_t len)
+{
+	struct thread_msg *msg;
+	int rc;
+
+	if (h.core >= t->node->n_cores)
+		return -EINVAL;
+	msg = malloc(sizeof(*msg) + len);
+	if (!msg)
+		return -ENOMEM;
+	*msg = (struct thread_msg){.op = op, .code = code, .handle = h, .payload = msg->bytes, .len = len,
+		.has_payload = payload != NULL};
+	list_init(&msg->waiting);
+	if (len)
+		memcpy(msg->bytes, payload, len);
+	if (message)
+		copy_message(msg->message, (struct tela_str){message, strlen(message)});
+	rc = push(t, h.core, msg);
+	if (rc)
+		free(msg);
+	return rc;
+}
+
+int tela_thread_answer(struct tela_thread *t, struct tela_handle h, const void *payload, size_t len)
+{
+	return resume(t, h, THREAD_ANSWER, 0, NULL, payload, len);
+}
+
+int tela_thread_answer_status(struct tela_thread *t, struct tela_handle h, uint8_t code, const char *message)
+{
+	return resume(t, h, THREAD_STATUS, code, message, NULL, 0);
+}
+
+int tela_thread_continue(struct tela_thread *t, struct tela_handle h, const void *payload, size_t len)
+{
+	return resume(t, h, THREAD_CONTINUE, 0, NULL, payload, payload ? len : 0);
+}
+
+int tela_thread_call(struct tela_thread *t, struct tela_client *c, const struct tela_method_desc *m,
+	const void *payload, size_t len, const struct tela_options *o, struct tela_reply *reply)
+{
+	size_t room = o && o->max_reply_bytes ? o->max_reply_bytes : REPLY_LIMIT_DEFAULT;
+	struct thread_msg *msg = calloc(1, sizeof(*msg));
+	int rc = -ENOMEM;
+
+	memset(reply, 0, sizeof(*reply));
+	reply->payload = malloc(room ? room : 1);
+	reply->envelope = malloc(ENVELOPE_MAX);
+	if (!msg || !reply->payload || !reply->envelope)
+		goto fail;
+	*msg = (struct thread_msg){.op = THREAD_CALL, .client = c, .method = m, .options = o, .reply = reply,
+		.reply_room = room, .payload = payload, .len = len};
+	list_init(&msg->waiting);
+	do
+		rc = push(t, t->place % t->node->n_cores, msg);
+	while (rc == -EAGAIN && node_polling(t->node) && (wait_for_core(t), true));
+	if (rc)
+		goto fail;
+	for (collect(t); !msg->done; collect(t)) {
+		if (!node_polling(t->node)) {
+			rc = -ESHUTDOWN; /* the core has ended and will not touch it again */
+			goto fail;
+		}
+		wait_for_core(t);
+	}
+	free(msg);
+	return 0;
+fail:
+	free(msg);
+	tela_reply_free(reply);
+	return rc;
+}
+
+void tela_reply_free(struct tela_reply *reply)
+{
+	free(reply->payload);
+	free(reply->envelope);
+	reply->payload = reply->envelope = NULL;
+	reply->len = reply->envelope_len = 0;
+}

@@ -1,0 +1,47 @@
+/* thread.h - attached threads: messages they exchange with a core over a ring pair.
+ *
+ * The thread fills a message, pushes it, and gets the same message back when the core is done with it; until then the core
+ * owns it. All memory is the thread's: the core neither allocates nor frees.
+ */
+#pragma once
+
+#include "core.h"
+
+enum thread_op { THREAD_CALL, THREAD_ANSWER, THREAD_STATUS, THREAD_CONTINUE };
+
+struct thread_msg {
+	enum thread_op op;
+	uint8_t code;
+	bool has_payload;
+	struct thread_ring *ring;
+	struct list waiting; /* THREAD_CALL, in core->waiting */
+	/* call */
+	struct tela_client *client;
+	const struct tela_method_desc *method;
+	const struct tela_options *options;
+	struct tela_reply *reply; /* payload points to room for options->max_reply_bytes */
+	size_t reply_room;
+	uint64_t deadline_ns, submitted_ns; /* set by the core */
+	/* call and resume */
+	struct tela_handle handle;
+	const void *payload;
+	size_t len;
+	char message[204];
+	bool done;
+	struct thread_msg *next;
+	uint8_t bytes[]; /* a resume's payload */
+};
+
+struct thread_ring {
+	struct xring to_core, from_core;
+	struct tela_thread *thread;
+	uint32_t outstanding; /* thread's: messages that have not come back */
+};
+
+struct tela_thread {
+	struct tela_node *node;
+	struct wake wake;
+	uint32_t place;
+	struct tela_thread *next; /* being freed */
+	struct thread_ring ring[];
+};
