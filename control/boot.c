@@ -1,0 +1,185 @@
+#include "boot.h"
+
+#include "change.h"
+#include "log.h"
+
+#include <stdarg.h>
+
+/* ---- check ---- */
+
+struct check {
+	const struct conf *conf;
+	struct registry *registry;
+	bool objects;
+	conf_report_fn report;
+	void *arg;
+	uint32_t n_errors;
+};
+
+static void complain(struct check *c, uint32_t line, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+static void complain(struct check *c, uint32_t line, const char *format, ...)
+{
+	char text[1024];
+	va_list args;
+	int n = conf_where(c->conf, line, text, sizeof(text));
+
+	va_start(args, format);
+	if (n < (int)sizeof(text))
+		vsnprintf(text + n, sizeof(text) - (size_t)n, format, args);
+	va_end(args);
+	c->report(c->arg, text);
+	c->n_errors++;
+}
+
+/* The plugin, or NULL: reported, or not to be known without loading. */
+static struct plugin *find_plugin(struct check *c, uint32_t line, const char *path, const char *name, const char *key)
+{
+	struct plugin *p;
+	char err[512];
+
+	if (path && !c->objects)
+		return NULL;
+	p = path ? registry_find_object(c->registry, path) : registry_find(c->registry, name);
+	if (!p && path) {
+		if (plugin_open(path, &p, err, sizeof(err))) {
+			complain(c, line, "%s.object: %s", key, err);
+			return NULL;
+		}
+		registry_add(c->registry, p);
+	}
+	if (!p)
+		complain(c, line, "%s: no plugin named '%s' is linked in; name its shared object with 'object:'", key, name);
+	if (!p || !strcmp(p->name, name))
+		return p;
+	complain(c, line, "%s.object: %s holds plugin %s, not %s", key, path, p->name, name);
+	return NULL;
+}
+
+static void check_fit(struct check *c, uint32_t line, const char *key, const struct plugin *p,
+	const struct tela_service_desc *service, const struct tela_plugin_config *config)
+{
+	char err[512];
+
+	if (plugin_check_schema(p->desc, service, err, sizeof(err)))
+		complain(c, line, "%s: %s", key, err);
+	if (plugin_check_keys(p->desc, config, err, sizeof(err)))
+		complain(c, line, "%s.config: %s", key, err);
+}
+
+static struct order_item item_of(const char *name, const struct plugin *p)
+{
+	return (struct order_item){name, p->name, NULL, p->desc->needs, p->desc->wraps};
+}
+
+static void check_order(struct check *c, const struct conf_service *s, struct order_item *items, uint32_t n)
+{
+	uint32_t call[ORDER_MAX], start[ORDER_MAX], who;
+	const char *name;
+	char err[512];
+
+	while (n < ORDER_MAX && (name = order_missing(items, n, &who))) {
+		struct plugin *p = registry_find(c->registry, name);
+
+		if (!p)
+			break; /* order_solve says it */
+		items[n++] = item_of(p->name, p);
+	}
+	if (order_solve(items, n, call, start, err, sizeof(err)))
+		complain(c, s->line, "services.%s: %s", s->name, err);
+}
+
+static void check_service(struct check *c, const struct conf_service *s, uint32_t index)
+{
+	struct order_item items[ORDER_MAX];
+	uint32_t n = 1;
+	struct plugin *p, *own;
+	char key[64];
+	bool all;
+
+	snprintf(key, sizeof(key), "services[%u]", index);
+	own = find_plugin(c, s->line, s->object, s->name, key);
+	if (own && !own->desc->serves) {
+		complain(c, s->line, "%s: plugin %s serves nothing: it can only stand in a service's list", key, own->name);
+		own = NULL;
+	}
+	all = own != NULL;
+	if (own) {
+		check_fit(c, s->line, key, own, own->desc->serves, &s->config);
+		items[0] = item_of(s->name, own);
+		items[0].also = own->desc->serves->name;
+	}
+	for (uint32_t i = 0; i < s->n_plugins; i++) {
+		const struct conf_plugin *q = &s->plugins[i];
+
+		snprintf(key, sizeof(key), "services[%u].plugins[%u]", index, i);
+		p = find_plugin(c, q->line, q->object, q->plugin, key);
+		all = all && p;
+		if (p && own)
+			check_fit(c, q->line, key, p, own->desc->serves, &q->config);
+		if (p)
+			items[n++] = item_of(q->as ? q->as : q->plugin, p);
+	}
+	if (all)
+		check_order(c, s, items, n);
+}
+
+uint32_t boot_check(const struct conf *conf, struct registry *r, bool objects, conf_report_fn report, void *arg)
+{
+	struct check c = {conf, r, objects, report, arg, 0};
+
+	for (uint32_t i = 0; i < conf->n_services; i++)
+		check_service(&c, &conf->services[i], i);
+	return c.n_errors;
+}
+
+/* ---- start ---- */
+
+struct boot {
+	struct change change;
+	void (*done)(void *arg, struct stack *s, int error);
+	void *arg;
+	struct change_step steps[];
+};
+
+static void boot_done(struct change *c, int error)
+{
+	struct boot *b = container_of(c, struct boot, change);
+	struct stack *s = c->stack;
+	char where[160];
+
+	if (error) {
+		s->state = STACK_FAILED;
+		conf_where(s->control->conf, c->line ? c->line : s->conf->line, where, sizeof(where));
+		log_error("%sservice %s did not start: %s", where, s->name, c->error);
+	} else {
+		log_info("service %s runs: generation %llu, %u plugins", s->name, (unsigned long long)c->generation,
+			c->record->n);
+	}
+	b->done(b->arg, s, error);
+	free(b);
+}
+
+void boot_service(struct stack *s, void (*done)(void *arg, struct stack *s, int error), void *arg)
+{
+	const struct conf_service *conf = s->conf;
+	struct boot *b = calloc(1, sizeof(*b) + (1 + conf->n_plugins) * sizeof(b->steps[0]));
+
+	CHECK(b);
+	s->state = STACK_STARTING;
+	b->done = done;
+	b->arg = arg;
+	b->steps[0] = (struct change_step){.op = CHANGE_ADD, .plugin = conf->name, .object = conf->object,
+		.config = conf->config, .line = conf->line};
+	for (uint32_t i = 0; i < conf->n_plugins; i++) {
+		const struct conf_plugin *p = &conf->plugins[i];
+
+		b->steps[1 + i] = (struct change_step){.op = CHANGE_ADD, .plugin = p->plugin, .as = p->as,
+			.object = p->object, .config = p->config, .line = p->line};
+	}
+	b->change.stack = s;
+	b->change.steps = b->steps;
+	b->change.n_steps = 1 + conf->n_plugins;
+	b->change.done = boot_done;
+	change_submit(&b->change);
+}

@@ -1,0 +1,138 @@
+/* cmd_node.c - commands that act on the node or on a service as a whole. */
+#include "boot.h"
+#include "command.h"
+#include "log.h"
+#include "stack.h"
+
+static json_t *describe_arguments(const struct argument *a)
+{
+	json_t *list = json_array();
+
+	for (; a->name; a++)
+		json_array_append_new(list, json_pack("{s:s,s:s,s:b,s:b,s:s}", "name", a->name, "kind",
+			argument_kind_names[a->kind], "required", a->required, "positional", a->positional, "help", a->help));
+	return list;
+}
+
+void cmd_commands(struct control *c, struct request *r)
+{
+	json_t *list = json_array();
+
+	(void)c;
+	for (const struct command *i = commands; i->name; i++)
+		json_array_append_new(list, json_pack("{s:s,s:s,s:s?,s:o}", "command", i->name, "help", i->help, "example",
+			i->example, "arguments", describe_arguments(i->arguments)));
+	request_ok(r, json_pack("{s:o}", "commands", list));
+}
+
+static void answer_state(struct request *r, const struct stack *s)
+{
+	request_ok(r, json_pack("{s:s,s:s}", "service", s->name, "state", stack_state_names[s->state]));
+}
+
+/* The same status again is no error. */
+void cmd_service_pause(struct control *c, struct request *r)
+{
+	struct stack *s = command_service(c, r);
+	const char *reason = request_text(r, "reason");
+
+	if (!s)
+		return;
+	if (s->state != STACK_RUNNING && s->state != STACK_PAUSED) {
+		request_fail(r, -ENOTCONN, "service %s is %s: only a running one can be paused", s->name,
+			stack_state_names[s->state]);
+		return;
+	}
+	tela_service_admit(s->service, false, reason ? reason : "paused");
+	s->state = STACK_PAUSED;
+	log_info("%s: paused%s%s", s->name, reason ? ": " : "", reason ? reason : "");
+	answer_state(r, s);
+}
+
+void cmd_service_resume(struct control *c, struct request *r)
+{
+	struct stack *s = command_service(c, r);
+
+	if (!s)
+		return;
+	if (s->state != STACK_RUNNING && s->state != STACK_PAUSED) {
+		request_fail(r, -ENOTCONN, "service %s is %s: only a paused one can be resumed", s->name,
+			stack_state_names[s->state]);
+		return;
+	}
+	if (s->state == STACK_PAUSED)
+		log_info("%s: resumed", s->name);
+	tela_service_admit(s->service, true, NULL);
+	s->state = STACK_RUNNING;
+	answer_state(r, s);
+}
+
+static void started(void *arg, struct stack *s, int error)
+{
+	struct request *r = arg;
+
+	if (error)
+		request_fail(r, error, "%s", s->last_error);
+	else
+		answer_state(r, s);
+}
+
+void cmd_service_start(struct control *c, struct request *r)
+{
+	struct stack *s = command_service(c, r);
+
+	if (!s)
+		return;
+	if (c->draining)
+		request_fail(r, -ESHUTDOWN, "the node is draining");
+	else if (s->state == STACK_STARTING)
+		request_fail(r, -EBUSY, "service %s is starting", s->name);
+	else if (s->state != STACK_FAILED)
+		answer_state(r, s);
+	else
+		boot_service(s, started, r);
+}
+
+void cmd_drain(struct control *c, struct request *r)
+{
+	if (!c->on_drain) {
+		request_fail(r, -ENOSYS, "this node cannot be drained by command");
+		return;
+	}
+	request_ok(r, json_pack("{s:b,s:I,s:i}", "draining", 1, "in_flight", (json_int_t)tela_node_in_flight(c->node),
+		"deadline_ms", (int)c->conf->drain_deadline_ms));
+	c->on_drain(c);
+}
+
+void cmd_log_level(struct control *c, struct request *r)
+{
+	const char *name = request_text(r, "level");
+	int level = name ? log_level_find(name) : (int)log_get_level();
+
+	(void)c;
+	if (level < 0) {
+		request_fail(r, -EINVAL, "'%.32s' is no level: error, warn, info or debug", name);
+		return;
+	}
+	log_set_level((enum log_level)level);
+	request_ok(r, json_pack("{s:s}", "level", log_level_names[level]));
+}
+
+/* For tests: a node on shared memory never loses a frame by itself. */
+void cmd_faults(struct control *c, struct request *r)
+{
+	double loss = (double)request_number(r, "loss_ppm", 0) / 1e6;
+	double duplicate = (double)request_number(r, "duplicate_ppm", 0) / 1e6;
+	double reorder = (double)request_number(r, "reorder_ppm", 0) / 1e6;
+	int64_t port = request_number(r, "port", 0);
+	int rc = tela_node_faults(c->node, port > UINT16_MAX ? UINT32_MAX : (uint32_t)port, loss, duplicate, reorder);
+
+	if (rc) {
+		request_fail(r, rc, "%s", rc == -ENOMEM ? "out of memory" : "no such port, or more than 1,000,000 in a million");
+		return;
+	}
+	log_info("port %lld: loses %.4f %%, doubles %.4f %%, reorders %.4f %%", (long long)port, 100 * loss, 100 * duplicate,
+		100 * reorder);
+	request_ok(r, json_pack("{s:I,s:f,s:f,s:f}", "port", (json_int_t)port, "loss", loss, "duplicate", duplicate, "reorder",
+		reorder));
+}

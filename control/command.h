@@ -1,0 +1,37 @@
+/* command.h - every command of the admin socket, in one table that also teaches: "commands" lists it, telactl reads its
+ * command line by it and makes --help of it. */
+#pragma once
+
+#include "admin.h"
+
+struct stack;
+
+extern const struct command commands[]; /* ends with a NULL name */
+
+const struct command *command_find(const char *name);
+/* The service that the request names; NULL after having answered that there is none. */
+struct stack *command_service(struct control *c, struct request *r);
+
+/* cmd_show.c */
+void cmd_status(struct control *c, struct request *r);
+void cmd_services(struct control *c, struct request *r);
+void cmd_plugins(struct control *c, struct request *r);
+void cmd_images(struct control *c, struct request *r);
+/* cmd_stats.c */
+void cmd_stats(struct control *c, struct request *r);
+/* cmd_chain.c */
+void cmd_chain_show(struct control *c, struct request *r);
+void cmd_chain_add(struct control *c, struct request *r);
+void cmd_chain_remove(struct control *c, struct request *r);
+void cmd_chain_replace(struct control *c, struct request *r);
+void cmd_chain_apply(struct control *c, struct request *r);
+/* cmd_node.c */
+void cmd_commands(struct control *c, struct request *r);
+void cmd_service_pause(struct control *c, struct request *r);
+void cmd_service_resume(struct control *c, struct request *r);
+void cmd_service_start(struct control *c, struct request *r);
+void cmd_drain(struct control *c, struct request *r);
+void cmd_faults(struct control *c, struct request *r);
+void cmd_log_level(struct control *c, struct request *r);
+/* cmd_call.c */
+void cmd_call(struct control *c, struct request *r);

@@ -1,0 +1,68 @@
+/* conf.h - the configuration of a node, read from YAML.
+ *
+ * What may stand in the file is in conf_table.c: one table of key, kind, range, default and help for each mapping, from
+ * which reading, checking and `telad --help config` all work.
+ *
+ * Why libyaml and not libcyaml: a plugin's `config:` is a mapping of keys that only the plugin knows, which libcyaml's
+ * schema cannot express; its errors go to a log callback without the value found; and it reads a doubled key
+ * without a word. Reading half of the file with each would give two ways of reporting, so all of it is read with libyaml's
+ * document API, whose nodes know their lines, and one typed table.
+ *
+ * Ownership: everything in a struct conf belongs to it and lives until conf_free.
+ * Errors:    each is handed to `report` as one line, "node.yaml:12: ports[0].mtu: expected 576..9000, found 'abc'";
+ *            reading goes on after one, so that a file is corrected in one go. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../dataplane/tela_node.h"
+
+enum { CONF_BYTES_MAX = 1 << 20, CONF_ERRORS_MAX = 20, CONF_DEPTH_MAX = 16, CONF_PAIRS_MAX = 4096 };
+
+enum conf_huge { CONF_HUGE_AUTO, CONF_HUGE_TRUE, CONF_HUGE_FALSE };
+
+struct conf_plugin {
+	const char *plugin;
+	const char *as;	    /* NULL: the plugin's name */
+	const char *object; /* shared object, NULL: linked in, or loaded already */
+	struct tela_plugin_config config;
+	uint32_t line;
+};
+
+struct conf_service {
+	const char *name; /* of a plugin that serves */
+	const char *object;
+	struct tela_plugin_config config;
+	struct conf_plugin *plugins;
+	uint32_t n_plugins;
+	uint32_t line;
+};
+
+struct conf {
+	struct tela_node_config node;
+	const char *admin;     /* path of the admin socket */
+	const char *file;      /* what was read, for messages */
+	uint32_t drain_deadline_ms;
+	uint32_t hook_deadline_ms;
+	uint32_t peer_silence_ms;
+	uint32_t huge;	    /* enum conf_huge */
+	uint32_t log_level; /* enum log_level */
+	struct conf_service *services;
+	uint32_t n_services;
+	struct conf_chunk *chunks; /* all memory of this configuration */
+};
+
+typedef void (*conf_report_fn)(void *arg, const char *line);
+
+/* NULL after at least one report. */
+struct conf *conf_load(const char *path, conf_report_fn report, void *arg);
+struct conf *conf_parse(const char *file, const char *text, size_t len, conf_report_fn report, void *arg);
+void conf_free(struct conf *c);
+
+/* "node.yaml:12: " for a message about something read from that line. */
+int conf_where(const struct conf *c, uint32_t line, char *ret, size_t size);
+
+/* Writes every key with its kind, default and help. */
+void conf_describe(void (*line)(void *arg, const char *text), void *arg);

@@ -1,0 +1,266 @@
+#include "conf_table.h"
+
+#include "log.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const huge_names[] = {"auto", "true", "false", NULL};
+static const char *const idle_names[] = {"auto", "spin", "adaptive", NULL};
+
+/* ---- what a string must look like ---- */
+
+static const char *check_name(const char *s)
+{
+	size_t n = strlen(s);
+
+	if (!n || n > TELA_NAME_MAX)
+		return "expected a name of 1 to 63 characters";
+	for (; *s; s++)
+		if (!isalnum((unsigned char)*s) && !strchr("_.-", *s))
+			return "expected a name of letters, digits, '_', '.' and '-'";
+	return NULL;
+}
+
+static const char *check_text(const char *s)
+{
+	return *s ? NULL : "expected some text";
+}
+
+static const char *check_path(const char *s)
+{
+	if (!*s)
+		return "expected a path";
+	return strlen(s) < 108 ? NULL : "expected a path of at most 107 characters";
+}
+
+static bool is_ipv4(const char *s, size_t len)
+{
+	struct in_addr a;
+	char text[16];
+
+	if (!len || len >= sizeof(text))
+		return false;
+	memcpy(text, s, len);
+	text[len] = 0;
+	return inet_pton(AF_INET, text, &a) == 1;
+}
+
+/* Decimal digits and nothing else, in min..max. */
+static bool is_number(const char *s, unsigned long min, unsigned long max)
+{
+	char *end;
+	unsigned long v;
+
+	if (!isdigit((unsigned char)*s) || strlen(s) > 6)
+		return false;
+	v = strtoul(s, &end, 10);
+	return !*end && v >= min && v <= max;
+}
+
+static const char *check_network(const char *s)
+{
+	const char *slash = strchr(s, '/');
+
+	if (!slash || !is_ipv4(s, slash - s) || !is_number(slash + 1, 1, 32))
+		return "expected an address with its prefix, such as 10.0.0.1/24";
+	return NULL;
+}
+
+static const char *check_address(const char *s)
+{
+	return is_ipv4(s, strlen(s)) ? NULL : "expected an address such as 10.0.0.1";
+}
+
+static const char *check_endpoint(const char *s)
+{
+	size_t n = strcspn(s, ":");
+
+	if (!is_ipv4(s, n) || (s[n] && !is_number(s + n + 1, 1, 65535)))
+		return "expected an address such as 10.0.0.2 or 10.0.0.2:7447";
+	return NULL;
+}
+
+/* ---- the tables ---- */
+
+#define NODE(f)	   offsetof(struct conf, node.f)
+#define BUDGET(f)  offsetof(struct conf, node.budgets.f)
+#define PORT(f)	   offsetof(struct tela_port_config, f)
+#define SERVICE(f) offsetof(struct conf_service, f)
+#define PLUGIN(f)  offsetof(struct conf_plugin, f)
+
+static const struct conf_field node_fields[] = {
+	{"name", CONF_STRING, true, NODE(name), .check = check_name, .help = "of this node in the mesh"},
+	{"udp_port", CONF_U16, false, NODE(udp_port), 1, 65535, .fallback = "7447",
+		.help = "UDP port of the mesh, the same on every node"},
+	{"huge_pages", CONF_CHOICE, false, offsetof(struct conf, huge), .choices = huge_names,
+		.fallback = "auto", .help = "auto: when there are enough free ones"},
+	{"memory_mib", CONF_U32, false, NODE(memory_mib), 32, 1 << 20, .fallback = "256",
+		.help = "memory of the data plane"},
+	{"admin", CONF_STRING, false, offsetof(struct conf, admin), .check = check_path,
+		.help = "admin socket; /run/tela/NAME.sock unless given"},
+	{"drain_deadline_ms", CONF_U32, false, offsetof(struct conf, drain_deadline_ms), 0, 3600000,
+		.fallback = "5000", .help = "SIGTERM waits so long for calls in flight"},
+	{"hook_deadline_ms", CONF_U32, false, offsetof(struct conf, hook_deadline_ms), 1, 600000,
+		.fallback = "5000", .help = "a plugin's hook that takes longer is abandoned"},
+	{"peer_silence_ms", CONF_U32, false, offsetof(struct conf, peer_silence_ms), 1, 60000,
+		.fallback = "200", .help = "a peer silent for so long is down"},
+	{"share_cpu", CONF_BOOL, false, NODE(share_cpu), .fallback = "false",
+		.help = "allow a CPU that already has a poller"},
+	{"file_prefix", CONF_STRING, false, NODE(file_prefix), .check = check_name,
+		.help = "of DPDK's run-time files; made from name and process id unless given"},
+	{"log_level", CONF_CHOICE, false, offsetof(struct conf, log_level), .choices = log_level_names,
+		.fallback = "info", .help = "least important messages shown"},
+	{NULL},
+};
+
+#define BUDGET_FIELD(f, most, text)                                                                \
+	{#f, CONF_U32, false, BUDGET(f), 1, most, .help = text}
+
+static const struct conf_field budget_fields[] = {
+	BUDGET_FIELD(paths, 65536, "paths to other cores, per core"),
+	BUDGET_FIELD(sessions, 1 << 20, "sessions served, per path"),
+	BUDGET_FIELD(slots, 1 << 24, "slots of sessions served, per core"),
+	BUDGET_FIELD(slots_per_session, 65535, "largest grant to one session"),
+	BUDGET_FIELD(calls, 1 << 22, "calls being served at once, per core"),
+	BUDGET_FIELD(detached, 1 << 22, "calls that run on without a caller, per core"),
+	BUDGET_FIELD(messages_2k, 1 << 22, "message buffers of 2 KiB, per core"),
+	BUDGET_FIELD(messages_64k, 1 << 20, "message buffers of 64 KiB, per core"),
+	BUDGET_FIELD(messages_1m, 1 << 14, "message buffers of 1 MiB, per core"),
+	BUDGET_FIELD(in_flight, 1 << 24, "calls made at once, per core"),
+	{NULL},
+};
+
+static const struct conf_field fault_fields[] = {
+	{"loss", CONF_RATIO, false, PORT(loss), .help = "probability that a datagram sent is dropped"},
+	{"duplicate", CONF_RATIO, false, PORT(duplicate), .help = "that it is sent twice"},
+	{"reorder", CONF_RATIO, false, PORT(reorder), .help = "that it is held back"},
+	{"seed", CONF_U64, false, PORT(fault_seed), 0, UINT64_MAX, .help = "the same faults each run"},
+	{NULL},
+};
+
+static const struct conf_field port_fields[] = {
+	{"name", CONF_STRING, true, PORT(name), .check = check_name, .unique = true, .help = "for people"},
+	{"device", CONF_STRING, true, PORT(device), .check = check_text,
+		.help = "as DPDK names it: a PCI address, or net_memif0,role=server,id=0,socket=PATH"},
+	{"address", CONF_STRING, true, PORT(address), .check = check_network,
+		.help = "with its prefix: 10.0.0.1/24"},
+	{"gateway", CONF_STRING, false, PORT(gateway), .check = check_address,
+		.help = "for peers outside of that network"},
+	{"mtu", CONF_U16, false, PORT(mtu), 576, 9000,
+		.help = "largest IP packet; what the device takes unless given"},
+	{"faults", CONF_MAP, false, 0, .sub = fault_fields, .help = "made on purpose, for tests"},
+	{NULL},
+};
+
+static const struct conf_field core_fields[] = {
+	{"cpu", CONF_INT, true, offsetof(struct tela_core_config, cpu), 0, 4095, .unique = true,
+		.help = "the CPU that this data core has to itself"},
+	{"idle", CONF_CHOICE, false, offsetof(struct tela_core_config, idle), .choices = idle_names,
+		.fallback = "auto", .help = "what it does without work; auto: spin if the CPU is isolated"},
+	{NULL},
+};
+
+static const struct conf_field peer_fields[] = {
+	{"name", CONF_STRING, true, offsetof(struct tela_peer_config, name), .check = check_name,
+		.unique = true,
+		.help = "as calls name it"},
+	{"address", CONF_STRING, true, offsetof(struct tela_peer_config, address),
+		.check = check_endpoint, .help = "10.0.0.2 or 10.0.0.2:7447"},
+	{NULL},
+};
+
+static const struct conf_field plugin_fields[] = {
+	{"plugin", CONF_STRING, true, PLUGIN(plugin), .check = check_name, .help = "name of the plugin"},
+	{"as", CONF_STRING, false, PLUGIN(as), .check = check_name,
+		.help = "another name for it, so that it may be there twice"},
+	{"object", CONF_STRING, false, PLUGIN(object), .check = check_text,
+		.help = "shared object to load it from"},
+	{"config", CONF_FREE, false, PLUGIN(config), .help = "the plugin's own keys"},
+	{NULL},
+};
+
+static const struct conf_field service_fields[] = {
+	{"name", CONF_STRING, true, SERVICE(name), .check = check_name, .unique = true,
+		.help = "name of a plugin that serves"},
+	{"object", CONF_STRING, false, SERVICE(object), .check = check_text,
+		.help = "shared object to load it from"},
+	{"config", CONF_FREE, false, SERVICE(config), .help = "the service's own keys"},
+	{"plugins", CONF_LIST, false, SERVICE(plugins), .sub = plugin_fields,
+		.size = sizeof(struct conf_plugin), .count = SERVICE(n_plugins), .line = PLUGIN(line),
+		.max = 64, .help = "links around it, first declared first"},
+	{NULL},
+};
+
+const struct conf_field conf_root[] = {
+	{"node", CONF_MAP, true, 0, .sub = node_fields, .help = "the node itself"},
+	{"budgets", CONF_MAP, false, 0, .sub = budget_fields, .help = "memory a core may take; defaults are printed at start"},
+	{"ports", CONF_LIST, false, NODE(ports), .sub = port_fields,
+		.size = sizeof(struct tela_port_config), .count = NODE(n_ports), .max = 32,
+		.help = "network ports"},
+	{"cores", CONF_LIST, true, NODE(cores), .sub = core_fields,
+		.size = sizeof(struct tela_core_config), .count = NODE(n_cores), .min = 1, .max = 64,
+		.help = "data cores"},
+	{"peers", CONF_LIST, false, NODE(peers), .sub = peer_fields,
+		.size = sizeof(struct tela_peer_config), .count = NODE(n_peers), .max = 1024,
+		.help = "other nodes"},
+	{"services", CONF_LIST, false, offsetof(struct conf, services), .sub = service_fields,
+		.size = sizeof(struct conf_service), .count = offsetof(struct conf, n_services),
+		.line = SERVICE(line), .max = 256, .help = "what this node serves"},
+	{NULL},
+};
+
+/* ---- for people ---- */
+
+static void describe_kind(const struct conf_field *f, char *text, size_t size)
+{
+	size_t n = 0;
+
+	switch (f->kind) {
+	case CONF_STRING:
+		snprintf(text, size, "text");
+		break;
+	case CONF_BOOL:
+		snprintf(text, size, "true|false");
+		break;
+	case CONF_RATIO:
+		snprintf(text, size, "0.0..1.0");
+		break;
+	case CONF_CHOICE:
+		for (int i = 0; f->choices[i] && n < size; i++)
+			n += snprintf(text + n, size - n, "%s%s", i ? "|" : "", f->choices[i]);
+		break;
+	case CONF_MAP:
+	case CONF_FREE:
+		snprintf(text, size, "mapping");
+		break;
+	case CONF_LIST:
+		snprintf(text, size, "list");
+		break;
+	default:
+		snprintf(text, size, "%llu..%llu", (unsigned long long)f->min, (unsigned long long)f->max);
+	}
+}
+
+static void describe(const struct conf_field *f, int depth, void (*line)(void *arg, const char *text), void *arg)
+{
+	char text[256], kind[48];
+
+	for (; f->key; f++) {
+		describe_kind(f, kind, sizeof(kind));
+		snprintf(text, sizeof(text), "%*s%-*s %-20s %s%s%s%s%s", depth * 2, "", 20 - depth * 2, f->key,
+			kind, f->help, f->required ? " (required)" : "", f->fallback ? " [" : "",
+			f->fallback ? f->fallback : "", f->fallback ? "]" : "");
+		line(arg, text);
+		if (f->sub)
+			describe(f->sub, depth + 1, line, arg);
+	}
+}
+
+void conf_describe(void (*line)(void *arg, const char *text), void *arg)
+{
+	describe(conf_root, 0, line, arg);
+}

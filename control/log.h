@@ -1,0 +1,26 @@
+/* log.h - one line on stderr for each thing worth telling, on the control side only; data cores count instead.
+ *
+ * Under journald (JOURNAL_STREAM is set) a line starts with its "<N>" priority, which journald takes off; elsewhere with
+ * the time. Any thread but a data core may log. */
+#pragma once
+
+#include <stdbool.h>
+
+enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+
+extern const char *const log_level_names[]; /* NULL-terminated */
+
+void log_set_level(enum log_level level);
+enum log_level log_get_level(void);
+/* Index into log_level_names, -1 if there is none of that name. */
+int log_level_find(const char *name);
+void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#define log_error(...) log_write(LOG_ERROR, __VA_ARGS__)
+#define log_warn(...)  log_write(LOG_WARN, __VA_ARGS__)
+#define log_info(...)  log_write(LOG_INFO, __VA_ARGS__)
+#define log_debug(...)                                                                             \
+	do {                                                                                       \
+		if (log_get_level() >= LOG_DEBUG)                                                  \
+			log_write(LOG_DEBUG, __VA_ARGS__);                                         \
+	} while (0)

@@ -1,0 +1,230 @@
+#include "loop.h"
+
+#include "admin.h"
+#include "boot.h"
+#include "outcall.h"
+#include "change.h"
+#include "load_sample.h"
+#include "log.h"
+
+#include <event2/event.h>
+#include <signal.h>
+
+enum {
+	TICK_BUSY_US = 1000, /* while images retire or hooks run */
+	TICK_IDLE_US = 5000,
+	STOP_SLACK_MS = 1000, /* what hooks need beyond one deadline to stop everything */
+};
+
+enum loop_state { LOOP_STARTING, LOOP_RUNNING, LOOP_DRAINING, LOOP_STOPPING, LOOP_ENDED };
+
+struct loop {
+	struct control *control;
+	struct event *tick, *lifecycle, *term, *interrupt;
+	void (*ready)(struct control *c);
+	enum loop_state state;
+	uint32_t n_starting;
+	uint64_t deadline_ns; /* of the state */
+	int error;
+};
+
+static struct loop loop;
+
+/* ---- starting ---- */
+
+static void all_started(void)
+{
+	struct control *c = loop.control;
+	char err[256] = "";
+
+	loop.error = tela_node_start(c->node, err, sizeof(err));
+	if (loop.error) {
+		log_error("the data cores cannot be started: %s", err);
+		event_base_loopbreak(c->base);
+		return;
+	}
+	loop.state = LOOP_RUNNING;
+	loop.ready(c);
+}
+
+static void service_started(void *arg, struct stack *s, int error)
+{
+	(void)arg;
+	(void)s;
+	(void)error; /* logged; the others run */
+	loop.n_starting--;
+}
+
+/* Held at one more until all are submitted: those without hooks are done at once. */
+static void start_services(void)
+{
+	loop.n_starting = 1;
+	for (struct stack *s = loop.control->stacks; s; s = s->next) {
+		loop.n_starting++;
+		boot_service(s, service_started, NULL);
+	}
+	loop.n_starting--;
+}
+
+/* ---- ending ---- */
+
+static void stop_done(struct change *change, int error)
+{
+	if (error)
+		log_warn("%s: cannot be stopped: %s", change->stack->name, change->error);
+	free(change);
+}
+
+/* An image without links lets go of every instance, so that all are stopped by the one way there is. */
+static void stop_services(void)
+{
+	static struct change_step empty = {.op = CHANGE_EMPTY};
+
+	for (struct stack *s = loop.control->stacks; s; s = s->next) {
+		struct change *c = calloc(1, sizeof(*c));
+
+		CHECK(c);
+		c->stack = s;
+		c->steps = &empty;
+		c->n_steps = 1;
+		c->done = stop_done;
+		if (s->current)
+			change_submit(c);
+		else
+			free(c);
+	}
+	loop.state = LOOP_STOPPING;
+	loop.deadline_ns = control_now_ns() + (loop.control->conf->hook_deadline_ms + STOP_SLACK_MS) * NS_PER_MS;
+}
+
+static void begin_drain(struct control *c)
+{
+	if (c->draining)
+		return;
+	c->draining = true;
+	log_info("draining: %u calls in flight, at most %u ms", tela_node_in_flight(c->node), c->conf->drain_deadline_ms);
+	loop.deadline_ns = control_now_ns() + c->conf->drain_deadline_ms * NS_PER_MS;
+	if (loop.state == LOOP_RUNNING)
+		tela_node_drain(c->node);
+	loop.state = LOOP_DRAINING;
+}
+
+static bool services_quiet(void)
+{
+	for (struct stack *s = loop.control->stacks; s; s = s->next)
+		if (!stack_is_quiet(s))
+			return false;
+	return true;
+}
+
+static void end(void)
+{
+	loop.state = LOOP_ENDED;
+	event_base_loopbreak(loop.control->base);
+}
+
+static void drain_step(uint64_t now)
+{
+	uint32_t left = tela_node_in_flight(loop.control->node);
+
+	if (left && now < loop.deadline_ns)
+		return;
+	if (left)
+		log_warn("drain: %u calls were still in flight after %u ms: they end UNAVAILABLE", left,
+			loop.control->conf->drain_deadline_ms);
+	stop_services();
+}
+
+static void stop_step(uint64_t now)
+{
+	if (services_quiet()) {
+		end();
+	} else if (now >= loop.deadline_ns) {
+		for (struct stack *s = loop.control->stacks; s; s = s->next)
+			if (!stack_is_quiet(s))
+				log_warn("%s: %u images still pinned, %u stop hooks under way: left behind", s->name,
+					s->n_retiring, s->n_stopping);
+		end();
+	}
+}
+
+/* ---- events ---- */
+
+static bool is_busy(void)
+{
+	for (struct stack *s = loop.control->stacks; s; s = s->next)
+		if (!stack_is_quiet(s))
+			return true;
+	return loop.state != LOOP_RUNNING;
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct control *c = arg;
+	uint64_t now = control_now_ns();
+	struct timeval again;
+
+	(void)fd;
+	(void)what;
+	tela_node_poll(c->node);
+	for (struct stack *s = c->stacks; s; s = s->next)
+		change_release(s);
+	lifecycle_poll(c->lifecycle);
+	load_reap(c);
+	load_sample_take(c->node, now);
+	if (loop.state == LOOP_STARTING && !loop.n_starting)
+		all_started();
+	else if (loop.state == LOOP_DRAINING)
+		drain_step(now);
+	else if (loop.state == LOOP_STOPPING)
+		stop_step(now);
+	again = (struct timeval){0, is_busy() ? TICK_BUSY_US : TICK_IDLE_US};
+	event_add(loop.tick, &again);
+}
+
+static void on_lifecycle(evutil_socket_t fd, short what, void *arg)
+{
+	struct control *c = arg;
+
+	(void)fd;
+	(void)what;
+	lifecycle_poll(c->lifecycle);
+}
+
+static void on_signal(evutil_socket_t number, short what, void *arg)
+{
+	struct control *c = arg;
+
+	(void)what;
+	if (!c->draining) {
+		log_info("%s: ending; once more ends at once", strsignal(number));
+		begin_drain(c);
+	} else {
+		log_warn("%s once more: ending at once", strsignal(number));
+		end();
+	}
+}
+
+int loop_run(struct control *c, void (*ready)(struct control *c))
+{
+	struct timeval now = {0};
+
+	loop = (struct loop){.control = c, .ready = ready};
+	c->on_drain = begin_drain;
+	loop.tick = event_new(c->base, -1, 0, on_tick, c);
+	loop.lifecycle = event_new(c->base, lifecycle_fd(c->lifecycle), EV_READ | EV_PERSIST, on_lifecycle, c);
+	loop.term = evsignal_new(c->base, SIGTERM, on_signal, c);
+	loop.interrupt = evsignal_new(c->base, SIGINT, on_signal, c);
+	CHECK(loop.tick && loop.lifecycle && loop.term && loop.interrupt);
+	event_add(loop.tick, &now);
+	event_add(loop.lifecycle, NULL);
+	event_add(loop.term, NULL);
+	event_add(loop.interrupt, NULL);
+	start_services();
+	event_base_dispatch(c->base);
+	event_free(loop.tick);
+	event_free(loop.lifecycle);
+	event_free(loop.term);
+	event_free(loop.interrupt);
+	return loop.error;
+}

@@ -1,0 +1,160 @@
+#include "stack.h"
+
+#include <time.h>
+
+const char *const stack_state_names[] = {"starting", "running", "paused", "failed", "stopped"};
+
+uint64_t control_now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+struct stack *stack_create(struct control *c, const struct conf_service *conf)
+{
+	struct stack *s = calloc(1, sizeof(*s)), **at = &c->stacks;
+
+	CHECK(s); /* at start only */
+	s->control = c;
+	s->conf = conf;
+	s->name = conf->name;
+	s->retiring_last = &s->retiring;
+	s->changes_last = &s->changes;
+	s->held_last = &s->held;
+	while (*at)
+		at = &(*at)->next;
+	*at = s;
+	return s;
+}
+
+struct stack *stack_find(struct control *c, const char *name)
+{
+	for (struct stack *s = c->stacks; s; s = s->next)
+		if (!strcmp(s->name, name) || (s->desc && !strcmp(s->desc->name, name)))
+			return s;
+	return NULL;
+}
+
+bool stack_is_quiet(const struct stack *s)
+{
+	return !s->retiring && !s->n_stopping && !s->changes && !s->held;
+}
+
+void stack_destroy_all(struct control *c)
+{
+	struct stack *s, *next;
+
+	for (s = c->stacks; s; s = next) {
+		next = s->next;
+		if (!stack_is_quiet(s))
+			continue; /* left behind, as was said */
+		if (s->current)
+			record_free(s->current);
+		free(s->history);
+		free(s);
+	}
+	c->stacks = NULL;
+}
+
+/* ---- records ---- */
+
+struct record *record_create(struct stack *s, struct tela_instance *const *declared, uint32_t n)
+{
+	struct record *r = calloc(1, sizeof(*r) + n * (sizeof(*r->declared) + 2 * sizeof(uint32_t)));
+
+	if (!r)
+		return NULL;
+	r->stack = s;
+	r->n = n;
+	r->declared = (struct tela_instance **)(r + 1);
+	r->call = (uint32_t *)(r->declared + n);
+	r->start = r->call + n;
+	for (uint32_t i = 0; i < n; i++) {
+		r->declared[i] = declared[i];
+		instance_get(declared[i]);
+	}
+	return r;
+}
+
+void record_free(struct record *r)
+{
+	for (uint32_t i = r->n; i-- > 0;)
+		instance_put(r->declared[r->start[i]]);
+	free(r);
+}
+
+static bool concerns(const struct tela_link *l, const struct tela_service_desc *d)
+{
+	return l->callback || (l->service && !strcmp(l->service->name, d->name));
+}
+
+struct tela_image *stack_build(struct stack *s, const struct record *r, char *err, size_t err_len)
+{
+	struct tela_image_link links[STACK_LINKS_MAX];
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < r->n; i++) {
+		const struct tela_instance *instance = r->declared[r->call[i]];
+		const struct tela_plugin *desc = instance->plugin->desc;
+
+		for (uint32_t l = 0; l < desc->n_links; l++) {
+			if (!concerns(&desc->links[l], s->desc))
+				continue;
+			if (n == STACK_LINKS_MAX) {
+				snprintf(err, err_len, "more than %d links in one service", STACK_LINKS_MAX);
+				return NULL;
+			}
+			links[n++] = (struct tela_image_link){&desc->links[l], instance->self, instance->name};
+		}
+	}
+	return tela_image_build(s->service, links, n, err, err_len);
+}
+
+/* ---- images that come and go ---- */
+
+static void history_add(struct stack *s, uint64_t generation, uint64_t calls)
+{
+	if (!s->history)
+		s->history = calloc(STACK_HISTORY, sizeof(*s->history));
+	if (s->history)
+		s->history[s->n_history++ % STACK_HISTORY] = (struct history){generation, calls};
+}
+
+/* No call runs under that record's image any more, and none can. */
+static void on_retired(void *arg, uint64_t generation, uint64_t calls)
+{
+	struct record *r = arg;
+	struct stack *s = r->stack;
+
+	*r->at = r->next;
+	if (r->next)
+		r->next->at = r->at;
+	else
+		s->retiring_last = r->at;
+	s->n_retiring--;
+	history_add(s, generation, calls);
+	record_free(r);
+}
+
+static void retire(struct stack *s, struct record *r)
+{
+	r->at = s->retiring_last;
+	*s->retiring_last = r;
+	s->retiring_last = &r->next;
+	s->n_retiring++;
+}
+
+void stack_publish(struct stack *s, struct record *r, struct tela_image *image)
+{
+	struct record *old = s->current;
+
+	r->generation = tela_image_generation(image);
+	s->current = r;
+	s->image = image;
+	/* Before publishing: the data plane may have nothing to wait for and say so from inside. */
+	if (old)
+		retire(s, old);
+	tela_image_publish(s->service, image, on_retired, old);
+}

@@ -1,0 +1,221 @@
+#include "telactl.h"
+
+#include "../dataplane/base.h"
+
+enum { COLUMNS_MAX = 32, CELL_MAX = 256 };
+
+/* What stands in a cell. Returns false for what is not to be shown in one (lists). */
+static bool cell(const json_t *v, char *to, size_t size)
+{
+	const char *key;
+	json_t *item;
+	size_t n = 0;
+
+	*to = 0;
+	switch (json_typeof(v)) {
+	case JSON_STRING:
+		snprintf(to, size, "%s", json_string_value(v));
+		break;
+	case JSON_INTEGER:
+		snprintf(to, size, "%lld", (long long)json_integer_value(v));
+		break;
+	case JSON_REAL:
+		snprintf(to, size, "%.1f", json_real_value(v));
+		break;
+	case JSON_TRUE:
+		snprintf(to, size, "yes");
+		break;
+	case JSON_FALSE:
+		snprintf(to, size, "no");
+		break;
+	case JSON_NULL:
+		break;
+	case JSON_OBJECT:
+		json_object_foreach((json_t *)v, key, item) {
+			char text[CELL_MAX];
+
+			if (n < size && !json_is_null(item) && cell(item, text, sizeof(text)))
+				n += (size_t)snprintf(to + n, size - n, "%s%s=%s", n ? " " : "", key, text);
+		}
+		break;
+	default:
+		return false;
+	}
+	return true;
+}
+
+static bool is_right_aligned(const json_t *v)
+{
+	return json_is_number(v);
+}
+
+struct table {
+	const char *names[COLUMNS_MAX];
+	int width[COLUMNS_MAX];
+	int n;
+};
+
+/* Columns are the keys of the first row; one that is empty in every row is left out. */
+static void measure(const json_t *rows, struct table *t)
+{
+	const char *key;
+	char text[CELL_MAX];
+	json_t *v, *row;
+	size_t i;
+
+	t->n = 0;
+	json_object_foreach(json_array_get(rows, 0), key, v) {
+		int widest = 0;
+
+		json_array_foreach(rows, i, row) {
+			const json_t *c = json_object_get(row, key);
+
+			if (c && cell(c, text, sizeof(text)) && (int)strlen(text) > widest)
+				widest = (int)strlen(text);
+		}
+		if (!widest || t->n == COLUMNS_MAX)
+			continue;
+		t->names[t->n] = key;
+		t->width[t->n++] = widest > (int)strlen(key) ? widest : (int)strlen(key);
+	}
+}
+
+static void print_row(const struct table *t, const json_t *row)
+{
+	char text[CELL_MAX];
+
+	for (int c = 0; c < t->n; c++) {
+		const json_t *v = json_object_get(row, t->names[c]);
+		bool last = c == t->n - 1;
+
+		text[0] = 0;
+		if (v)
+			cell(v, text, sizeof(text));
+		if (is_right_aligned(v))
+			printf("%*s%s", t->width[c], text, last ? "" : "  ");
+		else
+			printf("%-*s%s", last ? 0 : t->width[c], text, last ? "" : "  ");
+	}
+	printf("\n");
+}
+
+static void print_table(const json_t *rows)
+{
+	struct table t;
+	json_t *row;
+	size_t i;
+
+	measure(rows, &t);
+	for (int c = 0; c < t.n; c++) {
+		const json_t *v = json_object_get(json_array_get(rows, 0), t.names[c]);
+		bool last = c == t.n - 1;
+
+		printf(is_right_aligned(v) ? "%*s%s" : "%-*s%s", last && !is_right_aligned(v) ? 0 : t.width[c], t.names[c],
+			last ? "" : "  ");
+	}
+	printf("\n");
+	json_array_foreach(rows, i, row)
+		print_row(&t, row);
+}
+
+/* Single values first, then every list as a table of its own. */
+void print_reply(const json_t *reply)
+{
+	static const char *const hidden[] = {"ok", "id", NULL};
+	char text[1 << 16];
+	const char *key;
+	bool above = false;
+	json_t *v;
+
+	json_object_foreach((json_t *)reply, key, v) {
+		if (!strcmp(key, hidden[0]) || !strcmp(key, hidden[1]) || json_is_null(v) || !cell(v, text, sizeof(text)))
+			continue;
+		printf("%-12s %s\n", key, text);
+		above = true;
+	}
+	json_object_foreach((json_t *)reply, key, v) {
+		if (!json_is_array(v))
+			continue;
+		if (above)
+			printf("\n");
+		above = true;
+		if (json_array_size(v))
+			print_table(v);
+		else
+			printf("no %s\n", key);
+	}
+}
+
+/* ---- help ---- */
+
+static const char *text_of(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "";
+}
+
+/* "chain.add" as it is typed. */
+static void print_name(const json_t *command)
+{
+	for (const char *c = text_of(command, "command"); *c; c++)
+		putchar(*c == '.' ? ' ' : *c);
+}
+
+static void print_synopsis(const json_t *command)
+{
+	const json_t *a;
+	size_t i;
+
+	print_name(command);
+	json_array_foreach(json_object_get(command, "arguments"), i, a) {
+		const char *name = text_of(a, "name");
+
+		if (!strcmp(text_of(a, "kind"), "config"))
+			printf(" [key=value ...]");
+		else if (json_is_true(json_object_get(a, "required")) && json_is_true(json_object_get(a, "positional")))
+			printf(" %s", name);
+		else if (json_is_true(json_object_get(a, "required")))
+			printf(" %s=...", name);
+		else if (json_is_true(json_object_get(a, "positional")))
+			printf(" [%s]", name);
+		else if (!strcmp(text_of(a, "kind"), "flag"))
+			printf(" [--%s]", name);
+		else
+			printf(" [%s=...]", name);
+	}
+	printf("\n");
+}
+
+void print_help(const json_t *command)
+{
+	const json_t *a;
+	size_t i;
+
+	printf("telactl ");
+	print_synopsis(command);
+	printf("  %s\n", text_of(command, "help"));
+	json_array_foreach(json_object_get(command, "arguments"), i, a)
+		printf("    %-12s %-7s %s\n", text_of(a, "name"), text_of(a, "kind"), text_of(a, "help"));
+	if (*text_of(command, "example")) {
+		printf("  for example: telactl ");
+		print_name(command);
+		printf(" %s\n", text_of(command, "example"));
+	}
+}
+
+void print_commands(const json_t *commands)
+{
+	const json_t *c;
+	size_t i;
+
+	json_array_foreach(commands, i, c) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "%s", text_of(c, "command"));
+		for (char *p = name; *p; p++)
+			if (*p == '.')
+				*p = ' ';
+		printf("  %-16s %s\n", name, text_of(c, "help"));
+	}
+}

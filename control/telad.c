@@ -1,0 +1,228 @@
+/* telad.c - runs one node from a configuration file. */
+#include "admin.h"
+#include "boot.h"
+#include "builtin.h"
+#include "outcall.h"
+#include "log.h"
+#include "loop.h"
+
+#include <event2/event.h>
+#include <event2/thread.h>
+#include <getopt.h>
+#include <signal.h>
+#include <unistd.h>
+
+enum { EXIT_USAGE = 2, OUTCALL_WAIT_MS = 2000 };
+
+static const char usage[] =
+	"telad - one node of a Tela mesh\n"
+	"\n"
+	"  telad --config node.yaml             run it; SIGTERM drains, then ends with 0\n"
+	"  telad --config node.yaml --check     check the file and every plugin in it, run nothing\n"
+	"  telad --help config                  every key of the file, with its default\n"
+	"  telad --version\n"
+	"\n"
+	"A smallest node, on a shared-memory port:\n"
+	"\n"
+	"  node: {name: server, share_cpu: true}\n"
+	"  ports:\n"
+	"    - {name: mem0, device: \"net_memif0,role=server,id=0,socket=/run/tela/mem0.sock,socket-abstract=no\",\n"
+	"       address: 10.77.0.1/24}\n"
+	"  cores:\n"
+	"    - {cpu: 1}\n"
+	"  services:\n"
+	"    - name: echo\n"
+	"\n"
+	"When it prints \"telad: ready\", telactl talks to it: telactl status, telactl --help.\n"
+	"Exit status: 0 ended as asked or file is right, 1 it could not run or file is wrong, 2 usage.\n";
+
+static void print_line(void *arg, const char *text)
+{
+	fprintf(arg, "%s\n", text);
+}
+
+static void log_line(void *arg, const char *text)
+{
+	(void)arg;
+	log_info("%s", text);
+}
+
+struct options {
+	const char *config;
+	bool check;
+};
+
+/* Exit status if there is nothing more to do, -1 to go on. */
+static int read_options(int argc, char **argv, struct options *o)
+{
+	static const struct option known[] = {
+		{"config", required_argument, NULL, 'c'},
+		{"check", no_argument, NULL, 'k'},
+		{"version", no_argument, NULL, 'V'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL},
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "c:kVh", known, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			o->config = optarg;
+			break;
+		case 'k':
+			o->check = true;
+			break;
+		case 'V':
+			printf("telad %s (wire %d, plugin ABI %d)\n", TELA_VERSION, TELA_WIRE_VERSION, TELA_PLUGIN_ABI);
+			return 0;
+		case 'h':
+			if (optind < argc && !strcmp(argv[optind], "config"))
+				conf_describe(print_line, stdout);
+			else
+				fputs(usage, stdout);
+			return 0;
+		default:
+			fputs("telad --help shows how\n", stderr);
+			return EXIT_USAGE;
+		}
+	}
+	if (o->config && optind == argc)
+		return -1;
+	fprintf(stderr, "telad: %s%s; telad --help shows how\n", o->config ? "not understood: " : "--config FILE is missing",
+		o->config ? argv[optind] : "");
+	return EXIT_USAGE;
+}
+
+/* ---- the node ---- */
+
+/* 2 MiB pages free, in MiB. */
+static uint64_t free_huge_mib(void)
+{
+	FILE *f = fopen("/proc/meminfo", "re");
+	unsigned long n_free = 0, kib = 0;
+	char line[128];
+
+	while (f && fgets(line, sizeof(line), f)) {
+		sscanf(line, "HugePages_Free: %lu", &n_free);
+		sscanf(line, "Hugepagesize: %lu", &kib);
+	}
+	if (f)
+		fclose(f);
+	return (uint64_t)n_free * kib / 1024;
+}
+
+static void choose_memory(struct conf *conf)
+{
+	uint64_t there = free_huge_mib();
+
+	conf->node.no_huge = conf->huge == CONF_HUGE_FALSE;
+	if (conf->huge != CONF_HUGE_AUTO || there >= conf->node.memory_mib)
+		return;
+	conf->node.no_huge = true;
+	log_info("huge pages: %llu MiB free of %u needed: ordinary memory is used; see the installation notes for more speed",
+		(unsigned long long)there, conf->node.memory_mib);
+}
+
+static void print_ready(struct control *c)
+{
+	printf("telad: ready name=%s admin=%s", tela_node_name(c->node), c->conf->admin);
+	for (struct stack *s = c->stacks; s; s = s->next)
+		if (s->state == STACK_FAILED)
+			printf(" failed=%s", s->name);
+	printf("\n");
+	fflush(stdout);
+}
+
+static int open_node(struct control *c, struct conf *conf)
+{
+	char err[1024] = "";
+
+	choose_memory(conf);
+	c->conf = conf;
+	c->started_ns = control_now_ns();
+	c->node = tela_node_create(&conf->node, err, sizeof(err));
+	if (!c->node) {
+		log_error("the node cannot be made: %s", err);
+		return -EIO;
+	}
+	tela_node_print_budgets(c->node, log_line, NULL);
+	evthread_use_pthreads();
+	c->base = event_base_new();
+	c->lifecycle = lifecycle_create(conf->hook_deadline_ms);
+	if (!c->base || !c->lifecycle) {
+		log_error("no event loop or lifecycle thread: out of memory or threads");
+		return -ENOMEM;
+	}
+	if (admin_open(c, conf->admin, err, sizeof(err))) {
+		log_error("%s", err);
+		return -EIO;
+	}
+	for (uint32_t i = 0; i < conf->n_services; i++)
+		stack_create(c, &conf->services[i]);
+	return 0;
+}
+
+/* Whatever hangs in foreign code cannot be waited for: the process then ends without taking the node down piece by piece. */
+static void close_node(struct control *c, int status)
+{
+	bool free_to_go;
+
+	admin_close(c->admin);
+	c->admin = NULL;
+	free_to_go = outcall_destroy(c, OUTCALL_WAIT_MS);
+	if (c->lifecycle && lifecycle_abandoned(c->lifecycle))
+		free_to_go = false;
+	fflush(stdout);
+	if (!free_to_go)
+		_exit(status);
+	lifecycle_destroy(c->lifecycle);
+	if (c->node)
+		tela_node_destroy(c->node);
+	stack_destroy_all(c);
+	if (c->base)
+		event_base_free(c->base);
+}
+
+static int run(struct conf *conf, struct registry *registry)
+{
+	struct control c = {.registry = registry};
+	int rc = open_node(&c, conf);
+
+	if (!rc)
+		rc = loop_run(&c, print_ready);
+	close_node(&c, rc ? EXIT_FAILURE : EXIT_SUCCESS);
+	return rc ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = {0};
+	int status = read_options(argc, argv, &options);
+	struct registry *registry;
+	char err[512] = "";
+	struct conf *conf;
+
+	if (status >= 0)
+		return status;
+	signal(SIGPIPE, SIG_IGN);
+	conf = conf_load(options.config, print_line, stderr);
+	if (!conf)
+		return EXIT_FAILURE;
+	log_set_level((enum log_level)conf->log_level);
+	registry = registry_create(tela_builtin_plugins, err, sizeof(err));
+	if (!registry) {
+		log_error("%s", err[0] ? err : "out of memory");
+		return EXIT_FAILURE;
+	}
+	/* Objects are only loaded for --check; a node that runs loads them on its lifecycle thread, and goes on without a
+	 * service whose object is not right. */
+	if (boot_check(conf, registry, options.check, print_line, stderr))
+		status = EXIT_FAILURE;
+	else if (options.check)
+		printf("%s: right\n", options.config);
+	else
+		status = run(conf, registry);
+	registry_destroy(registry);
+	conf_free(conf);
+	return status < 0 ? EXIT_SUCCESS : status;
+}

@@ -1,0 +1,16 @@
+/* builtin.c - what is linked in: the services first, then the plugins that any service may use. */
+#include "builtin.h"
+
+#include <stddef.h>
+
+const struct tela_plugin *const tela_builtin_plugins[] = {
+	&echo_plugin,
+	&kv_plugin,
+	&calculator_plugin,
+	&counter_plugin,
+	&logger_plugin,
+	&check_plugin,
+	&override_plugin,
+	&stamp_plugin,
+	NULL,
+};

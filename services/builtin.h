@@ -1,0 +1,11 @@
+/* builtin.h - the plugins of this folder. A program that links them in finds them by name through
+ * tela_builtin_plugins; a test may take one directly. */
+#pragma once
+
+#include "tela_plugin.h"
+
+extern const struct tela_plugin *const tela_builtin_plugins[]; /* NULL-terminated */
+
+extern const struct tela_plugin echo_plugin, kv_plugin, calculator_plugin;
+extern const struct tela_plugin counter_plugin, logger_plugin, check_plugin, override_plugin,
+	stamp_plugin;

@@ -1,0 +1,258 @@
+/* logger.c - a line for each call, written away from the data cores.
+ *
+ * Hooks:   request_in, enter (notes the time) and leave (puts a record into a ring). A full ring
+ * drops the record and counts it; nothing ever waits. A thread of the instance turns records into
+ *          lines, at most `rate` a second. Durations have the resolution of a core's pass: a call
+ *          that is answered in the pass that received it takes 0.
+ * Options: file   appended to, made if need be; standard error
+ *          rate   most lines a second, 1 to 1000000; 1000
+ *          queue  records on their way, a power of two up to 65536; 4096
+ */
+#include <fcntl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "logger_line.h"
+#include "logger_starts.h"
+#include "svc.h"
+#include "svc_ring.h"
+#include "svc_worker.h"
+
+enum { BATCH_BYTES = 16384, QUEUE_MAX = 65536, RATE_MAX = 1000000 };
+
+#define TICK_NS (10 * NS_PER_MS)
+
+struct options {
+	const char *file;
+	int64_t rate, queue;
+};
+
+struct logger {
+	struct svc_ring ring; /* of struct logger_record */
+	struct svc_worker worker;
+	struct logger_starts *starts; /* one for each core */
+	struct svc_count *dropped;    /* the same */
+	uint32_t n_cores;
+	/* The thread's own. */
+	struct logger_rate rate;
+	int fd;
+	bool fd_is_ours;
+	char service[TELA_NAME_MAX + 1];
+	size_t batch_len;
+	char batch[BATCH_BYTES];
+	_Atomic uint64_t lines, suppressed, write_errors;
+};
+
+/* ---- on a data core ---- */
+
+static enum tela_verdict enter(struct tela_call *call, void *self)
+{
+	struct logger *l = self;
+	struct tela_core *core = tela_call_core(call);
+
+	logger_starts_set(&l->starts[tela_core_index(core)], call, tela_core_now(core));
+	return TELA_CONTINUE;
+}
+
+static void leave(struct tela_call *call, void *self)
+{
+	struct logger *l = self;
+	struct tela_core *core = tela_call_core(call);
+	struct logger_record *r;
+	uint64_t duration = LOGGER_NO_TIME, began;
+
+	if (logger_starts_take(&l->starts[tela_core_index(core)], call, &began))
+		duration = tela_core_now(core) - began;
+	if (!svc_ring_reserve(&l->ring)) {
+		svc_count_up(svc_count_of(l->dropped, call));
+		return;
+	}
+	r = svc_ring_cell(&l->ring);
+	*r = (struct logger_record){
+		.duration_ns = duration,
+		.request_bytes = call->request_len,
+		.method = call->method->id,
+		.code = call->reply_code,
+	};
+	svc_ring_publish(r);
+}
+
+/* ---- on the thread ---- */
+
+static void flush(struct logger *l)
+{
+	size_t at = 0;
+
+	while (at < l->batch_len) {
+		ssize_t n = write(l->fd, l->batch + at, l->batch_len - at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			atomic_fetch_add_explicit(&l->write_errors, 1, memory_order_relaxed);
+			break; /* the rest of this batch is lost, the next one is tried again */
+		}
+		at += (size_t)n;
+	}
+	l->batch_len = 0;
+}
+
+/* What is in the ring now; one round is bounded by its size. */
+static void drain(struct logger *l)
+{
+	const struct logger_record *r;
+	uint64_t mono = svc_worker_now();
+	struct timespec now;
+	uint32_t budget = l->ring.mask + 1;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	for (; budget && (r = svc_ring_peek(&l->ring)) != NULL; budget--) {
+		if (logger_rate_take(&l->rate, mono)) {
+			if (l->batch_len + LOGGER_LINE_MAX > sizeof(l->batch))
+				flush(l);
+			l->batch_len += logger_line(l->batch + l->batch_len, l->service, r, &now);
+			atomic_fetch_add_explicit(&l->lines, 1, memory_order_relaxed);
+		} else {
+			atomic_fetch_add_explicit(&l->suppressed, 1, memory_order_relaxed);
+		}
+		svc_ring_pop(&l->ring);
+		svc_ring_release(&l->ring, 1);
+	}
+	flush(l);
+}
+
+static void run(struct svc_worker *w)
+{
+	struct logger *l = container_of(w, struct logger, worker);
+
+	svc_worker_ready(w, 0);
+	while (!svc_worker_wait(w, TICK_NS))
+		drain(l);
+	drain(l);
+}
+
+/* ---- hooks ---- */
+
+static int options(struct tela_hook *h, struct options *o)
+{
+	int rc = svc_option_int(h, "rate", 1000, 1, RATE_MAX, &o->rate);
+
+	if (!rc)
+		rc = svc_option_int(h, "queue", 4096, 1, QUEUE_MAX, &o->queue);
+	if (rc)
+		return rc;
+	if (o->queue & (o->queue - 1))
+		return svc_fail(h, -EINVAL, "queue: expected a power of two, found %lld",
+			(long long)o->queue);
+	o->file = tela_config_str(h->config, "file", NULL);
+	if (o->file && !*o->file)
+		return svc_fail(h, -EINVAL, "file: expected a path, found \"\"");
+	return 0;
+}
+
+static int config(struct tela_hook *h)
+{
+	struct options o = {0};
+
+	return options(h, &o);
+}
+
+static void destroy(struct logger *l)
+{
+	if (l->fd_is_ours)
+		close(l->fd);
+	svc_ring_fini(&l->ring);
+	free(l->starts);
+	free(l->dropped);
+	free(l);
+}
+
+static int open_file(struct tela_hook *h, struct logger *l, const char *file)
+{
+	l->fd = STDERR_FILENO;
+	if (!file)
+		return 0;
+	l->fd = open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+	if (l->fd < 0)
+		return svc_fail(h, -errno, "file: cannot append to %s: %s", file, strerror(errno));
+	l->fd_is_ours = true;
+	return 0;
+}
+
+static int make(struct tela_hook *h, struct logger *l, const struct options *o)
+{
+	l->n_cores = tela_node_n_cores(h->node);
+	l->rate.per_second = (uint64_t)o->rate;
+	snprintf(l->service, sizeof(l->service), "%s", h->service);
+	l->starts = calloc(l->n_cores, sizeof(*l->starts));
+	l->dropped = svc_counts_create(l->n_cores);
+	if (!l->starts || !l->dropped ||
+		svc_ring_init(&l->ring, (uint32_t)o->queue, sizeof(struct logger_record)))
+		return svc_fail(h, -ENOMEM, "no memory");
+	return open_file(h, l, o->file);
+}
+
+static int start(struct tela_hook *h, void **ret_self)
+{
+	struct options o = {0};
+	struct logger *l;
+	int rc = options(h, &o);
+
+	if (rc)
+		return rc;
+	l = aligned_alloc(CACHE_LINE, sizeof(*l));
+	if (!l)
+		return svc_fail(h, -ENOMEM, "no memory");
+	memset(l, 0, sizeof(*l));
+	rc = make(h, l, &o);
+	if (!rc) {
+		rc = svc_worker_start(&l->worker, "logger", run);
+		if (rc)
+			svc_fail(h, rc, "its thread: %s", strerror(-rc));
+	}
+	if (rc) {
+		destroy(l);
+		return rc;
+	}
+	*ret_self = l;
+	return 0;
+}
+
+static void stop(struct tela_hook *h)
+{
+	struct logger *l = h->self;
+
+	svc_worker_stop(&l->worker);
+	destroy(l);
+}
+
+static void stats(void *self, void (*emit)(void *arg, const char *name, uint64_t value), void *arg)
+{
+	struct logger *l = self;
+
+	emit(arg, "lines", atomic_load_explicit(&l->lines, memory_order_relaxed));
+	emit(arg, "dropped", svc_counts_sum(l->dropped, l->n_cores));
+	emit(arg, "suppressed", atomic_load_explicit(&l->suppressed, memory_order_relaxed));
+	emit(arg, "write_errors", atomic_load_explicit(&l->write_errors, memory_order_relaxed));
+}
+
+static const char *const keys[] = {"file", "rate", "queue", NULL};
+
+static const struct tela_link links[] = {
+	{.callback = TELA_REQUEST_IN, .enter = enter, .leave = leave},
+};
+
+const struct tela_plugin logger_plugin = {
+	.abi = TELA_PLUGIN_ABI,
+	.name = "logger",
+	.version = "1.0",
+	.keys = keys,
+	.links = links,
+	.n_links = ARRAY_SIZE(links),
+	.config = config,
+	.start = start,
+	.stop = stop,
+	.stats = stats,
+};
+
+TELA_PLUGIN_EXPORT(logger_plugin);

@@ -1,0 +1,307 @@
+#include "fake_node.h"
+
+#include "../../dataplane/base.h"
+#include "../../dataplane/tela_node.h"
+
+#include <unistd.h>
+
+struct tela_image {
+	struct tela_image *next;
+	uint64_t generation;
+	void (*retired)(void *arg, uint64_t generation, uint64_t calls);
+	void *arg;
+};
+
+struct tela_service {
+	struct tela_service *next;
+	const struct tela_service_desc *desc;
+	uint64_t generation;
+	struct tela_image *image;
+	bool admit;
+};
+
+struct tela_node {
+	const struct tela_node_config *config;
+	struct tela_service *services;
+	struct tela_image *retiring;
+	bool draining;
+};
+
+struct tela_client {
+	int unused;
+};
+
+struct tela_thread {
+	int unused;
+};
+
+static struct tela_node node;
+static bool pinned;
+static unsigned n_images;
+
+void fake_node_pin(bool pin)
+{
+	pinned = pin;
+}
+
+unsigned fake_node_images(void)
+{
+	return n_images;
+}
+
+struct tela_node *tela_node_create(const struct tela_node_config *c, char *err, size_t err_len)
+{
+	(void)err;
+	(void)err_len;
+	node = (struct tela_node){.config = c};
+	return &node;
+}
+
+int tela_node_start(struct tela_node *n, char *err, size_t err_len)
+{
+	(void)n;
+	(void)err;
+	(void)err_len;
+	return 0;
+}
+
+void tela_node_drain(struct tela_node *n)
+{
+	n->draining = true;
+}
+
+uint32_t tela_node_in_flight(const struct tela_node *n)
+{
+	(void)n;
+	return 0;
+}
+
+void tela_node_destroy(struct tela_node *n)
+{
+	struct tela_service *s, *next;
+
+	for (s = n->services; s; s = next) {
+		next = s->next;
+		tela_image_free(s->image);
+		free(s);
+	}
+	n->services = NULL;
+}
+
+const char *tela_node_name(const struct tela_node *n)
+{
+	return n->config->name;
+}
+
+uint64_t tela_node_incarnation(const struct tela_node *n)
+{
+	(void)n;
+	return 0x123456789abcdef0;
+}
+
+uint32_t tela_node_n_cores(const struct tela_node *n)
+{
+	return n->config->n_cores;
+}
+
+void tela_node_print_budgets(const struct tela_node *n, void (*line)(void *arg, const char *text), void *arg)
+{
+	(void)n;
+	line(arg, "budget calls 4096 1.0 MiB");
+}
+
+struct tela_service *tela_service_add(struct tela_node *n, const struct tela_service_desc *desc)
+{
+	struct tela_service *s = calloc(1, sizeof(*s));
+
+	CHECK(s);
+	s->desc = desc;
+	s->admit = true;
+	s->next = n->services;
+	n->services = s;
+	return s;
+}
+
+struct tela_image *tela_image_build(struct tela_service *s, const struct tela_image_link *links, uint32_t n_links,
+	char *err, size_t err_len)
+{
+	struct tela_image *i = calloc(1, sizeof(*i));
+
+	(void)links;
+	(void)n_links;
+	(void)err;
+	(void)err_len;
+	CHECK(i);
+	i->generation = ++s->generation;
+	n_images++;
+	return i;
+}
+
+void tela_image_free(struct tela_image *i)
+{
+	if (!i)
+		return;
+	n_images--;
+	free(i);
+}
+
+uint64_t tela_image_generation(const struct tela_image *i)
+{
+	return i->generation;
+}
+
+void tela_image_publish(struct tela_service *s, struct tela_image *i,
+	void (*retired)(void *arg, uint64_t generation, uint64_t calls), void *arg)
+{
+	struct tela_image *old = s->image;
+
+	s->image = i;
+	if (!old)
+		return;
+	old->retired = retired;
+	old->arg = arg;
+	old->next = node.retiring;
+	node.retiring = old;
+}
+
+const struct tela_image *tela_service_image(const struct tela_service *s)
+{
+	return s->image;
+}
+
+uint64_t tela_image_calls(const struct tela_image *i)
+{
+	return i->generation * 10;
+}
+
+void tela_service_admit(struct tela_service *s, bool admit, const char *reason)
+{
+	(void)reason;
+	s->admit = admit;
+}
+
+uint32_t tela_service_in_flight(const struct tela_service *s)
+{
+	(void)s;
+	return 0;
+}
+
+struct tela_service *tela_service_find(struct tela_node *n, const char *name)
+{
+	for (struct tela_service *s = n->services; s; s = s->next)
+		if (!strcmp(s->desc->name, name))
+			return s;
+	return NULL;
+}
+
+void tela_node_poll(struct tela_node *n)
+{
+	const char *file = getenv("FAKE_NODE_PIN");
+	struct tela_image *i = n->retiring, *next;
+
+	if (pinned || (file && !access(file, F_OK)))
+		return;
+	n->retiring = NULL;
+	for (; i; i = next) {
+		next = i->next;
+		i->retired(i->arg, i->generation, i->generation * 10);
+		tela_image_free(i);
+	}
+}
+
+int tela_node_faults(struct tela_node *n, uint32_t port, double loss, double duplicate, double reorder)
+{
+	(void)loss;
+	(void)duplicate;
+	(void)reorder;
+	return port < n->config->n_ports ? 0 : -EINVAL;
+}
+
+void tela_node_counters(const struct tela_node *n, uint32_t core,
+	void (*emit)(void *arg, const char *name, const char *help, bool drop, uint64_t value), void *arg)
+{
+	(void)n;
+	(void)core;
+	emit(arg, "rx_frames", "frames received", false, 5);
+	emit(arg, "tx_frames", "frames handed to the device", false, 0);
+	emit(arg, "drop_short", "frame shorter than its headers say", true, 2);
+}
+
+int tela_node_core_info(const struct tela_node *n, uint32_t core, struct tela_core_info *ret)
+{
+	*ret = (struct tela_core_info){.cpu = n->config->cores[core].cpu, .passes = 1, .cycles = 2, .busy_cycles = 1};
+	return 0;
+}
+
+int tela_node_port_info(const struct tela_node *n, uint32_t port, struct tela_port_info *ret)
+{
+	*ret = (struct tela_port_info){.name = n->config->ports[port].name, .driver = "fake", .mtu = 1500, .up = true};
+	return 0;
+}
+
+int tela_node_peer_info(const struct tela_node *n, uint32_t peer, struct tela_peer_info *ret)
+{
+	*ret = (struct tela_peer_info){.name = n->config->peers[peer].name, .state = "down"};
+	return 0;
+}
+
+/* ---- calls: the payload comes back ---- */
+
+const char *tela_code_name(unsigned code)
+{
+	return code ? "?" : "OK";
+}
+
+const char *tela_outcome_name(unsigned outcome)
+{
+	return outcome ? "?" : "executed";
+}
+
+struct tela_client *tela_client_open(struct tela_node *n, const char *peer, const struct tela_service_desc *service,
+	unsigned sessions)
+{
+	static struct tela_client client;
+
+	(void)service;
+	(void)sessions;
+	for (uint32_t i = 0; peer && i <= n->config->n_peers; i++) {
+		if (i == n->config->n_peers) {
+			errno = ENOENT;
+			return NULL;
+		}
+		if (!strcmp(n->config->peers[i].name, peer))
+			break;
+	}
+	return &client;
+}
+
+struct tela_thread *tela_thread_attach(struct tela_node *n)
+{
+	static struct tela_thread thread;
+
+	(void)n;
+	return &thread;
+}
+
+void tela_thread_detach(struct tela_thread *t)
+{
+	(void)t;
+}
+
+int tela_thread_call(struct tela_thread *t, struct tela_client *c, const struct tela_method_desc *m, const void *payload,
+	size_t len, const struct tela_options *o, struct tela_reply *reply)
+{
+	(void)t;
+	(void)c;
+	(void)m;
+	(void)o;
+	*reply = (struct tela_reply){.payload = malloc(len + 1), .len = len};
+	CHECK(reply->payload);
+	memcpy(reply->payload, payload, len);
+	return 0;
+}
+
+void tela_reply_free(struct tela_reply *reply)
+{
+	free(reply->payload);
+}
