@@ -1,0 +1,234 @@
+#include "load.h"
+
+#include "echo_rpc.h"
+#include "frame.h"
+
+#include <string.h>
+#include <time.h>
+
+#if defined(__x86_64__)
+#include <x86intrin.h>
+static inline uint64_t ticks(void)
+{
+	return __rdtsc();
+}
+#else
+static inline uint64_t ticks(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+#endif
+
+static void done(void *arg, const struct tela_result *r);
+
+uint64_t load_ticks(void)
+{
+	return ticks();
+}
+
+static inline uint64_t scramble(uint64_t id, uint32_t word)
+{
+	return (id + word) * 0x9e3779b97f4a7c15ull;
+}
+
+static inline void fill(uint8_t *to, uint64_t id, uint32_t bytes)
+{
+	memcpy(to, &id, 8);
+	for (uint32_t i = 8; i + 8 <= bytes; i += 8) {
+		uint64_t w = scramble(id, i);
+
+		memcpy(to + i, &w, 8);
+	}
+	if (bytes % 8)
+		memset(to + bytes / 8 * 8, (int)(id & 0xff), bytes % 8);
+}
+
+static inline bool same(const uint8_t *from, uint64_t id, uint32_t bytes)
+{
+	uint64_t w, differ;
+
+	memcpy(&w, from, 8);
+	differ = w ^ id;
+	for (uint32_t i = 8; i + 8 <= bytes; i += 8) {
+		memcpy(&w, from + i, 8);
+		differ |= w ^ scramble(id, i);
+	}
+	for (uint32_t i = bytes / 8 * 8; i < bytes; i++)
+		differ |= from[i] ^ (id & 0xff);
+	return !differ;
+}
+
+/* False: no slot is free; a later pass tries again. */
+static bool issue(struct load *l, struct load_call *c)
+{
+	static const struct tela_pair ask = {"stamp", ""};
+	struct tela_options o = {.deadline_us = l->deadline_us, .metadata = &ask, .n_metadata = l->stamped};
+	uint8_t data[LOAD_BYTES_MAX];
+	struct echo_Message_args args = {.data = {data, l->bytes}};
+	uint64_t id = l->next_id;
+
+	c->id = id;
+	c->sent_ticks = id % l->sample_every ? 0 : ticks();
+	fill(data, id, l->bytes);
+	if (echo_Echo_echo_call(l->client, &args, &o, done, c))
+		return false;
+	l->next_id++;
+	l->outstanding++;
+	return true;
+}
+
+/* "s12" -> bit 12, "345" -> 345. False if it is no stamp. */
+static bool read_stamp(frame_Pair_t pair, unsigned *ret_bit, uint64_t *ret_generation)
+{
+	struct tela_str k = frame_Pair_key(pair), v = frame_Pair_value(pair);
+	unsigned bit = 0;
+	uint64_t g = 0;
+
+	if (k.len < 2 || k.s[0] != 's')
+		return false;
+	for (size_t i = 1; i < k.len; i++)
+		bit = bit * 10 + (unsigned)(k.s[i] - '0');
+	for (size_t i = 0; i < v.len; i++)
+		g = g * 10 + (unsigned)(v.s[i] - '0');
+	*ret_bit = bit & 63;
+	*ret_generation = g;
+	return true;
+}
+
+/* All stamps of one reply must name one generation, and all replies of a generation the same plugins. */
+static void check_stamps(struct load *l, const struct tela_result *r)
+{
+	uint64_t generation = 0, mask = 0, g;
+	struct load_generation *seen;
+	frame_Envelope_t e;
+	unsigned bit;
+	size_t n;
+
+	if (!r->envelope) {
+		l->torn++;
+		return;
+	}
+	e = frame_Envelope_root(r->envelope);
+	n = frame_Envelope_metadata_len(e);
+	for (size_t i = 0; i < n; i++) {
+		if (!read_stamp(frame_Envelope_metadata_at(e, i), &bit, &g))
+			continue;
+		if ((generation && g != generation) || mask & 1ull << bit)
+			l->torn++;
+		generation = g;
+		mask |= 1ull << bit;
+	}
+	if (generation < l->first_generation || generation - l->first_generation >= LOAD_GENERATIONS) {
+		l->torn++;
+		return;
+	}
+	seen = &l->generation[generation - l->first_generation];
+	if (seen->replies && seen->mask != mask)
+		l->torn++;
+	seen->mask = mask;
+	seen->replies++;
+}
+
+static void failed(struct load *l, const struct tela_result *r)
+{
+	l->failed++;
+	l->last_code = r->code;
+	l->last_message[0] = 0;
+	if (r->message.s) {
+		size_t n = r->message.len < sizeof(l->last_message) - 1 ? r->message.len : sizeof(l->last_message) - 1;
+
+		memcpy(l->last_message, r->message.s, n);
+		l->last_message[n] = 0;
+	}
+}
+
+static inline void add(_Atomic uint64_t *to, uint64_t n)
+{
+	atomic_store_explicit(to, atomic_load_explicit(to, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+static void done(void *arg, const struct tela_result *r)
+{
+	struct load_call *c = arg;
+	struct load *l = c->load;
+
+	l->outstanding--;
+	add(&l->done, 1);
+	l->resent_calls += r->resends > 0;
+	if (__builtin_expect(r->code != TELA_OK, 0)) {
+		failed(l, r);
+	} else {
+		struct tela_bytes data = echo_Message_data(echo_Echo_echo_result(r));
+
+		if (data.len != l->bytes || !same(data.data, c->id, l->bytes))
+			l->wrong++;
+		if (l->stamped)
+			check_stamps(l, r);
+	}
+	if (atomic_load_explicit(&l->measure, memory_order_relaxed)) {
+		add(&l->measured, 1);
+		if (c->sent_ticks)
+			hist_add(&l->hist, (uint64_t)((double)(ticks() - c->sent_ticks) * l->ns_per_tick));
+	}
+	if (atomic_load_explicit(&l->state, memory_order_relaxed) == LOAD_RUN && issue(l, c))
+		return;
+	c->next = l->free;
+	l->free = c;
+}
+
+bool load_task(struct tela_core *core, void *arg)
+{
+	struct load *l = *(struct load *_Atomic *)arg;
+	int state;
+
+	(void)core;
+	if (!l)
+		return false;
+	state = atomic_load_explicit(&l->state, memory_order_acquire);
+	if (state == LOAD_RUN) {
+		while (l->outstanding < l->in_flight && l->free) {
+			struct load_call *c = l->free;
+
+			l->free = c->next;
+			if (!issue(l, c)) {
+				c->next = l->free;
+				l->free = c;
+				break;
+			}
+		}
+	} else if (state == LOAD_STOP && !l->outstanding) {
+		atomic_store_explicit(&l->state, LOAD_DONE, memory_order_release);
+	}
+	return false; /* what the calls do is work enough for the loop to see */
+}
+
+void load_start(struct load *l)
+{
+	l->free = NULL;
+	l->outstanding = 0;
+	l->failed = l->wrong = l->torn = l->resent_calls = 0;
+	l->last_code = 0;
+	l->last_message[0] = 0;
+	hist_init(&l->hist);
+	atomic_store(&l->done, 0);
+	atomic_store(&l->measured, 0);
+	atomic_store(&l->measure, false);
+	for (uint32_t i = l->in_flight; i-- > 0;) {
+		l->calls[i].load = l;
+		l->calls[i].next = l->free;
+		l->free = &l->calls[i];
+	}
+	atomic_store_explicit(&l->state, LOAD_RUN, memory_order_release);
+}
+
+void load_stop(struct load *l)
+{
+	const struct timespec tick = {.tv_nsec = 1000000};
+
+	atomic_store_explicit(&l->state, LOAD_STOP, memory_order_release);
+	while (atomic_load_explicit(&l->state, memory_order_acquire) != LOAD_DONE)
+		nanosleep(&tick, NULL);
+}

@@ -1,0 +1,59 @@
+/* load.h - a closed loop of echo calls on a data core: N in flight, each answered one followed by the next.
+ *
+ * The main thread sets a load up, starts it, looks at it while it runs and reads it when it has ended; the core's task
+ * does the calls. Every reply is held against its request byte for byte. In a stamped load every reply must also show exactly
+ * one image: all its stamps name one generation, and which plugins stamped is kept per generation for later comparison.
+ */
+#pragma once
+
+#include "hist.h"
+#include "tela_node.h"
+
+#include <stdatomic.h>
+
+enum { LOAD_IN_FLIGHT_MAX = 8192, LOAD_GENERATIONS = 1 << 17, LOAD_BYTES_MAX = 1 << 16 };
+
+enum load_state { LOAD_IDLE, LOAD_RUN, LOAD_STOP, LOAD_DONE };
+
+/* What replies showed of one generation. */
+struct load_generation {
+	uint64_t replies, mask;
+};
+
+struct load_call {
+	struct load *load;
+	struct load_call *next;
+	uint64_t id, sent_ticks; /* 0: not timed */
+};
+
+struct load {
+	/* set up by the main thread */
+	struct tela_client *client;
+	uint32_t in_flight, bytes, sample_every;
+	uint64_t deadline_us;
+	bool stamped;
+	double ns_per_tick;
+	/* shared */
+	_Atomic int state;
+	_Atomic bool measure; /* count towards rate and latency */
+	_Atomic uint64_t done, measured;
+	/* the core's, read when DONE */
+	uint64_t next_id;
+	uint32_t outstanding;
+	uint64_t failed, wrong, torn, resent_calls;
+	uint8_t last_code;
+	char last_message[80];
+	struct hist hist;
+	struct load_call *free;
+	struct load_call calls[LOAD_IN_FLIGHT_MAX];
+	uint64_t first_generation;
+	struct load_generation *generation; /* [LOAD_GENERATIONS], from first_generation on */
+};
+
+/* The task of the core that calls; `arg` is a struct load *. */
+bool load_task(struct tela_core *core, void *arg);
+/* The clock that latencies are taken with. */
+uint64_t load_ticks(void);
+/* Main thread: starts, and tells it to end and waits until every call has. */
+void load_start(struct load *l);
+void load_stop(struct load *l);

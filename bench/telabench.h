@@ -1,0 +1,53 @@
+/* telabench.h - what the parts of telabench share. */
+#pragma once
+
+#include "admin_client.h"
+#include "figures.h"
+#include "load.h"
+#include "storm.h"
+#include "words.h"
+
+#include "calculator_rpc.h"
+#include "echo_rpc.h"
+#include "kv_rpc.h"
+
+struct options {
+	const char *config, *peer, *admin, *words, *yardsticks;
+	uint32_t in_flight, sessions, bytes, rounds, swaps;
+	double seconds;
+	bool json, demo;
+};
+
+struct bench {
+	const struct options *options;
+	FILE *out; /* for people */
+	struct tela_node *node;
+	struct tela_client *echo, *echo_one, *kv, *calculator;
+	struct tela_thread *thread;
+	struct admin_client *admin, *storm_admin;
+	struct load *load;
+	struct load *_Atomic load_now; /* what the task works on, NULL: nothing */
+	struct load_generation *load_generation;
+	struct words words;
+	struct words *_Atomic words_now;
+	struct storm storm;
+	struct yardsticks yardsticks;
+	struct figure figure[FIGURES_MAX];
+	uint32_t n_figures;
+	uint32_t n_failed_checks;
+	uint64_t executed_twice;
+};
+
+bool telabench_interrupted(void);
+
+/* Waits until the peer answers a call. 0 or -ETIMEDOUT. */
+int wait_for_peer(struct bench *b, double seconds);
+/* One round of load, added to `f`. `storm`: with the chain being changed. */
+void measure(struct bench *b, struct figure *f, struct tela_client *client, bool stamped, bool storm);
+struct figure *figure_add(struct bench *b, const char *key, const char *name, uint32_t in_flight, uint32_t sessions);
+void check(struct bench *b, bool held, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Prints the table, or the object. */
+void show(struct bench *b);
+
+int run_once(struct bench *b);
+int demo(struct bench *b);
