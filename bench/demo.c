@@ -20,12 +20,13 @@ static void say(struct bench *b, const char *format, ...)
 
 /* ---- services ---- */
 
-static double calculated(struct bench *b, struct tela_reply *reply, int rc, calculator_Result_t result, const char *what)
+static double calculated(struct bench *b, struct tela_reply *reply, int rc,
+	calculator_Result_t result, const char *what)
 {
 	double value = 0;
 
-	check(b, !rc && reply->code == TELA_OK, "calculator: %s: %s %s", what, rc ? strerror(-rc) : tela_code_name(reply->code),
-		rc ? "" : reply->message);
+	check(b, !rc && reply->code == TELA_OK, "calculator: %s: %s %s", what,
+		rc ? strerror(-rc) : tela_code_name(reply->code), rc ? "" : reply->message);
 	if (!rc) {
 		value = reply->code ? 0 : calculator_Result_value(result);
 		tela_reply_free(reply);
@@ -38,7 +39,8 @@ static void calculate(struct bench *b)
 	const double series[] = {1.5, 2.5, -3, 100};
 	struct calculator_Operands_args sum = {.a = 40, .b = 2}, bad = {.a = 1, .b = 0};
 	struct calculator_Series_args all = {.values = series, .values_len = 4};
-	struct calculator_Expression_args two = calculator_Expression_ARGS_INIT, three = two, tree = two;
+	struct calculator_Expression_args two = calculator_Expression_ARGS_INIT, three = two,
+					  tree = two;
 	struct tela_reply reply;
 	calculator_Result_t r;
 	int rc;
@@ -55,7 +57,8 @@ static void calculate(struct bench *b)
 	rc = calculator_Calculator_evaluate_wait(b->thread, b->calculator, &tree, NULL, &reply, &r);
 	check(b, calculated(b, &reply, rc, r, "evaluate") == 6, "calculator: 2 * 3 is not 6");
 	rc = calculator_Calculator_divide_wait(b->thread, b->calculator, &bad, NULL, &reply, &r);
-	check(b, !rc && reply.code == TELA_INVALID_ARGUMENT, "calculator: a division by zero was not refused");
+	check(b, !rc && reply.code == TELA_INVALID_ARGUMENT,
+		"calculator: a division by zero was not refused");
 	if (!rc)
 		tela_reply_free(&reply);
 	say(b, "calculator  40 + 2, a sum, a tree of operators, a division by zero refused\n");
@@ -87,15 +90,16 @@ static void words(struct bench *b)
 	w->client = b->kv;
 	w->path = b->options->words;
 	rc = words_load(w);
-	check(b, !rc, "the word list %s cannot be read: %s (Debian package wamerican)", w->path, strerror(-rc));
+	check(b, !rc, "the word list %s cannot be read: %s (Debian package wamerican)", w->path,
+		strerror(-rc));
 	if (rc)
 		return;
 	words_phase(b, 1);
 	words_phase(b, 2);
 	say(b, "kv          %u words put, %u read back byte for byte\n", w->put, w->read_back);
 	check(b, w->put == w->n && w->read_back == w->n && !w->wrong && !w->failed,
-		"kv: of %u words %u were put and %u read back; %u wrong, %u failed %s", w->n, w->put, w->read_back, w->wrong,
-		w->failed, w->last_error);
+		"kv: of %u words %u were put and %u read back; %u wrong, %u failed %s", w->n,
+		w->put, w->read_back, w->wrong, w->failed, w->last_error);
 }
 
 /* ---- load ---- */
@@ -113,9 +117,11 @@ static void rates(struct bench *b)
 		measure(b, f60, b->echo, false, false);
 		measure(b, one, b->echo_one, false, false);
 		measure(b, alone, b->echo, false, false);
-		say(b, "load        round %u of %u: %.2f, %.2f, %.2f, %.3f M calls/s with 1,024, 60, 1,024 in one session, 1 in flight\n",
-			i + 1, o->rounds, f1024->per_second[i] / 1e6, f60->per_second[i] / 1e6, one->per_second[i] / 1e6,
-			alone->per_second[i] / 1e6);
+		say(b,
+			"load        round %u of %u: %.2f, %.2f, %.2f, %.3f M calls/s with 1,024, "
+			"60, 1,024 in one session, 1 in flight\n",
+			i + 1, o->rounds, f1024->per_second[i] / 1e6, f60->per_second[i] / 1e6,
+			one->per_second[i] / 1e6, alone->per_second[i] / 1e6);
 	}
 }
 
@@ -132,8 +138,10 @@ static void storm_setup(struct bench *b)
 /* Swaps under load: once for the figures, once with every reply showing its image. */
 static void swaps(struct bench *b)
 {
-	struct figure *f = figure_add(b, "swaps", "swapping, 1,024 in flight", 1024, b->options->sessions);
-	struct figure *stamped = figure_add(b, "swaps_checked", "swapping, replies stamped", 1024, b->options->sessions);
+	struct figure *f =
+		figure_add(b, "swaps", "swapping, 1,024 in flight", 1024, b->options->sessions);
+	struct figure *stamped = figure_add(
+		b, "swaps_checked", "swapping, replies stamped", 1024, b->options->sessions);
 	uint64_t compared, differ;
 	char why[160];
 
@@ -141,15 +149,17 @@ static void swaps(struct bench *b)
 	for (uint32_t i = 0; i < b->options->rounds && !telabench_interrupted(); i++)
 		measure(b, f, b->echo, false, true);
 	storm_end(&b->storm);
-	say(b, "swaps       %llu images published under load, %llu calls failed\n", (unsigned long long)f->swaps,
-		(unsigned long long)f->failed);
+	say(b, "swaps       %llu images published under load, %llu calls failed\n",
+		(unsigned long long)f->swaps, (unsigned long long)f->failed);
 	storm_setup(b);
 	measure(b, stamped, b->echo, true, true);
 	differ = storm_compare(&b->storm, b->load, &compared, why);
 	storm_end(&b->storm);
-	check(b, !differ && compared > 1, "of %llu generations %llu disagree: %s", (unsigned long long)compared,
-		(unsigned long long)differ, why);
-	say(b, "            %llu generations: replies seen under each equal the calls counted under it: %s\n",
+	check(b, !differ && compared > 1, "of %llu generations %llu disagree: %s",
+		(unsigned long long)compared, (unsigned long long)differ, why);
+	say(b,
+		"            %llu generations: replies seen under each equal the calls counted "
+		"under it: %s\n",
 		(unsigned long long)compared, differ ? "NO" : "yes");
 }
 
@@ -160,22 +170,26 @@ static void set_faults(struct bench *b, double loss, double duplicate)
 	json_t *reply;
 
 	tela_node_faults(b->node, 0, loss, duplicate, 0);
-	reply = admin_client_ask(b->admin,
-		json_pack("{s:s,s:i,s:i,s:i}", "cmd", "faults", "port", 0, "loss_ppm", (int)(loss * 1e6), "duplicate_ppm",
-			(int)(duplicate * 1e6)));
-	check(b, json_is_true(json_object_get(reply, "ok")), "faults cannot be set at the other node");
+	reply = admin_client_ask(
+		b->admin, json_pack("{s:s,s:i,s:i,s:i}", "cmd", "faults", "port", 0, "loss_ppm",
+				  (int)(loss * 1e6), "duplicate_ppm", (int)(duplicate * 1e6)));
+	check(b, json_is_true(json_object_get(reply, "ok")),
+		"faults cannot be set at the other node");
 	json_decref(reply);
 }
 
 /* What the echo handler counted: calls run, and calls run more than once. */
 static uint64_t plugin_figure(struct bench *b, const char *name)
 {
-	json_t *reply = admin_client_ask(b->admin, json_pack("{s:s,s:b}", "cmd", "stats", "zero", 1)), *figure;
+	json_t *reply = admin_client_ask(
+		       b->admin, json_pack("{s:s,s:b}", "cmd", "stats", "zero", 1)),
+	       *figure;
 	json_t *plugins = json_object_get(reply, "plugins");
 	uint64_t value = UINT64_MAX;
 	size_t i;
 
-	json_array_foreach(plugins, i, figure) {
+	json_array_foreach(plugins, i, figure)
+	{
 		const char *service = json_string_value(json_object_get(figure, "service"));
 		const char *n = json_string_value(json_object_get(figure, "name"));
 
@@ -188,7 +202,8 @@ static uint64_t plugin_figure(struct bench *b, const char *name)
 
 static void faults(struct bench *b)
 {
-	struct figure *f = figure_add(b, "faults", "swapping, 0.1 % lost, doubled", 1024, b->options->sessions);
+	struct figure *f = figure_add(
+		b, "faults", "swapping, 0.1 % lost, doubled", 1024, b->options->sessions);
 	uint64_t before = plugin_figure(b, "executions"), executed, compared, differ;
 	char why[160];
 
@@ -200,16 +215,20 @@ static void faults(struct bench *b)
 	storm_end(&b->storm);
 	executed = plugin_figure(b, "executions") - before;
 	b->executed_twice = plugin_figure(b, "executed_twice");
-	say(b, "faults      %llu calls over a wire that lost and doubled 0.1 %%: %llu failed, %llu sent again, %llu executed, "
-	       "%llu twice\n",
-		(unsigned long long)f->calls, (unsigned long long)f->failed, (unsigned long long)f->retransmissions,
-		(unsigned long long)executed, (unsigned long long)b->executed_twice);
-	check(b, executed == f->calls, "%llu calls were made, %llu executed", (unsigned long long)f->calls,
-		(unsigned long long)executed);
-	check(b, !b->executed_twice, "%llu calls were executed twice", (unsigned long long)b->executed_twice);
+	say(b,
+		"faults      %llu calls over a wire that lost and doubled 0.1 %%: %llu failed, "
+		"%llu sent again, %llu executed, "
+		"%llu twice\n",
+		(unsigned long long)f->calls, (unsigned long long)f->failed,
+		(unsigned long long)f->retransmissions, (unsigned long long)executed,
+		(unsigned long long)b->executed_twice);
+	check(b, executed == f->calls, "%llu calls were made, %llu executed",
+		(unsigned long long)f->calls, (unsigned long long)executed);
+	check(b, !b->executed_twice, "%llu calls were executed twice",
+		(unsigned long long)b->executed_twice);
 	check(b, f->retransmissions > 0, "no loss was repaired: the faults were not injected");
-	check(b, !differ && compared > 1, "of %llu generations %llu disagree: %s", (unsigned long long)compared,
-		(unsigned long long)differ, why);
+	check(b, !differ && compared > 1, "of %llu generations %llu disagree: %s",
+		(unsigned long long)compared, (unsigned long long)differ, why);
 }
 
 int demo(struct bench *b)
@@ -241,7 +260,8 @@ int run_once(struct bench *b)
 		storm_setup(b);
 	for (uint32_t i = 0; i < o->rounds && !telabench_interrupted(); i++) {
 		measure(b, f, b->echo, false, o->swaps > 0);
-		say(b, "round %u of %u: %.3f M calls/s\n", i + 1, o->rounds, f->per_second[i] / 1e6);
+		say(b, "round %u of %u: %.3f M calls/s\n", i + 1, o->rounds,
+			f->per_second[i] / 1e6);
 	}
 	if (o->swaps)
 		storm_end(&b->storm);

@@ -81,7 +81,8 @@ const struct yard *yardstick_of(const struct yard *y, uint32_t n, uint32_t in_fl
 	return NULL;
 }
 
-/* The rate beside a yardstick's at the same calls in flight (echo knows 64 where we have 60; it is the nearest). */
+/* The rate beside a yardstick's at the same calls in flight (echo knows 64 where we have 60; it is
+ * the nearest). */
 static double ratio(const struct figure *f, const struct yard *all, uint32_t n)
 {
 	const struct yard *best = NULL;
@@ -90,7 +91,8 @@ static double ratio(const struct figure *f, const struct yard *all, uint32_t n)
 		if (!best || llabs((long long)all[i].in_flight - f->in_flight) <
 				     llabs((long long)best->in_flight - f->in_flight))
 			best = &all[i];
-	return best && best->n ? median(f->per_second, f->n) / median(best->per_second, best->n) : 0;
+	return best && best->n ? median(f->per_second, f->n) / median(best->per_second, best->n)
+			       : 0;
 }
 
 /* ---- output ---- */
@@ -102,13 +104,15 @@ static double us(const struct hist *h, double percent)
 
 void figures_header(FILE *to)
 {
-	fprintf(to, "%-26s %10s %15s %9s %8s %8s %8s %8s %9s %6s %6s %6s %7s %7s\n", "", "calls/s", "(low..high)", "in flight",
-		"p50 us", "p99", "p99.9", "p99.99", "max", "swaps", "failed", "resent", "of echo", "of floor");
+	fprintf(to, "%-26s %10s %15s %9s %8s %8s %8s %8s %9s %6s %6s %6s %7s %7s\n", "", "calls/s",
+		"(low..high)", "in flight", "p50 us", "p99", "p99.9", "p99.99", "max", "swaps",
+		"failed", "resent", "of echo", "of floor");
 }
 
 void figures_row(FILE *to, const struct figure *f, const struct yardsticks *y)
 {
-	double low, high, echo = ratio(f, y->echo, y->n_echo), floor = ratio(f, y->floor, y->n_floor);
+	double low, high, echo = ratio(f, y->echo, y->n_echo),
+			  floor = ratio(f, y->floor, y->n_floor);
 	char range[32], of_echo[16] = "-", of_floor[16] = "-";
 
 	spread(f->per_second, f->n, &low, &high);
@@ -117,10 +121,13 @@ void figures_row(FILE *to, const struct figure *f, const struct yardsticks *y)
 		snprintf(of_echo, sizeof(of_echo), "%.2f", echo);
 	if (floor > 0)
 		snprintf(of_floor, sizeof(of_floor), "%.2f", floor);
-	fprintf(to, "%-26s %10.0f %15s %9u %8.2f %8.2f %8.2f %8.1f %9.1f %6llu %6llu %6llu %7s %7s\n", f->name,
-		median(f->per_second, f->n), range, f->in_flight, us(&f->hist, 50), us(&f->hist, 99), us(&f->hist, 99.9),
-		us(&f->hist, 99.99), (double)f->hist.max_ns / 1000, (unsigned long long)f->swaps,
-		(unsigned long long)f->failed, (unsigned long long)f->retransmissions, of_echo, of_floor);
+	fprintf(to,
+		"%-26s %10.0f %15s %9u %8.2f %8.2f %8.2f %8.1f %9.1f %6llu %6llu %6llu %7s %7s\n",
+		f->name, median(f->per_second, f->n), range, f->in_flight, us(&f->hist, 50),
+		us(&f->hist, 99), us(&f->hist, 99.9), us(&f->hist, 99.99),
+		(double)f->hist.max_ns / 1000, (unsigned long long)f->swaps,
+		(unsigned long long)f->failed, (unsigned long long)f->retransmissions, of_echo,
+		of_floor);
 }
 
 json_t *figure_json(const struct figure *f, const struct yardsticks *y)
@@ -128,12 +135,15 @@ json_t *figure_json(const struct figure *f, const struct yardsticks *y)
 	double low, high;
 
 	spread(f->per_second, f->n, &low, &high);
-	return json_pack("{s:s,s:f,s:f,s:f,s:i,s:i,s:i,s:i,s:{s:f,s:f,s:f,s:f,s:f,s:f},s:I,s:I,s:I,s:I,s:f,s:f,s:f}",
-		"name", f->key, "calls_per_second", median(f->per_second, f->n), "low", low, "high", high, "in_flight",
-		(int)f->in_flight, "sessions", (int)f->sessions, "payload_bytes", (int)f->payload_bytes, "frame_bytes",
-		(int)f->frame_bytes, "latency_us", "p50", us(&f->hist, 50), "p90", us(&f->hist, 90), "p99", us(&f->hist, 99),
-		"p99.9", us(&f->hist, 99.9), "p99.99", us(&f->hist, 99.99), "max", (double)f->hist.max_ns / 1000, "failed",
-		(json_int_t)f->failed, "wrong", (json_int_t)f->wrong, "retransmissions", (json_int_t)f->retransmissions,
-		"swaps", (json_int_t)f->swaps, "echo_ratio", ratio(f, y->echo, y->n_echo), "floor_ratio",
+	return json_pack("{s:s,s:f,s:f,s:f,s:i,s:i,s:i,s:i,s:{s:f,s:f,s:f,s:f,s:f,s:f},s:I,s:I,s:I,"
+			 "s:I,s:f,s:f,s:f}",
+		"name", f->key, "calls_per_second", median(f->per_second, f->n), "low", low, "high",
+		high, "in_flight", (int)f->in_flight, "sessions", (int)f->sessions, "payload_bytes",
+		(int)f->payload_bytes, "frame_bytes", (int)f->frame_bytes, "latency_us", "p50",
+		us(&f->hist, 50), "p90", us(&f->hist, 90), "p99", us(&f->hist, 99), "p99.9",
+		us(&f->hist, 99.9), "p99.99", us(&f->hist, 99.99), "max",
+		(double)f->hist.max_ns / 1000, "failed", (json_int_t)f->failed, "wrong",
+		(json_int_t)f->wrong, "retransmissions", (json_int_t)f->retransmissions, "swaps",
+		(json_int_t)f->swaps, "echo_ratio", ratio(f, y->echo, y->n_echo), "floor_ratio",
 		ratio(f, y->floor, y->n_floor), "seconds", f->seconds);
 }

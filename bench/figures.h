@@ -1,4 +1,5 @@
-/* figures.h - what a run measured, shown as a table for people and as one JSON object for programs. */
+/* figures.h - what a run measured, shown as a table for people and as one JSON object for programs.
+ */
 #pragma once
 
 #include "hist.h"
@@ -20,7 +21,8 @@ struct figure {
 	uint64_t calls, failed, wrong, swaps, retransmissions;
 };
 
-struct yardsticks { /* medians of what the separate programs measured on the same device; 0: not measured */
+struct yardsticks { /* medians of what the separate programs measured on the same device; 0: not
+		       measured */
 	struct yard {
 		uint32_t in_flight;
 		double per_second[FIGURES_ROUNDS];

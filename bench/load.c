@@ -65,7 +65,8 @@ static inline bool same(const uint8_t *from, uint64_t id, uint32_t bytes)
 static bool issue(struct load *l, struct load_call *c)
 {
 	static const struct tela_pair ask = {"stamp", ""};
-	struct tela_options o = {.deadline_us = l->deadline_us, .metadata = &ask, .n_metadata = l->stamped};
+	struct tela_options o = {
+		.deadline_us = l->deadline_us, .metadata = &ask, .n_metadata = l->stamped};
 	uint8_t data[LOAD_BYTES_MAX];
 	struct echo_Message_args args = {.data = {data, l->bytes}};
 	uint64_t id = l->next_id;
@@ -98,7 +99,8 @@ static bool read_stamp(frame_Pair_t pair, unsigned *ret_bit, uint64_t *ret_gener
 	return true;
 }
 
-/* All stamps of one reply must name one generation, and all replies of a generation the same plugins. */
+/* All stamps of one reply must name one generation, and all replies of a generation the same
+ * plugins. */
 static void check_stamps(struct load *l, const struct tela_result *r)
 {
 	uint64_t generation = 0, mask = 0, g;
@@ -121,7 +123,8 @@ static void check_stamps(struct load *l, const struct tela_result *r)
 		generation = g;
 		mask |= 1ull << bit;
 	}
-	if (generation < l->first_generation || generation - l->first_generation >= LOAD_GENERATIONS) {
+	if (generation < l->first_generation ||
+		generation - l->first_generation >= LOAD_GENERATIONS) {
 		l->torn++;
 		return;
 	}
@@ -138,7 +141,9 @@ static void failed(struct load *l, const struct tela_result *r)
 	l->last_code = r->code;
 	l->last_message[0] = 0;
 	if (r->message.s) {
-		size_t n = r->message.len < sizeof(l->last_message) - 1 ? r->message.len : sizeof(l->last_message) - 1;
+		size_t n = r->message.len < sizeof(l->last_message) - 1
+				   ? r->message.len
+				   : sizeof(l->last_message) - 1;
 
 		memcpy(l->last_message, r->message.s, n);
 		l->last_message[n] = 0;
@@ -147,7 +152,8 @@ static void failed(struct load *l, const struct tela_result *r)
 
 static inline void add(_Atomic uint64_t *to, uint64_t n)
 {
-	atomic_store_explicit(to, atomic_load_explicit(to, memory_order_relaxed) + n, memory_order_relaxed);
+	atomic_store_explicit(
+		to, atomic_load_explicit(to, memory_order_relaxed) + n, memory_order_relaxed);
 }
 
 static void done(void *arg, const struct tela_result *r)
@@ -171,7 +177,8 @@ static void done(void *arg, const struct tela_result *r)
 	if (atomic_load_explicit(&l->measure, memory_order_relaxed)) {
 		add(&l->measured, 1);
 		if (c->sent_ticks)
-			hist_add(&l->hist, (uint64_t)((double)(ticks() - c->sent_ticks) * l->ns_per_tick));
+			hist_add(&l->hist,
+				(uint64_t)((double)(ticks() - c->sent_ticks) * l->ns_per_tick));
 	}
 	if (atomic_load_explicit(&l->state, memory_order_relaxed) == LOAD_RUN && issue(l, c))
 		return;
@@ -181,7 +188,7 @@ static void done(void *arg, const struct tela_result *r)
 
 bool load_task(struct tela_core *core, void *arg)
 {
-	struct load *l = *(struct load *_Atomic *)arg;
+	struct load *l = *(struct load * _Atomic *)arg;
 	int state;
 
 	(void)core;

@@ -1,8 +1,10 @@
-/* load.h - a closed loop of echo calls on a data core: N in flight, each answered one followed by the next.
+/* load.h - a closed loop of echo calls on a data core: N in flight, each answered one followed by
+ * the next.
  *
- * The main thread sets a load up, starts it, looks at it while it runs and reads it when it has ended; the core's task
- * does the calls. Every reply is held against its request byte for byte. In a stamped load every reply must also show exactly
- * one image: all its stamps name one generation, and which plugins stamped is kept per generation for later comparison.
+ * The main thread sets a load up, starts it, looks at it while it runs and reads it when it has
+ * ended; the core's task does the calls. Every reply is held against its request byte for byte. In
+ * a stamped load every reply must also show exactly one image: all its stamps name one generation,
+ * and which plugins stamped is kept per generation for later comparison.
  */
 #pragma once
 

@@ -64,15 +64,21 @@ void check(struct bench *b, bool held, const char *format, ...)
 	fputc('\n', stderr);
 }
 
-struct figure *figure_add(struct bench *b, const char *key, const char *name, uint32_t in_flight, uint32_t sessions)
+struct figure *figure_add(
+	struct bench *b, const char *key, const char *name, uint32_t in_flight, uint32_t sessions)
 {
 	struct figure *f = &b->figure[b->n_figures++];
 
-	*f = (struct figure){.key = key, .name = name, .in_flight = in_flight, .sessions = sessions,
+	*f = (struct figure){.key = key,
+		.name = name,
+		.in_flight = in_flight,
+		.sessions = sessions,
 		.payload_bytes = b->options->bytes};
-	/* Packet header, canonical envelope, the typed payload, in one of the datagrams that they share. */
-	f->frame_bytes = 24 + 32 + (uint32_t)echo_Message_size(&(struct echo_Message_args){
-					   .data = {(const uint8_t *)"", b->options->bytes}});
+	/* Packet header, canonical envelope, the typed payload, in one of the datagrams that they
+	 * share. */
+	f->frame_bytes = 24 + 32 +
+			 (uint32_t)echo_Message_size(&(struct echo_Message_args){
+				 .data = {(const uint8_t *)"", b->options->bytes}});
 	f->frame_bytes = (f->frame_bytes + 7) & ~7u;
 	return f;
 }
@@ -84,8 +90,8 @@ static int by_value(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Rate as the median of short windows: where others use the CPUs too, it says what the loop does while it runs; the yardsticks
- * measure the same way. */
+/* Rate as the median of short windows: where others use the CPUs too, it says what the loop does
+ * while it runs; the yardsticks measure the same way. */
 static double watch(struct bench *b, double seconds, double *ret_seconds)
 {
 	static double window[WINDOWS_MAX];
@@ -109,7 +115,8 @@ static double watch(struct bench *b, double seconds, double *ret_seconds)
 	return n ? window[n / 2] : 0;
 }
 
-void measure(struct bench *b, struct figure *f, struct tela_client *client, bool stamped, bool storm)
+void measure(
+	struct bench *b, struct figure *f, struct tela_client *client, bool stamped, bool storm)
 {
 	struct load *l = b->load;
 	uint64_t resends = tela_node_counter(b->node, "resends");
@@ -140,11 +147,14 @@ void measure(struct bench *b, struct figure *f, struct tela_client *client, bool
 	f->retransmissions += tela_node_counter(b->node, "resends") - resends;
 	if (storm)
 		f->swaps = atomic_load(&b->storm.swaps);
-	check(b, !l->failed, "%s: %llu calls failed, the last with %s %s", f->name, (unsigned long long)l->failed,
-		tela_code_name(l->last_code), l->last_message);
-	check(b, !l->wrong, "%s: %llu replies with other bytes than their request", f->name, (unsigned long long)l->wrong);
-	check(b, !l->torn, "%s: %llu replies that do not show exactly one image", f->name, (unsigned long long)l->torn);
-	check(b, !storm || !b->storm.error[0], "%s: a change of the chain was refused: %s", f->name, b->storm.error);
+	check(b, !l->failed, "%s: %llu calls failed, the last with %s %s", f->name,
+		(unsigned long long)l->failed, tela_code_name(l->last_code), l->last_message);
+	check(b, !l->wrong, "%s: %llu replies with other bytes than their request", f->name,
+		(unsigned long long)l->wrong);
+	check(b, !l->torn, "%s: %llu replies that do not show exactly one image", f->name,
+		(unsigned long long)l->torn);
+	check(b, !storm || !b->storm.error[0], "%s: a change of the chain was refused: %s", f->name,
+		b->storm.error);
 }
 
 static uint64_t sum_failed(const struct bench *b)
@@ -173,9 +183,10 @@ static json_t *yard_json(const struct yard *y, uint32_t n)
 		double low, high;
 
 		spread(y[i].per_second, y[i].n, &low, &high);
-		json_array_append_new(list, json_pack("{s:i,s:f,s:f,s:f,s:f,s:f}", "in_flight", (int)y[i].in_flight, "per_second",
-			median(y[i].per_second, y[i].n), "low", low, "high", high, "p50_us", y[i].p50_us, "p99_us",
-			y[i].p99_us));
+		json_array_append_new(list,
+			json_pack("{s:i,s:f,s:f,s:f,s:f,s:f}", "in_flight", (int)y[i].in_flight,
+				"per_second", median(y[i].per_second, y[i].n), "low", low, "high",
+				high, "p50_us", y[i].p50_us, "p99_us", y[i].p99_us));
 	}
 	return list;
 }
@@ -197,8 +208,10 @@ static void show_json(struct bench *b)
 	json_object_set_new(all, "executed_twice", json_integer((json_int_t)b->executed_twice));
 	json_object_set_new(all, "swaps", json_integer((json_int_t)sum_swaps(b)));
 	json_object_set_new(all, "checks_failed", json_integer(b->n_failed_checks));
-	json_object_set_new(all, "echo_per_second", json_real(first_rate(b->yardsticks.echo, b->yardsticks.n_echo)));
-	json_object_set_new(all, "floor_per_second", json_real(first_rate(b->yardsticks.floor, b->yardsticks.n_floor)));
+	json_object_set_new(all, "echo_per_second",
+		json_real(first_rate(b->yardsticks.echo, b->yardsticks.n_echo)));
+	json_object_set_new(all, "floor_per_second",
+		json_real(first_rate(b->yardsticks.floor, b->yardsticks.n_floor)));
 	json_object_set_new(all, "echo", yard_json(b->yardsticks.echo, b->yardsticks.n_echo));
 	json_object_set_new(all, "floor", yard_json(b->yardsticks.floor, b->yardsticks.n_floor));
 	json_object_set_new(all, "version", json_string(TELA_VERSION));
@@ -210,14 +223,16 @@ static void show_json(struct bench *b)
 static void show_yard(FILE *to, const char *name, const struct yard *y, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++)
-		fprintf(to, "%-26s %10.0f %15s %9u %8.2f %8.2f\n", name, median(y[i].per_second, y[i].n), "", y[i].in_flight,
-			y[i].p50_us, y[i].p99_us);
+		fprintf(to, "%-26s %10.0f %15s %9u %8.2f %8.2f\n", name,
+			median(y[i].per_second, y[i].n), "", y[i].in_flight, y[i].p50_us,
+			y[i].p99_us);
 }
 
 /* This node's drops: none is expected but those that faults bring. */
 static void show_drop(void *arg, const char *name, const char *help, bool drop, uint64_t value)
 {
-	if (value && (drop || !strcmp(name, "pings") || !strcmp(name, "loop_gaps") || !strcmp(name, "paths_down")))
+	if (value && (drop || !strcmp(name, "pings") || !strcmp(name, "loop_gaps") ||
+			     !strcmp(name, "paths_down")))
 		fprintf(arg, "%-26s %10llu  %s\n", name, (unsigned long long)value, help);
 }
 
@@ -233,9 +248,12 @@ void show(struct bench *b)
 		figures_row(b->out, &b->figure[i], &b->yardsticks);
 	show_yard(b->out, "echo (frames)", b->yardsticks.echo, b->yardsticks.n_echo);
 	show_yard(b->out, "floor (calls)", b->yardsticks.floor, b->yardsticks.n_floor);
-	fprintf(b->out, "\n%u-byte calls in %u bytes of a shared datagram; %llu swaps, %llu calls failed, %llu executed twice, "
-			"%u checks failed\n",
+	fprintf(b->out,
+		"\n%u-byte calls in %u bytes of a shared datagram; %llu swaps, %llu calls failed, "
+		"%llu executed twice, "
+		"%u checks failed\n",
 		b->options->bytes, b->figure[0].frame_bytes, (unsigned long long)sum_swaps(b),
-		(unsigned long long)sum_failed(b), (unsigned long long)b->executed_twice, b->n_failed_checks);
+		(unsigned long long)sum_failed(b), (unsigned long long)b->executed_twice,
+		b->n_failed_checks);
 	tela_node_counters(b->node, UINT32_MAX, show_drop, b->out);
 }

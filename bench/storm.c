@@ -17,12 +17,14 @@ static uint64_t now_ns(clockid_t clock)
 
 static void note_error(struct storm *s, json_t *reply)
 {
-	const char *message = json_string_value(json_object_get(json_object_get(reply, "error"), "message"));
+	const char *message =
+		json_string_value(json_object_get(json_object_get(reply, "error"), "message"));
 
 	snprintf(s->error, sizeof(s->error), "%s", message ? message : "the node does not answer");
 }
 
-/* Sends one change of the chain; on success `present` is what the chain holds from that generation on. */
+/* Sends one change of the chain; on success `present` is what the chain holds from that generation
+ * on. */
 static int change(struct storm *s, json_t *request, uint64_t present)
 {
 	json_t *reply = admin_client_ask(s->admin, request);
@@ -50,8 +52,10 @@ static int add(struct storm *s, int bit)
 	char name[16];
 
 	snprintf(name, sizeof(name), "stamp%d", bit);
-	return change(s, json_pack("{s:s,s:s,s:s,s:s,s:{s:i}}", "cmd", "chain.add", "service", s->service, "plugin", "stamp",
-		"as", name, "config", "bit", bit), s->present | 1ull << bit);
+	return change(s,
+		json_pack("{s:s,s:s,s:s,s:s,s:{s:i}}", "cmd", "chain.add", "service", s->service,
+			"plugin", "stamp", "as", name, "config", "bit", bit),
+		s->present | 1ull << bit);
 }
 
 static int drop(struct storm *s, int bit)
@@ -59,7 +63,9 @@ static int drop(struct storm *s, int bit)
 	char name[16];
 
 	snprintf(name, sizeof(name), "stamp%d", bit);
-	return change(s, json_pack("{s:s,s:s,s:s}", "cmd", "chain.remove", "service", s->service, "name", name),
+	return change(s,
+		json_pack("{s:s,s:s,s:s}", "cmd", "chain.remove", "service", s->service, "name",
+			name),
 		s->present & ~(1ull << bit));
 }
 
@@ -69,12 +75,15 @@ static int replace(struct storm *s, int bit)
 	char name[16];
 
 	snprintf(name, sizeof(name), "stamp%d", bit);
-	return change(s, json_pack("{s:s,s:s,s:s,s:{s:i}}", "cmd", "chain.replace", "service", s->service, "name", name,
-		"config", "bit", bit), s->present);
+	return change(s,
+		json_pack("{s:s,s:s,s:s,s:{s:i}}", "cmd", "chain.replace", "service", s->service,
+			"name", name, "config", "bit", bit),
+		s->present);
 }
 
-/* Add, replace, remove in turn, over a handful of plugins, so that every generation differs from its neighbours. One stamp
- * always stays: a reply without any could not be told from one whose stamps were lost. */
+/* Add, replace, remove in turn, over a handful of plugins, so that every generation differs from
+ * its neighbours. One stamp always stays: a reply without any could not be told from one whose
+ * stamps were lost. */
 static int step(struct storm *s, uint64_t n)
 {
 	int bit = 1 + (int)(n / 3 % (STAMPS_MAX - 1));
@@ -106,7 +115,8 @@ static void *run(void *arg)
 
 	while (!atomic_load(&s->stop) && !s->error[0]) {
 		uint64_t due = begin + (uint64_t)((double)n / s->rate * 1e9);
-		struct timespec t = {.tv_sec = (time_t)(due / 1000000000u), .tv_nsec = (long)(due % 1000000000u)};
+		struct timespec t = {.tv_sec = (time_t)(due / 1000000000u),
+			.tv_nsec = (long)(due % 1000000000u)};
 
 		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
 		step(s, n++);
@@ -157,9 +167,12 @@ static void compare_one(struct comparison *c, uint64_t generation, uint64_t call
 	if (seen->replies == calls && (!calls || seen->mask == published))
 		return;
 	if (!c->differ++)
-		snprintf(c->error, 160, "generation %llu: %llu replies, %llu calls counted; plugins %llx, published %llx",
-			(unsigned long long)generation, (unsigned long long)seen->replies, (unsigned long long)calls,
-			(unsigned long long)seen->mask, (unsigned long long)published);
+		snprintf(c->error, 160,
+			"generation %llu: %llu replies, %llu calls counted; plugins %llx, "
+			"published %llx",
+			(unsigned long long)generation, (unsigned long long)seen->replies,
+			(unsigned long long)calls, (unsigned long long)seen->mask,
+			(unsigned long long)published);
 }
 
 /* An image's calls are known when nothing holds it any more; that takes a grace period. */
@@ -169,7 +182,8 @@ static void wait_retired(struct storm *s)
 	bool left = true;
 
 	for (int i = 0; left && i < 500; i++) {
-		json_t *reply = admin_client_ask(s->admin, json_pack("{s:s,s:s}", "cmd", "chain.show", "service", s->service));
+		json_t *reply = admin_client_ask(s->admin,
+			json_pack("{s:s,s:s}", "cmd", "chain.show", "service", s->service));
 
 		left = json_integer_value(json_object_get(reply, "retiring")) != 0;
 		json_decref(reply);
@@ -178,7 +192,8 @@ static void wait_retired(struct storm *s)
 	}
 }
 
-uint64_t storm_compare(struct storm *s, const struct load *l, uint64_t *ret_compared, char error[160])
+uint64_t storm_compare(
+	struct storm *s, const struct load *l, uint64_t *ret_compared, char error[160])
 {
 	struct comparison c = {.storm = s, .load = l, .error = error};
 	uint64_t from = s->first_generation, replies = 0, known = 0;
@@ -186,16 +201,22 @@ uint64_t storm_compare(struct storm *s, const struct load *l, uint64_t *ret_comp
 	error[0] = 0;
 	wait_retired(s);
 	while (from <= s->last_generation) {
-		json_t *reply = admin_client_ask(s->admin, json_pack("{s:s,s:s,s:I,s:I,s:i}", "cmd", "images", "service",
-			s->service, "from", (json_int_t)from, "to", (json_int_t)(from + PAGE - 1), "limit", PAGE));
+		json_t *reply = admin_client_ask(
+			s->admin, json_pack("{s:s,s:s,s:I,s:I,s:i}", "cmd", "images", "service",
+					  s->service, "from", (json_int_t)from, "to",
+					  (json_int_t)(from + PAGE - 1), "limit", PAGE));
 		json_t *images = json_object_get(reply, "images"), *image;
 		size_t i;
 
-		json_array_foreach(images, i, image) {
-			uint64_t calls = (uint64_t)json_integer_value(json_object_get(image, "calls"));
+		json_array_foreach(images, i, image)
+		{
+			uint64_t calls =
+				(uint64_t)json_integer_value(json_object_get(image, "calls"));
 
 			known += calls;
-			compare_one(&c, (uint64_t)json_integer_value(json_object_get(image, "generation")), calls);
+			compare_one(&c,
+				(uint64_t)json_integer_value(json_object_get(image, "generation")),
+				calls);
 		}
 		if (!images) {
 			snprintf(error, 160, "the node does not list its images");
@@ -204,12 +225,13 @@ uint64_t storm_compare(struct storm *s, const struct load *l, uint64_t *ret_comp
 		json_decref(reply);
 		from += PAGE;
 	}
-	/* What replies showed must all be in images that the node knows: none may be missing there. */
+	/* What replies showed must all be in images that the node knows: none may be missing there.
+	 */
 	for (uint32_t i = 0; i < LOAD_GENERATIONS; i++)
 		replies += l->generation[i].replies;
 	if (replies != known && !c.differ++)
-		snprintf(error, 160, "%llu replies showed a generation, %llu calls were counted", (unsigned long long)replies,
-			(unsigned long long)known);
+		snprintf(error, 160, "%llu replies showed a generation, %llu calls were counted",
+			(unsigned long long)replies, (unsigned long long)known);
 	*ret_compared = c.compared;
 	return c.differ;
 }

@@ -1,7 +1,9 @@
-/* storm.h - the plugin chain of a service changed over and over through its admin socket while calls run.
+/* storm.h - the plugin chain of a service changed over and over through its admin socket while
+ * calls run.
  *
- * Adds, removes and replaces stamp plugins in turn, about `rate` times a second, from a thread of its own; keeps which
- * plugins each published generation holds, so that what replies showed can be held against it.
+ * Adds, removes and replaces stamp plugins in turn, about `rate` times a second, from a thread of
+ * its own; keeps which plugins each published generation holds, so that what replies showed can be
+ * held against it.
  */
 #pragma once
 
@@ -19,19 +21,23 @@ struct storm {
 	pthread_t thread;
 	_Atomic bool stop;
 	_Atomic uint64_t swaps;
-	char error[160]; /* empty: none */
+	char error[160];  /* empty: none */
 	uint64_t present; /* bits of the stamps that are in the chain now */
 	uint64_t first_generation, last_generation;
-	uint64_t *mask; /* [LOAD_GENERATIONS] of published generations, from first_generation on; 0: not published */
+	uint64_t *mask; /* [LOAD_GENERATIONS] of published generations, from first_generation on; 0:
+			   not published */
 	double cpu_seconds; /* of the thread */
 };
 
-/* Makes one change, so that a generation begins that nobody has called under yet. 0 or -EIO with s->error. */
+/* Makes one change, so that a generation begins that nobody has called under yet. 0 or -EIO with
+ * s->error. */
 int storm_begin(struct storm *s);
 int storm_start(struct storm *s);
 void storm_stop(struct storm *s);
 /* Ends with a chain that has no stamps. */
 void storm_end(struct storm *s);
-/* Holds what the load's replies showed against what was published and what the callee counted under each image. Returns how
- * many generations disagree; says the first on `error`. *ret_compared: how many were compared. */
-uint64_t storm_compare(struct storm *s, const struct load *l, uint64_t *ret_compared, char error[160]);
+/* Holds what the load's replies showed against what was published and what the callee counted under
+ * each image. Returns how many generations disagree; says the first on `error`. *ret_compared: how
+ * many were compared. */
+uint64_t storm_compare(
+	struct storm *s, const struct load *l, uint64_t *ret_compared, char error[160]);

@@ -16,22 +16,26 @@ static const char usage[] =
 	"telabench - measures calls between this node and another one\n"
 	"\n"
 	"  telabench --config FILE --peer NAME [options] run    one closed loop of echo calls\n"
-	"  telabench --config FILE --peer NAME [options] demo   the main job: kv, rates, swaps under load, faults; checked\n"
+	"  telabench --config FILE --peer NAME [options] demo   the main job: kv, rates, swaps "
+	"under load, faults; checked\n"
 	"\n"
 	"  -c, --config FILE      this node, as for telad (its services are ignored)\n"
-	"  -p, --peer NAME        who is called: a peer of the configuration, which serves echo (demo: kv and calculator too)\n"
+	"  -p, --peer NAME        who is called: a peer of the configuration, which serves echo "
+	"(demo: kv and calculator too)\n"
 	"  -a, --admin SOCKET     admin socket of that node (swaps, faults, counters)\n"
 	"  -n, --in-flight N      calls under way at once (60)\n"
 	"  -s, --sessions N       sessions they share (16)\n"
 	"  -b, --bytes N          data bytes of a call, 8 to 65536 (32)\n"
 	"  -t, --seconds S        measured time of each round (1)\n"
 	"  -r, --rounds N         rounds, 1 to 16; the median counts (3)\n"
-	"  -w, --swaps N          change the plugin chain N times a second meanwhile (run: 0, demo: 1000)\n"
+	"  -w, --swaps N          change the plugin chain N times a second meanwhile (run: 0, "
+	"demo: 1000)\n"
 	"      --words FILE       word list of the demo (/usr/share/dict/american-english)\n"
 	"  -y, --yardsticks FILE  JSON lines of tela-echo and tela-floor, to compare with\n"
 	"  -j, --json             one JSON object on standard output, progress on standard error\n"
 	"\n"
-	"Exit status: 0 measured and every check held, 1 a check failed or the peer cannot be reached, 2 usage.\n";
+	"Exit status: 0 measured and every check held, 1 a check failed or the peer cannot be "
+	"reached, 2 usage.\n";
 
 static _Atomic bool interrupted;
 
@@ -58,7 +62,8 @@ static uint32_t number(const char *text, uint32_t min, uint32_t max, const char 
 	unsigned long v = strtoul(text, &end, 10);
 
 	if (*end || v < min || v > max) {
-		fprintf(stderr, "telabench: %s: expected %u to %u, found '%s'\n", what, min, max, text);
+		fprintf(stderr, "telabench: %s: expected %u to %u, found '%s'\n", what, min, max,
+			text);
 		exit(2);
 	}
 	return (uint32_t)v;
@@ -66,29 +71,59 @@ static uint32_t number(const char *text, uint32_t min, uint32_t max, const char 
 
 static void read_options(struct options *o, int argc, char **argv)
 {
-	static const struct option known[] = {{"config", 1, NULL, 'c'}, {"peer", 1, NULL, 'p'}, {"admin", 1, NULL, 'a'},
-		{"in-flight", 1, NULL, 'n'}, {"sessions", 1, NULL, 's'}, {"bytes", 1, NULL, 'b'}, {"seconds", 1, NULL, 't'},
-		{"rounds", 1, NULL, 'r'}, {"swaps", 1, NULL, 'w'}, {"words", 1, NULL, 'W'}, {"yardsticks", 1, NULL, 'y'},
+	static const struct option known[] = {{"config", 1, NULL, 'c'}, {"peer", 1, NULL, 'p'},
+		{"admin", 1, NULL, 'a'}, {"in-flight", 1, NULL, 'n'}, {"sessions", 1, NULL, 's'},
+		{"bytes", 1, NULL, 'b'}, {"seconds", 1, NULL, 't'}, {"rounds", 1, NULL, 'r'},
+		{"swaps", 1, NULL, 'w'}, {"words", 1, NULL, 'W'}, {"yardsticks", 1, NULL, 'y'},
 		{"json", 0, NULL, 'j'}, {"help", 0, NULL, 'h'}, {"version", 0, NULL, 'V'}, {NULL}};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "c:p:a:n:s:b:t:r:w:y:jhV", known, NULL)) != -1) {
 		switch (c) {
-		case 'c': o->config = optarg; break;
-		case 'p': o->peer = optarg; break;
-		case 'a': o->admin = optarg; break;
-		case 'n': o->in_flight = number(optarg, 1, LOAD_IN_FLIGHT_MAX, "--in-flight"); break;
-		case 's': o->sessions = number(optarg, 1, 256, "--sessions"); break;
-		case 'b': o->bytes = number(optarg, 8, LOAD_BYTES_MAX, "--bytes"); break;
-		case 't': o->seconds = atof(optarg); break;
-		case 'r': o->rounds = number(optarg, 1, FIGURES_ROUNDS, "--rounds"); break;
-		case 'w': o->swaps = number(optarg, 0, 20000, "--swaps"); break;
-		case 'W': o->words = optarg; break;
-		case 'y': o->yardsticks = optarg; break;
-		case 'j': o->json = true; break;
-		case 'V': printf("telabench %s\n", TELA_VERSION); exit(0);
-		case 'h': fputs(usage, stdout); exit(0);
-		default: bad_usage("not understood");
+		case 'c':
+			o->config = optarg;
+			break;
+		case 'p':
+			o->peer = optarg;
+			break;
+		case 'a':
+			o->admin = optarg;
+			break;
+		case 'n':
+			o->in_flight = number(optarg, 1, LOAD_IN_FLIGHT_MAX, "--in-flight");
+			break;
+		case 's':
+			o->sessions = number(optarg, 1, 256, "--sessions");
+			break;
+		case 'b':
+			o->bytes = number(optarg, 8, LOAD_BYTES_MAX, "--bytes");
+			break;
+		case 't':
+			o->seconds = atof(optarg);
+			break;
+		case 'r':
+			o->rounds = number(optarg, 1, FIGURES_ROUNDS, "--rounds");
+			break;
+		case 'w':
+			o->swaps = number(optarg, 0, 20000, "--swaps");
+			break;
+		case 'W':
+			o->words = optarg;
+			break;
+		case 'y':
+			o->yardsticks = optarg;
+			break;
+		case 'j':
+			o->json = true;
+			break;
+		case 'V':
+			printf("telabench %s\n", TELA_VERSION);
+			exit(0);
+		case 'h':
+			fputs(usage, stdout);
+			exit(0);
+		default:
+			bad_usage("not understood");
 		}
 	}
 	if (!o->config || !o->peer)
@@ -118,7 +153,8 @@ static double ns_per_tick(void)
 	nanosleep(&t, NULL);
 	clock_gettime(CLOCK_MONOTONIC, &b);
 	tb = load_ticks();
-	return ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) / (double)(tb - ta);
+	return ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) /
+	       (double)(tb - ta);
 }
 
 static int open_bench(struct bench *b, const struct conf *conf)
@@ -138,13 +174,15 @@ static int open_bench(struct bench *b, const struct conf *conf)
 	b->echo_one = tela_client_open(b->node, o->peer, &echo_Echo_service, 1);
 	b->kv = tela_client_open(b->node, o->peer, &kv_Kv_service, 4);
 	b->calculator = tela_client_open(b->node, o->peer, &calculator_Calculator_service, 1);
-	if (!b->load || !b->load_generation || !b->storm.mask || !b->echo || !b->echo_one || !b->kv || !b->calculator) {
+	if (!b->load || !b->load_generation || !b->storm.mask || !b->echo || !b->echo_one ||
+		!b->kv || !b->calculator) {
 		report(NULL, "no such peer in the configuration, or out of memory");
 		return -1;
 	}
 	b->load->ns_per_tick = ns_per_tick();
 	b->load->generation = b->load_generation;
-	if (tela_task_add(b->node, 0, load_task, &b->load_now) || tela_task_add(b->node, 0, words_task, &b->words_now) ||
+	if (tela_task_add(b->node, 0, load_task, &b->load_now) ||
+		tela_task_add(b->node, 0, words_task, &b->words_now) ||
 		tela_node_start(b->node, err, sizeof(err))) {
 		report(NULL, err);
 		return -1;
@@ -175,7 +213,12 @@ static void close_bench(struct bench *b)
 
 int main(int argc, char **argv)
 {
-	struct options o = {.in_flight = 60, .sessions = 16, .bytes = 32, .seconds = 1, .rounds = 3, .swaps = UINT32_MAX,
+	struct options o = {.in_flight = 60,
+		.sessions = 16,
+		.bytes = 32,
+		.seconds = 1,
+		.rounds = 3,
+		.swaps = UINT32_MAX,
 		.words = "/usr/share/dict/american-english"};
 	static struct bench b;
 	struct conf *conf;

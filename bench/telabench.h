@@ -43,9 +43,12 @@ bool telabench_interrupted(void);
 /* Waits until the peer answers a call. 0 or -ETIMEDOUT. */
 int wait_for_peer(struct bench *b, double seconds);
 /* One round of load, added to `f`. `storm`: with the chain being changed. */
-void measure(struct bench *b, struct figure *f, struct tela_client *client, bool stamped, bool storm);
-struct figure *figure_add(struct bench *b, const char *key, const char *name, uint32_t in_flight, uint32_t sessions);
-void check(struct bench *b, bool held, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void measure(
+	struct bench *b, struct figure *f, struct tela_client *client, bool stamped, bool storm);
+struct figure *figure_add(
+	struct bench *b, const char *key, const char *name, uint32_t in_flight, uint32_t sessions);
+void check(struct bench *b, bool held, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 /* Prints the table, or the object. */
 void show(struct bench *b);
 

@@ -45,7 +45,8 @@ void words_free(struct words *w)
 	free(w->word);
 }
 
-/* What belongs to a word: its number and itself backwards, so that neither a neighbour's value nor the key passes. */
+/* What belongs to a word: its number and itself backwards, so that neither a neighbour's value nor
+ * the key passes. */
 static uint32_t value_of(const struct words *w, uint32_t i, uint8_t to[VALUE_MAX])
 {
 	uint32_t n = (uint32_t)snprintf((char *)to, VALUE_MAX, "%u ", i);
@@ -80,8 +81,8 @@ static void end(struct one *o, bool again)
 static void failed(struct words *w, const struct tela_result *r)
 {
 	w->failed++;
-	snprintf(w->last_error, sizeof(w->last_error), "%s %.*s", tela_code_name(r->code), (int)r->message.len,
-		r->message.s ? r->message.s : "");
+	snprintf(w->last_error, sizeof(w->last_error), "%s %.*s", tela_code_name(r->code),
+		(int)r->message.len, r->message.s ? r->message.s : "");
 }
 
 static void put_done(void *arg, const struct tela_result *r)
@@ -113,7 +114,8 @@ static void get_done(void *arg, const struct tela_result *r)
 		return;
 	}
 	v = kv_Kv_get_result(r);
-	if (kv_Value_found(v) && kv_Value_value(v).len == len && !memcmp(kv_Value_value(v).data, want, len))
+	if (kv_Value_found(v) && kv_Value_value(v).len == len &&
+		!memcmp(kv_Value_value(v).data, want, len))
 		w->read_back++;
 	else
 		w->wrong++;
@@ -126,7 +128,8 @@ static int issue(struct words *w, struct one *o, int phase)
 	struct tela_bytes key = {(const uint8_t *)w->word[o->index].at, w->word[o->index].len};
 
 	if (phase == 1) {
-		struct kv_Item_args a = {.key = key, .value = {value, value_of(w, o->index, value)}};
+		struct kv_Item_args a = {
+			.key = key, .value = {value, value_of(w, o->index, value)}};
 
 		return kv_Kv_put_call(w->client, &a, NULL, put_done, o);
 	}
@@ -135,7 +138,7 @@ static int issue(struct words *w, struct one *o, int phase)
 
 bool words_task(struct tela_core *core, void *arg)
 {
-	struct words *w = *(struct words *_Atomic *)arg;
+	struct words *w = *(struct words * _Atomic *)arg;
 	int phase = w ? atomic_load_explicit(&w->phase, memory_order_acquire) : 0;
 
 	(void)core;

@@ -1,4 +1,5 @@
-/* words.h - the kv service filled with a word list through typed calls, and read back byte for byte. */
+/* words.h - the kv service filled with a word list through typed calls, and read back byte for
+ * byte. */
 #pragma once
 
 #include "tela_node.h"
@@ -16,7 +17,7 @@ struct words {
 	struct word {
 		const char *at;
 		uint32_t len;
-	} *word;
+	} * word;
 	/* shared: 0 idle, 1 put, 2 get */
 	_Atomic int phase;
 	_Atomic uint32_t ended;

@@ -1,5 +1,6 @@
 #include "admin.h"
 
+#include "admin_socket.h"
 #include "command.h"
 #include "log.h"
 
@@ -9,20 +10,18 @@
 #include <event2/listener.h>
 #include <stdarg.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 struct client {
 	struct admin *admin;
 	struct client *next, **at;
 	struct bufferevent *buffer; /* NULL: gone, kept for its requests under way */
-	struct event *again;	    /* more lines are there than one turn takes */
+	struct event *again;        /* more lines are there than one turn takes */
 	struct request *first, **last;
 	uint32_t n_requests;
-	size_t held;   /* bytes of replies that wait for their turn */
-	bool dropped;  /* does not read: closed in a moment, nothing more is written */
-	bool ending;   /* it sends no more; what is under way is still answered */
+	size_t held;  /* bytes of replies that wait for their turn */
+	bool dropped; /* does not read: closed in a moment, nothing more is written */
+	bool ending;  /* it sends no more; what is under way is still answered */
 };
 
 struct admin {
@@ -37,8 +36,8 @@ struct request {
 	struct client *client;
 	struct request *next, **at; /* among its client's */
 	json_t *arguments;
-	json_t *id;   /* borrowed from arguments; NULL: answered in order */
-	char *reply;  /* waits for its turn */
+	json_t *id;  /* borrowed from arguments; NULL: answered in order */
+	char *reply; /* waits for its turn */
 };
 
 /* ---- requests ---- */
@@ -118,7 +117,8 @@ static void write_reply(struct client *c, const char *text)
 	evbuffer_add(out, "\n", 1);
 }
 
-/* Writes what may be written: with an id at once, without one when all older ones without are written. */
+/* Writes what may be written: with an id at once, without one when all older ones without are
+ * written. */
 static void flush_replies(struct client *c, struct request *r)
 {
 	struct request *next;
@@ -182,7 +182,9 @@ void request_fail(struct request *r, int error, const char *format, ...)
 	text = json_string(message);
 	if (!text) /* a name that is not UTF-8 was quoted */
 		text = json_string("the message cannot be shown: it quotes what is not UTF-8");
-	answer(r, json_pack("{s:{s:s,s:o}}", "error", "code", protocol_code(error), "message", text), false);
+	answer(r,
+		json_pack("{s:{s:s,s:o}}", "error", "code", protocol_code(error), "message", text),
+		false);
 }
 
 /* ---- lines ---- */
@@ -223,7 +225,8 @@ static void run_line(struct client *c, const char *line, size_t len)
 	command = name ? command_find(name) : NULL;
 	if (!command)
 		request_fail(r, name ? -ENOSYS : -EINVAL, "%s%.64s%s; \"commands\" lists them",
-			name ? "no command is named '" : "'cmd' is missing", name ? name : "", name ? "'" : "");
+			name ? "no command is named '" : "'cmd' is missing", name ? name : "",
+			name ? "'" : "");
 	else if (protocol_check(command, arguments, err, sizeof(err)))
 		request_fail(r, -EINVAL, "%s", err);
 	else
@@ -233,14 +236,16 @@ static void run_line(struct client *c, const char *line, size_t len)
 static bool may_read(const struct client *c)
 {
 	return c->buffer && c->n_requests < ADMIN_PIPELINE_MAX &&
-		c->held + evbuffer_get_length(bufferevent_get_output(c->buffer)) < ADMIN_OUTPUT_PAUSE;
+	       c->held + evbuffer_get_length(bufferevent_get_output(c->buffer)) <
+		       ADMIN_OUTPUT_PAUSE;
 }
 
-/* What has no end of line yet is kept; what cannot become a line is answered and the client closed. */
+/* What has no end of line yet is kept; what cannot become a line is answered and the client closed.
+ */
 static void refuse_endless(struct client *c)
 {
 	static const char text[] = "{\"ok\":false,\"error\":{\"code\":\"RESOURCE_EXHAUSTED\","
-		"\"message\":\"a line of more than 1 MiB\"}}";
+				   "\"message\":\"a line of more than 1 MiB\"}}";
 
 	evbuffer_drain(bufferevent_get_input(c->buffer), SIZE_MAX);
 	bufferevent_disable(c->buffer, EV_READ);
@@ -308,7 +313,8 @@ static void on_again(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (c->buffer && c->dropped) {
-		log_warn("admin: a client left more than %d MiB of replies unread: closed", ADMIN_OUTPUT_MAX >> 20);
+		log_warn("admin: a client left more than %d MiB of replies unread: closed",
+			ADMIN_OUTPUT_MAX >> 20);
 		client_close(c);
 	} else if (c->buffer) {
 		read_lines(c);
@@ -321,41 +327,24 @@ static void on_event(struct bufferevent *b, short what, void *arg)
 
 	(void)b;
 	if (what & BEV_EVENT_TIMEOUT)
-		log_warn("admin: a client did not read its replies for %d s: closed", ADMIN_STALLED_S);
+		log_warn("admin: a client did not read its replies for %d s: closed",
+			ADMIN_STALLED_S);
 	if ((what & BEV_EVENT_EOF) && !(what & BEV_EVENT_ERROR)) {
-		c->ending = true; /* `printf ... | nc -U` sends its end before it has read the reply */
+		c->ending =
+			true; /* `printf ... | nc -U` sends its end before it has read the reply */
 		go_on(c);
 		return;
 	}
 	client_close(c);
 }
 
-/* ---- who may come in ---- */
-
-/* Root, this process's user, or this process's group among the peer's groups. */
-static bool may_enter(int fd)
-{
-	gid_t groups[256];
-	struct ucred peer;
-	socklen_t len = sizeof(peer);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
-		return false;
-	if (peer.uid == 0 || peer.uid == geteuid() || peer.gid == getegid())
-		return true;
-	len = sizeof(groups);
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len))
-		return false;
-	for (size_t i = 0; i < len / sizeof(groups[0]); i++)
-		if (groups[i] == getegid())
-			return true;
-	return false;
-}
+/* ---- who comes in ---- */
 
 static void refuse(int fd, const char *code, const char *why)
 {
 	char text[256];
-	int n = snprintf(text, sizeof(text), "{\"ok\":false,\"error\":{\"code\":\"%s\",\"message\":\"%s\"}}\n", code, why);
+	int n = snprintf(text, sizeof(text),
+		"{\"ok\":false,\"error\":{\"code\":\"%s\",\"message\":\"%s\"}}\n", code, why);
 
 	/* A fresh socket takes a line; if not, the client sees the end of file. */
 	if (send(fd, text, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
@@ -386,89 +375,26 @@ static void client_create(struct admin *a, int fd)
 	bufferevent_enable(c->buffer, EV_READ | EV_WRITE);
 }
 
-static void on_client(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *peer, int peer_len, void *arg)
+static void on_client(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *peer,
+	int peer_len, void *arg)
 {
 	struct admin *a = arg;
 
 	(void)l;
 	(void)peer;
 	(void)peer_len;
-	if (!may_enter(fd))
-		refuse(fd, "PERMISSION_DENIED", "only root, the node's user and the node's group may use its admin socket");
+	if (!admin_socket_admits(fd))
+		refuse(fd, "PERMISSION_DENIED",
+			"only root, the node's user and the node's group may use its admin socket");
 	else if (a->n_clients >= ADMIN_CLIENTS_MAX)
 		refuse(fd, "RESOURCE_EXHAUSTED", "too many admin clients: 32 are connected");
 	else
 		client_create(a, fd);
 }
 
-/* ---- the socket ---- */
-
-/* A socket file that nobody answers on was left by a node that ended badly. */
-static int clear_way(const struct sockaddr_un *to, char *err, size_t err_len)
-{
-	int fd, rc;
-	struct stat s;
-
-	if (lstat(to->sun_path, &s))
-		return 0;
-	if (!S_ISSOCK(s.st_mode)) {
-		snprintf(err, err_len, "%s is there and is no socket: remove it, or set node.admin", to->sun_path);
-		return -EEXIST;
-	}
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	rc = fd < 0 ? -1 : connect(fd, (const struct sockaddr *)to, sizeof(*to));
-	if (fd >= 0)
-		close(fd);
-	if (!rc) {
-		snprintf(err, err_len, "%s: another node answers there: end it, or set node.admin", to->sun_path);
-		return -EADDRINUSE;
-	}
-	unlink(to->sun_path);
-	return 0;
-}
-
-static void make_folder(const char *path)
-{
-	char folder[108];
-	char *slash;
-
-	snprintf(folder, sizeof(folder), "%s", path);
-	slash = strrchr(folder, '/');
-	if (!slash || slash == folder)
-		return;
-	*slash = 0;
-	if (mkdir(folder, 0755) && errno != EEXIST)
-		log_debug("%s: cannot be made: %s", folder, strerror(errno));
-}
-
-static int bind_socket(const char *path, char *err, size_t err_len)
-{
-	struct sockaddr_un to = {.sun_family = AF_UNIX};
-	mode_t old;
-	int fd, rc;
-
-	snprintf(to.sun_path, sizeof(to.sun_path), "%s", path);
-	make_folder(path);
-	rc = clear_way(&to, err, err_len);
-	if (rc)
-		return rc;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	old = umask(0117); /* 0660 from the first moment on */
-	rc = fd < 0 ? -1 : bind(fd, (struct sockaddr *)&to, sizeof(to));
-	umask(old);
-	if (!rc)
-		return fd;
-	rc = -errno;
-	snprintf(err, err_len, "%s: the admin socket cannot be made: %s; set node.admin to a place that can be written",
-		path, strerror(errno));
-	if (fd >= 0)
-		close(fd);
-	return rc;
-}
-
 int admin_open(struct control *c, const char *path, char *err, size_t err_len)
 {
-	int fd = bind_socket(path, err, err_len);
+	int fd = admin_socket_bind(path, err, err_len);
 	struct admin *a;
 
 	if (fd < 0)
@@ -477,7 +403,8 @@ int admin_open(struct control *c, const char *path, char *err, size_t err_len)
 	CHECK(a);
 	a->control = c;
 	snprintf(a->path, sizeof(a->path), "%s", path);
-	a->listener = evconnlistener_new(c->base, on_client, a, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 64, fd);
+	a->listener = evconnlistener_new(
+		c->base, on_client, a, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 64, fd);
 	CHECK(a->listener);
 	c->admin = a;
 	return 0;

@@ -1,7 +1,9 @@
-/* admin.h - the admin socket: who may come in, lines in, replies out. The commands are in command.c.
+/* admin.h - the admin socket: who may come in, lines in, replies out. The commands are in
+ * command.c.
  *
- * A client is the node's own user, root, or a member of the node's group; anybody else is told so and closed. A client that
- * does not read its replies is no longer read from, and closed if that lasts; its commands under way still end.
+ * A client is the node's own user, root, or a member of the node's group; anybody else is told so
+ * and closed. A client that does not read its replies is no longer read from, and closed if that
+ * lasts; its commands under way still end.
  *
  * Context:   the control thread's event loop; nothing here waits.
  * Ownership: a request belongs to its command until request_ok or request_fail, which end it. */
@@ -12,11 +14,12 @@
 
 enum {
 	ADMIN_CLIENTS_MAX = 32,
-	ADMIN_PIPELINE_MAX = 1024,	 /* requests of one client under way */
-	ADMIN_OUTPUT_PAUSE = 1 << 20,	 /* bytes not read by a client: stop reading from it */
-	ADMIN_OUTPUT_MAX = 16 << 20,	 /* and at that, close it */
-	ADMIN_STALLED_S = 10,		 /* nothing written for so long: close it */
-	ADMIN_LINES_PER_TURN = 64,	 /* of one client before others, and retired images, have their turn */
+	ADMIN_PIPELINE_MAX = 1024,    /* requests of one client under way */
+	ADMIN_OUTPUT_PAUSE = 1 << 20, /* bytes not read by a client: stop reading from it */
+	ADMIN_OUTPUT_MAX = 16 << 20,  /* and at that, close it */
+	ADMIN_STALLED_S = 10,         /* nothing written for so long: close it */
+	ADMIN_LINES_PER_TURN =
+		64, /* of one client before others, and retired images, have their turn */
 };
 
 struct admin;
@@ -34,4 +37,5 @@ int64_t request_number(const struct request *r, const char *name, int64_t fallba
 bool request_flag(const struct request *r, const char *name);
 /* Answers with `result` (its reference is taken; NULL: nothing but ok). */
 void request_ok(struct request *r, json_t *result);
-void request_fail(struct request *r, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void request_fail(struct request *r, int error, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));

@@ -1,5 +1,5 @@
-/* arrange.c - the list of plugins that a change leads to, and its order. No hook has run yet: everything that can be refused
- * without running foreign code is refused here. */
+/* arrange.c - the list of plugins that a change leads to, and its order. No hook has run yet:
+ * everything that can be refused without running foreign code is refused here. */
 #include "change.h"
 
 /* The list being made. Entry 0 is the service. */
@@ -26,8 +26,10 @@ static int no_such(const struct draft *d, const char *name)
 	size_t n = 0;
 
 	for (uint32_t i = 0; i < d->n && n < sizeof(names); i++)
-		n += snprintf(names + n, sizeof(names) - n, "%s%s", i ? ", " : "", d->list[i]->name);
-	return change_fail(d->c, -ENOENT, "service %s has no '%s'; it has %s", d->s->name, name, names);
+		n += snprintf(
+			names + n, sizeof(names) - n, "%s%s", i ? ", " : "", d->list[i]->name);
+	return change_fail(
+		d->c, -ENOENT, "service %s has no '%s'; it has %s", d->s->name, name, names);
 }
 
 static int unknown_plugin(const struct draft *d, const char *name)
@@ -35,14 +37,17 @@ static int unknown_plugin(const struct draft *d, const char *name)
 	char names[384] = "";
 	size_t n = 0;
 
-	for (struct plugin *p = registry_first(d->s->control->registry); p && n < sizeof(names); p = p->next)
+	for (struct plugin *p = registry_first(d->s->control->registry); p && n < sizeof(names);
+		p = p->next)
 		if (p->state != PLUGIN_UNLOADING)
 			n += snprintf(names + n, sizeof(names) - n, "%s%s", n ? ", " : "", p->name);
-	return change_fail(d->c, -ENOENT, "no plugin is named '%s'; there are %s; give object=PATH to load one", name,
+	return change_fail(d->c, -ENOENT,
+		"no plugin is named '%s'; there are %s; give object=PATH to load one", name,
 		n ? names : "none");
 }
 
-static int check_new(const struct draft *d, const struct plugin *p, const struct tela_plugin_config *config)
+static int check_new(
+	const struct draft *d, const struct plugin *p, const struct tela_plugin_config *config)
 {
 	struct change *c = d->c;
 	int rc = plugin_check_schema(p->desc, d->s->desc, c->error, sizeof(c->error));
@@ -77,23 +82,25 @@ static bool is_valid_name(const char *s)
 	size_t n = strlen(s);
 
 	return n && n <= TELA_NAME_MAX &&
-		strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == n;
+	       strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == n;
 }
 
 /* ---- steps ---- */
 
-/* The first step of a service that does not run yet: its own plugin, and with it the service itself. */
+/* The first step of a service that does not run yet: its own plugin, and with it the service
+ * itself. */
 static int add_service(struct draft *d, const struct change_step *step, struct plugin *p)
 {
 	struct stack *s = d->s;
 
 	if (!p->desc->serves)
-		return change_fail(d->c, -EINVAL, "plugin %s serves nothing: it can only stand in a service's list", p->name);
+		return change_fail(d->c, -EINVAL,
+			"plugin %s serves nothing: it can only stand in a service's list", p->name);
 	if (!s->service) {
 		s->service = tela_service_add(s->control->node, p->desc->serves);
 		if (!s->service)
-			return change_fail(d->c, -errno, "service %s (%s) cannot be added: %s", s->name,
-				p->desc->serves->name, strerror(errno));
+			return change_fail(d->c, -errno, "service %s (%s) cannot be added: %s",
+				s->name, p->desc->serves->name, strerror(errno));
 		s->desc = p->desc->serves;
 		plugin_keep(p, "the node's service table refers to its schema");
 	}
@@ -116,7 +123,8 @@ static int place_of(struct draft *d, const struct change_step *step, uint32_t *r
 	*ret = (uint32_t)at + (step->before ? 0 : 1);
 	if (*ret == 0)
 		return change_fail(d->c, -EINVAL,
-			"nothing stands before the service itself unless its plugin says that it wraps it");
+			"nothing stands before the service itself unless its plugin says that it "
+			"wraps it");
 	return 0;
 }
 
@@ -143,14 +151,17 @@ static int step_add(struct draft *d, const struct change_step *step)
 	if (!p)
 		return unknown_plugin(d, step->plugin);
 	if (strcmp(p->name, step->plugin))
-		return change_fail(d->c, -EINVAL, "%s holds plugin %s, not %s", p->path, p->name, step->plugin);
+		return change_fail(d->c, -EINVAL, "%s holds plugin %s, not %s", p->path, p->name,
+			step->plugin);
 	if (!d->n)
 		return add_service(d, step, p);
 	if (!is_valid_name(name))
-		return change_fail(d->c, -EINVAL, "'%.64s' is no name: letters, digits, '_', '.' and '-', at most 63", name);
+		return change_fail(d->c, -EINVAL,
+			"'%.64s' is no name: letters, digits, '_', '.' and '-', at most 63", name);
 	make_room(d, name);
 	if (find(d, name) >= 0)
-		return change_fail(d->c, -EEXIST, "service %s already has '%s'; name this one with as=", d->s->name, name);
+		return change_fail(d->c, -EEXIST,
+			"service %s already has '%s'; name this one with as=", d->s->name, name);
 	rc = place_of(d, step, &at);
 	return rc ? rc : insert(d, at, p, name, &step->config);
 }
@@ -162,7 +173,8 @@ static int step_remove(struct draft *d, const struct change_step *step)
 	if (at < 0)
 		return no_such(d, step->plugin);
 	if (at == 0)
-		return change_fail(d->c, -EINVAL, "'%s' is the service itself: pause it instead", step->plugin);
+		return change_fail(d->c, -EINVAL, "'%s' is the service itself: pause it instead",
+			step->plugin);
 	d->removed[d->n_removed++] = d->list[at]->plugin->name;
 	memmove(&d->list[at], &d->list[at + 1], (d->n - at - 1) * sizeof(d->list[0]));
 	d->n--;
@@ -181,8 +193,8 @@ static int step_replace(struct draft *d, const struct change_step *step)
 	old = d->list[at];
 	p = step->from ? step->from : old->plugin;
 	if (strcmp(p->name, old->plugin->name))
-		return change_fail(d->c, -EINVAL, "%s holds plugin %s, but '%s' is %s", p->path, p->name, old->name,
-			old->plugin->name);
+		return change_fail(d->c, -EINVAL, "%s holds plugin %s, but '%s' is %s", p->path,
+			p->name, old->name, old->plugin->name);
 	if (at == 0 && !p->desc->serves)
 		return change_fail(d->c, -EINVAL, "%s serves nothing", p->path);
 	config = config_merge(&old->config, &step->config, step->unset);
@@ -202,8 +214,9 @@ static int apply(struct draft *d)
 		int rc = 0;
 
 		d->c->line = step->line;
-		if (!d->n && step->op != CHANGE_ADD && step->op != CHANGE_EMPTY)
-			return change_fail(d->c, -ENOTCONN, "service %s is not running: %s", d->s->name,
+		if (!d->n && !d->c->starts && step->op != CHANGE_EMPTY)
+			return change_fail(d->c, -ENOTCONN, "service %s is not running: %s",
+				d->s->name,
 				d->s->last_error[0] ? d->s->last_error : "it has not started");
 		switch (step->op) {
 		case CHANGE_ADD:
@@ -255,16 +268,21 @@ static int add_missing(struct draft *d, const struct record *before, struct orde
 
 		for (uint32_t i = 0; i < d->n_removed; i++)
 			if (!strcmp(d->removed[i], name))
-				return change_fail(d->c, -EBUSY, "'%s' cannot go: %s needs it; remove that first", name,
+				return change_fail(d->c, -EBUSY,
+					"'%s' cannot go: %s needs it; remove that first", name,
 					items[who].name);
 		if (!p)
-			return change_fail(d->c, -ENOENT, "%s needs or wraps '%s', and no plugin is named so: load it first",
+			return change_fail(d->c, -ENOENT,
+				"%s needs or wraps '%s', and no plugin is named so: load it first",
 				items[who].name, name);
 		for (uint32_t i = 0; before && i < before->n; i++)
-			if (before->declared[i]->automatic && !strcmp(before->declared[i]->plugin->name, name)) {
+			if (before->declared[i]->automatic &&
+				!strcmp(before->declared[i]->plugin->name, name)) {
 				if (d->n == ORDER_MAX)
-					return change_fail(d->c, -E2BIG, "more than %d plugins in one service", ORDER_MAX);
-				memmove(&d->list[who + 1], &d->list[who], (d->n - who) * sizeof(d->list[0]));
+					return change_fail(d->c, -E2BIG,
+						"more than %d plugins in one service", ORDER_MAX);
+				memmove(&d->list[who + 1], &d->list[who],
+					(d->n - who) * sizeof(d->list[0]));
 				d->list[who] = before->declared[i];
 				d->n++;
 				p = NULL;
@@ -288,7 +306,8 @@ static uint32_t position(const struct draft *d, const struct record *r, const ch
 	return r->n;
 }
 
-/* before= and after= only break ties; where a declared relation says the contrary, that is said rather than ignored. */
+/* before= and after= only break ties; where a declared relation says the contrary, that is said
+ * rather than ignored. */
 static int check_places(struct draft *d, const struct record *r)
 {
 	for (uint32_t i = 0; i < d->c->n_steps; i++) {
@@ -300,8 +319,9 @@ static int check_places(struct draft *d, const struct record *r)
 			continue;
 		if ((position(d, r, name) < position(d, r, other)) != (step->before != NULL))
 			return change_fail(d->c, -EINVAL,
-				"'%s' cannot stand %s '%s': what they need and wrap puts them the other way round", name,
-				step->before ? "before" : "after", other);
+				"'%s' cannot stand %s '%s': what they need and wrap puts them the "
+				"other way round",
+				name, step->before ? "before" : "after", other);
 	}
 	return 0;
 }

@@ -16,7 +16,8 @@ struct check {
 	uint32_t n_errors;
 };
 
-static void complain(struct check *c, uint32_t line, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void complain(struct check *c, uint32_t line, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 static void complain(struct check *c, uint32_t line, const char *format, ...)
 {
@@ -33,7 +34,8 @@ static void complain(struct check *c, uint32_t line, const char *format, ...)
 }
 
 /* The plugin, or NULL: reported, or not to be known without loading. */
-static struct plugin *find_plugin(struct check *c, uint32_t line, const char *path, const char *name, const char *key)
+static struct plugin *find_plugin(
+	struct check *c, uint32_t line, const char *path, const char *name, const char *key)
 {
 	struct plugin *p;
 	char err[512];
@@ -49,7 +51,10 @@ static struct plugin *find_plugin(struct check *c, uint32_t line, const char *pa
 		registry_add(c->registry, p);
 	}
 	if (!p)
-		complain(c, line, "%s: no plugin named '%s' is linked in; name its shared object with 'object:'", key, name);
+		complain(c, line,
+			"%s: no plugin named '%s' is linked in; name its shared object with "
+			"'object:'",
+			key, name);
 	if (!p || !strcmp(p->name, name))
 		return p;
 	complain(c, line, "%s.object: %s holds plugin %s, not %s", key, path, p->name, name);
@@ -72,7 +77,8 @@ static struct order_item item_of(const char *name, const struct plugin *p)
 	return (struct order_item){name, p->name, NULL, p->desc->needs, p->desc->wraps};
 }
 
-static void check_order(struct check *c, const struct conf_service *s, struct order_item *items, uint32_t n)
+static void check_order(
+	struct check *c, const struct conf_service *s, struct order_item *items, uint32_t n)
 {
 	uint32_t call[ORDER_MAX], start[ORDER_MAX], who;
 	const char *name;
@@ -100,7 +106,9 @@ static void check_service(struct check *c, const struct conf_service *s, uint32_
 	snprintf(key, sizeof(key), "services[%u]", index);
 	own = find_plugin(c, s->line, s->object, s->name, key);
 	if (own && !own->desc->serves) {
-		complain(c, s->line, "%s: plugin %s serves nothing: it can only stand in a service's list", key, own->name);
+		complain(c, s->line,
+			"%s: plugin %s serves nothing: it can only stand in a service's list", key,
+			own->name);
 		own = NULL;
 	}
 	all = own != NULL;
@@ -124,7 +132,8 @@ static void check_service(struct check *c, const struct conf_service *s, uint32_
 		check_order(c, s, items, n);
 }
 
-uint32_t boot_check(const struct conf *conf, struct registry *r, bool objects, conf_report_fn report, void *arg)
+uint32_t boot_check(
+	const struct conf *conf, struct registry *r, bool objects, conf_report_fn report, void *arg)
 {
 	struct check c = {conf, r, objects, report, arg, 0};
 
@@ -150,11 +159,12 @@ static void boot_done(struct change *c, int error)
 
 	if (error) {
 		s->state = STACK_FAILED;
-		conf_where(s->control->conf, c->line ? c->line : s->conf->line, where, sizeof(where));
+		conf_where(
+			s->control->conf, c->line ? c->line : s->conf->line, where, sizeof(where));
 		log_error("%sservice %s did not start: %s", where, s->name, c->error);
 	} else {
-		log_info("service %s runs: generation %llu, %u plugins", s->name, (unsigned long long)c->generation,
-			c->record->n);
+		log_info("service %s runs: generation %llu, %u plugins", s->name,
+			(unsigned long long)c->generation, c->record->n);
 	}
 	b->done(b->arg, s, error);
 	free(b);
@@ -169,15 +179,23 @@ void boot_service(struct stack *s, void (*done)(void *arg, struct stack *s, int 
 	s->state = STACK_STARTING;
 	b->done = done;
 	b->arg = arg;
-	b->steps[0] = (struct change_step){.op = CHANGE_ADD, .plugin = conf->name, .object = conf->object,
-		.config = conf->config, .line = conf->line};
+	b->steps[0] = (struct change_step){.op = CHANGE_ADD,
+		.plugin = conf->name,
+		.object = conf->object,
+		.config = conf->config,
+		.line = conf->line};
 	for (uint32_t i = 0; i < conf->n_plugins; i++) {
 		const struct conf_plugin *p = &conf->plugins[i];
 
-		b->steps[1 + i] = (struct change_step){.op = CHANGE_ADD, .plugin = p->plugin, .as = p->as,
-			.object = p->object, .config = p->config, .line = p->line};
+		b->steps[1 + i] = (struct change_step){.op = CHANGE_ADD,
+			.plugin = p->plugin,
+			.as = p->as,
+			.object = p->object,
+			.config = p->config,
+			.line = p->line};
 	}
 	b->change.stack = s;
+	b->change.starts = true;
 	b->change.steps = b->steps;
 	b->change.n_steps = 1 + conf->n_plugins;
 	b->change.done = boot_done;

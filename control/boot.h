@@ -5,9 +5,11 @@
 
 #include "stack.h"
 
-/* Whether every plugin is there, knows its keys, fits its service's schema, and an order exists. With `objects` also what
- * stands in shared objects, which are loaded for it by the calling thread. Each error is reported with its line. Returns how many. */
-uint32_t boot_check(const struct conf *conf, struct registry *r, bool objects, conf_report_fn report, void *arg);
+/* Whether every plugin is there, knows its keys, fits its service's schema, and an order exists.
+ * With `objects` also what stands in shared objects, which are loaded for it by the calling thread.
+ * Each error is reported with its line. Returns how many. */
+uint32_t boot_check(const struct conf *conf, struct registry *r, bool objects,
+	conf_report_fn report, void *arg);
 
 /* Starts a service with all its plugins: one change. */
 void boot_service(struct stack *s, void (*done)(void *arg, struct stack *s, int error), void *arg);

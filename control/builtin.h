@@ -1,5 +1,5 @@
-/* builtin.h - the plugins linked into a program, by name. telad's are listed in services/builtin.c: the
- * control side knows no service, only this symbol. */
+/* builtin.h - the plugins linked into a program, by name. telad's are listed in services/builtin.c:
+ * the control side knows no service, only this symbol. */
 #pragma once
 
 #include "../dataplane/tela_plugin.h"

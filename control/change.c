@@ -47,7 +47,8 @@ static void fail(struct change *c, int error)
 
 	s->n_failed++;
 	snprintf(s->last_error, sizeof(s->last_error), "%s", c->error);
-	/* First these: then freeing the record is what stops the new ones, in reverse start order. */
+	/* First these: then freeing the record is what stops the new ones, in reverse start order.
+	 */
 	let_go(c);
 	if (c->next_record)
 		record_free(c->next_record);
@@ -86,10 +87,13 @@ static void on_hook(void *arg, struct tela_instance *i, int error)
 		i->state = c->phase == CHANGE_CHECK ? INSTANCE_CHECKED : INSTANCE_RUNNING;
 		c->at++;
 	} else if (error == -ETIMEDOUT) {
-		change_fail(c, error, "%s did not return in time; its instance is abandoned", i->what);
+		change_fail(
+			c, error, "%s did not return in time; its instance is abandoned", i->what);
 	} else {
-		change_fail(c, error, "%s failed: %s", i->what, i->error[0] ? i->error : strerror(-error));
-		/* Its errno says nothing about the command: -EACCES, say, would look like a refusal of the operator. */
+		change_fail(c, error, "%s failed: %s", i->what,
+			i->error[0] ? i->error : strerror(-error));
+		/* Its errno says nothing about the command: -EACCES, say, would look like a refusal
+		 * of the operator. */
 		if (error != -EINVAL && error != -ENOMEM)
 			error = -EPROTO;
 	}
@@ -192,7 +196,8 @@ static bool run_first(struct stack *s)
 	return true;
 }
 
-/* Not while the first one waits for the lifecycle thread, and not nested: a change that `done` submits waits for its turn in the loop that is running. */
+/* Not while the first one waits for the lifecycle thread, and not nested: a change that `done`
+ * submits waits for its turn in the loop that is running. */
 static void pump(struct stack *s)
 {
 	if (s->pumping || s->waiting)
@@ -250,7 +255,8 @@ void change_release(struct stack *s)
 	for (struct change *i = c; i; i = i->next)
 		merged++;
 	if (merged > 1)
-		log_info("%s: %u changes in one image: %d older ones are still pinned", s->name, merged, STACK_PINNED);
+		log_debug("%s: %u changes in one image: %d older ones are still pinned", s->name,
+			merged, STACK_PINNED);
 	for (; c; c = next) {
 		next = c->next;
 		if (image)

@@ -1,7 +1,7 @@
 /* cmd_call.c - one call with a payload of raw bytes, for people and scripts.
  *
- * The service's description must be known here: it runs here, or a plugin that is linked in or loaded serves it. Clients live
- * as long as the node, so one is kept for each peer and service. */
+ * The service's description must be known here: it runs here, or a plugin that is linked in or
+ * loaded serves it. Clients live as long as the node, so one is kept for each peer and service. */
 #include "outcall.h"
 #include "command.h"
 #include "stack.h"
@@ -18,7 +18,7 @@ static struct known_client {
 	struct tela_client *client;
 	const struct tela_service_desc *service;
 	char peer[TELA_NAME_MAX + 1];
-} *clients;
+} * clients;
 
 /* Described by a service that runs here, else by any plugin that serves it. */
 static const struct tela_service_desc *find_service(struct control *c, const char *name)
@@ -30,7 +30,8 @@ static const struct tela_service_desc *find_service(struct control *c, const cha
 	for (struct plugin *p = registry_first(c->registry); p; p = p->next) {
 		const struct tela_service_desc *d = p->desc->serves;
 
-		if (!d || p->state == PLUGIN_UNLOADING || (strcmp(p->name, name) && strcmp(d->name, name)))
+		if (!d || p->state == PLUGIN_UNLOADING ||
+			(strcmp(p->name, name) && strcmp(d->name, name)))
 			continue;
 		plugin_keep(p, "a client refers to its schema");
 		return d;
@@ -38,7 +39,8 @@ static const struct tela_service_desc *find_service(struct control *c, const cha
 	return NULL;
 }
 
-static const struct tela_method_desc *find_method(const struct tela_service_desc *d, const char *name)
+static const struct tela_method_desc *find_method(
+	const struct tela_service_desc *d, const char *name)
 {
 	for (uint32_t i = 0; i < d->n_methods; i++)
 		if (!strcmp(d->methods[i].name, name))
@@ -49,7 +51,8 @@ static const struct tela_method_desc *find_method(const struct tela_service_desc
 	return NULL;
 }
 
-static struct tela_client *find_client(struct control *c, const char *peer, const struct tela_service_desc *service)
+static struct tela_client *find_client(
+	struct control *c, const char *peer, const struct tela_service_desc *service)
 {
 	struct known_client *k;
 
@@ -96,14 +99,19 @@ static void call_done(struct outcall *call)
 
 	if (call->error) {
 		request_fail(q->request, call->error, "the call could not be made: %s",
-			call->error == -EBUSY ? "no thread can be attached to the node" : strerror(-call->error));
+			call->error == -EBUSY ? "no thread can be attached to the node"
+					      : strerror(-call->error));
 	} else {
 		hex = hex_of(reply->payload, reply->payload ? reply->len : 0);
 		message = json_string(reply->message);
-		request_ok(q->request, json_pack("{s:s,s:i,s:s,s:o,s:i,s:I,s:I,s:s}", "status", tela_code_name(reply->code),
-			"code", (int)reply->code, "outcome", tela_outcome_name(reply->outcome), "message",
-			message ? message : json_string("?"), "resends", (int)reply->resends, "took_us",
-			(json_int_t)(call->took_ns / NS_PER_US), "bytes", (json_int_t)reply->len, "payload", hex));
+		request_ok(
+			q->request, json_pack("{s:s,s:i,s:s,s:o,s:i,s:I,s:I,s:s}", "status",
+					    tela_code_name(reply->code), "code", (int)reply->code,
+					    "outcome", tela_outcome_name(reply->outcome), "message",
+					    message ? message : json_string("?"), "resends",
+					    (int)reply->resends, "took_us",
+					    (json_int_t)(call->took_ns / NS_PER_US), "bytes",
+					    (json_int_t)reply->len, "payload", hex));
 		free(hex);
 		tela_reply_free(reply);
 	}
@@ -117,7 +125,8 @@ static int unknown_method(struct request *r, const struct tela_service_desc *d, 
 	size_t n = 0;
 
 	for (uint32_t i = 0; i < d->n_methods && n < sizeof(names); i++)
-		n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s", i ? ", " : "", d->methods[i].name);
+		n += (size_t)snprintf(
+			names + n, sizeof(names) - n, "%s%s", i ? ", " : "", d->methods[i].name);
 	request_fail(r, -ENOENT, "%s has no method '%.64s'; it has %s", d->name, name, names);
 	return -ENOENT;
 }
@@ -132,7 +141,8 @@ static int prepare(struct control *c, struct request *r, struct outcall *call)
 	int rc;
 
 	if (!d) {
-		request_fail(r, -ENOENT, "no service named '%.64s' runs here, and no plugin describes it", name);
+		request_fail(r, -ENOENT,
+			"no service named '%.64s' runs here, and no plugin describes it", name);
 		return -ENOENT;
 	}
 	call->method = find_method(d, method);
@@ -146,14 +156,16 @@ static int prepare(struct control *c, struct request *r, struct outcall *call)
 	call->payload = bytes;
 	rc = call->method->verify_request ? call->method->verify_request(bytes, call->len) : 0;
 	if (rc) {
-		request_fail(r, -EBADMSG, "the payload of %zu bytes is no valid request of %s.%s", call->len, d->name,
-			call->method->name);
+		request_fail(r, -EBADMSG, "the payload of %zu bytes is no valid request of %s.%s",
+			call->len, d->name, call->method->name);
 		return rc;
 	}
 	call->client = find_client(c, peer, d);
 	if (!call->client) {
 		rc = -errno;
-		request_fail(r, rc, rc == -ENOENT ? "no peer is named '%.64s'" : "no client for '%.64s': out of memory",
+		request_fail(r, rc,
+			rc == -ENOENT ? "no peer is named '%.64s'"
+				      : "no client for '%.64s': out of memory",
 			peer ? peer : "");
 		return rc;
 	}

@@ -5,14 +5,15 @@
 
 enum { STEPS_MAX = 64, CONFIG_KEYS_MAX = 256 };
 
-/* A change that came over the admin socket. Its strings are those of the request, and texts made of numbers. */
+/* A change that came over the admin socket. Its strings are those of the request, and texts made of
+ * numbers. */
 struct chain_request {
 	struct change change;
 	struct request *request;
 	struct text {
 		struct text *next;
 		char text[];
-	} *texts;
+	} * texts;
 	struct change_step steps[];
 };
 
@@ -25,8 +26,10 @@ static json_t *plugins_of(const struct record *r)
 	for (uint32_t i = 0; r && i < r->n; i++) {
 		const struct tela_instance *instance = r->declared[r->call[i]];
 
-		json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:I}", "name", instance->name, "plugin",
-			instance->plugin->name, "version", instance->plugin->version, "instance", (json_int_t)instance->id));
+		json_array_append_new(
+			list, json_pack("{s:s,s:s,s:s,s:I}", "name", instance->name, "plugin",
+				      instance->plugin->name, "version", instance->plugin->version,
+				      "instance", (json_int_t)instance->id));
 	}
 	return list;
 }
@@ -36,7 +39,8 @@ static json_t *config_of(const struct tela_instance *i)
 	json_t *o = json_object();
 
 	for (uint32_t k = 0; k < i->config.n; k++)
-		json_object_set_new(o, i->config.pairs[k].key, json_string(i->config.pairs[k].value));
+		json_object_set_new(
+			o, i->config.pairs[k].key, json_string(i->config.pairs[k].value));
 	return o;
 }
 
@@ -73,9 +77,11 @@ void cmd_chain_show(struct control *c, struct request *r)
 	if (!s)
 		return;
 	request_ok(r, json_pack("{s:s,s:s,s:I,s:I,s:i,s:i,s:b,s:o}", "service", s->name, "state",
-		stack_state_names[s->state], "generation", (json_int_t)(s->current ? s->current->generation : 0), "calls",
-		(json_int_t)(s->image ? tela_image_calls(s->image) : 0), "retiring", (int)s->n_retiring, "stopping",
-		(int)s->n_stopping, "staged", s->staged != NULL, "plugins", show_plugins(s->current)));
+			      stack_state_names[s->state], "generation",
+			      (json_int_t)(s->current ? s->current->generation : 0), "calls",
+			      (json_int_t)(s->image ? tela_image_calls(s->image) : 0), "retiring",
+			      (int)s->n_retiring, "stopping", (int)s->n_stopping, "staged",
+			      s->staged != NULL, "plugins", show_plugins(s->current)));
 }
 
 /* ---- steps from JSON ---- */
@@ -128,7 +134,8 @@ static int read_config(struct chain_request *q, const json_t *config, struct cha
 		return change_fail(&q->change, -E2BIG, "more than %d keys", CONFIG_KEYS_MAX);
 	pairs = keep(q, size * sizeof(*pairs));
 	unset = keep(q, (size + 1) * sizeof(*unset));
-	json_object_foreach((json_t *)config, key, v) {
+	json_object_foreach((json_t *)config, key, v)
+	{
 		if (json_is_null(v)) {
 			unset[n_unset++] = key;
 			continue;
@@ -136,7 +143,9 @@ static int read_config(struct chain_request *q, const json_t *config, struct cha
 		pairs[n] = (struct tela_pair){key, value_text(q, v)};
 		if (!pairs[n++].value)
 			return change_fail(&q->change, -EINVAL,
-				"config.%.64s: expected a text, number or flag; nested keys are joined with dots", key);
+				"config.%.64s: expected a text, number or flag; nested keys are "
+				"joined with dots",
+				key);
 	}
 	qsort(pairs, n, sizeof(*pairs), by_key);
 	step->config = (struct tela_plugin_config){n, pairs};
@@ -145,7 +154,8 @@ static int read_config(struct chain_request *q, const json_t *config, struct cha
 }
 
 /* A relative path is the client's, who need not run where the node does. */
-static int read_step(struct chain_request *q, const json_t *o, enum change_op op, struct change_step *step)
+static int read_step(
+	struct chain_request *q, const json_t *o, enum change_op op, struct change_step *step)
 {
 	step->op = op;
 	step->plugin = json_string_value(json_object_get(o, op == CHANGE_ADD ? "plugin" : "name"));
@@ -154,7 +164,8 @@ static int read_step(struct chain_request *q, const json_t *o, enum change_op op
 	step->before = json_string_value(json_object_get(o, "before"));
 	step->after = json_string_value(json_object_get(o, "after"));
 	if (!step->plugin)
-		return change_fail(&q->change, -EINVAL, "'%s' is missing", op == CHANGE_ADD ? "plugin" : "name");
+		return change_fail(&q->change, -EINVAL, "'%s' is missing",
+			op == CHANGE_ADD ? "plugin" : "name");
 	return read_config(q, json_object_get(o, "config"), step);
 }
 
@@ -179,9 +190,10 @@ static void chain_done(struct change *c, int error)
 		log_info("%s: change refused: %s", c->stack->name, c->error);
 		request_fail(q->request, error, "%s", c->error);
 	} else {
-		request_ok(q->request, json_pack("{s:s,s:I,s:o,s:b,s:i}", "service", c->stack->name, "generation",
-			(json_int_t)c->generation, "plugins", plugins_of(c->record), "published", 1, "merged",
-			(int)c->merged));
+		request_ok(q->request,
+			json_pack("{s:s,s:I,s:o,s:b,s:i}", "service", c->stack->name, "generation",
+				(json_int_t)c->generation, "plugins", plugins_of(c->record),
+				"published", 1, "merged", (int)c->merged));
 	}
 	chain_free(q);
 }
@@ -254,11 +266,13 @@ static int read_listed_step(struct chain_request *q, const json_t *o, struct cha
 		if (op && !strcmp(op, names[which] + strlen("chain.")))
 			break;
 	if (which == 3)
-		return change_fail(&q->change, -EINVAL, "steps: each needs \"op\": add, remove or replace");
+		return change_fail(
+			&q->change, -EINVAL, "steps: each needs \"op\": add, remove or replace");
 	copy = json_copy((json_t *)o);
 	json_object_del(copy, "op");
 	json_object_set(copy, "service", json_object_get(request_arguments(q->request), "service"));
-	rc = protocol_check(command_find(names[which]), copy, q->change.error, sizeof(q->change.error));
+	rc = protocol_check(
+		command_find(names[which]), copy, q->change.error, sizeof(q->change.error));
 	json_decref(copy);
 	return rc ? rc : read_step(q, o, (enum change_op)which, step);
 }

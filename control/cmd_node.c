@@ -9,8 +9,10 @@ static json_t *describe_arguments(const struct argument *a)
 	json_t *list = json_array();
 
 	for (; a->name; a++)
-		json_array_append_new(list, json_pack("{s:s,s:s,s:b,s:b,s:s}", "name", a->name, "kind",
-			argument_kind_names[a->kind], "required", a->required, "positional", a->positional, "help", a->help));
+		json_array_append_new(
+			list, json_pack("{s:s,s:s,s:b,s:b,s:s}", "name", a->name, "kind",
+				      argument_kind_names[a->kind], "required", a->required,
+				      "positional", a->positional, "help", a->help));
 	return list;
 }
 
@@ -20,14 +22,16 @@ void cmd_commands(struct control *c, struct request *r)
 
 	(void)c;
 	for (const struct command *i = commands; i->name; i++)
-		json_array_append_new(list, json_pack("{s:s,s:s,s:s?,s:o}", "command", i->name, "help", i->help, "example",
-			i->example, "arguments", describe_arguments(i->arguments)));
+		json_array_append_new(list, json_pack("{s:s,s:s,s:s?,s:o}", "command", i->name,
+						    "help", i->help, "example", i->example,
+						    "arguments", describe_arguments(i->arguments)));
 	request_ok(r, json_pack("{s:o}", "commands", list));
 }
 
 static void answer_state(struct request *r, const struct stack *s)
 {
-	request_ok(r, json_pack("{s:s,s:s}", "service", s->name, "state", stack_state_names[s->state]));
+	request_ok(r,
+		json_pack("{s:s,s:s}", "service", s->name, "state", stack_state_names[s->state]));
 }
 
 /* The same status again is no error. */
@@ -39,8 +43,8 @@ void cmd_service_pause(struct control *c, struct request *r)
 	if (!s)
 		return;
 	if (s->state != STACK_RUNNING && s->state != STACK_PAUSED) {
-		request_fail(r, -ENOTCONN, "service %s is %s: only a running one can be paused", s->name,
-			stack_state_names[s->state]);
+		request_fail(r, -ENOTCONN, "service %s is %s: only a running one can be paused",
+			s->name, stack_state_names[s->state]);
 		return;
 	}
 	tela_service_admit(s->service, false, reason ? reason : "paused");
@@ -56,8 +60,8 @@ void cmd_service_resume(struct control *c, struct request *r)
 	if (!s)
 		return;
 	if (s->state != STACK_RUNNING && s->state != STACK_PAUSED) {
-		request_fail(r, -ENOTCONN, "service %s is %s: only a paused one can be resumed", s->name,
-			stack_state_names[s->state]);
+		request_fail(r, -ENOTCONN, "service %s is %s: only a paused one can be resumed",
+			s->name, stack_state_names[s->state]);
 		return;
 	}
 	if (s->state == STACK_PAUSED)
@@ -99,8 +103,9 @@ void cmd_drain(struct control *c, struct request *r)
 		request_fail(r, -ENOSYS, "this node cannot be drained by command");
 		return;
 	}
-	request_ok(r, json_pack("{s:b,s:I,s:i}", "draining", 1, "in_flight", (json_int_t)tela_node_in_flight(c->node),
-		"deadline_ms", (int)c->conf->drain_deadline_ms));
+	request_ok(r, json_pack("{s:b,s:I,s:i}", "draining", 1, "in_flight",
+			      (json_int_t)tela_node_in_flight(c->node), "deadline_ms",
+			      (int)c->conf->drain_deadline_ms));
 	c->on_drain(c);
 }
 
@@ -125,14 +130,17 @@ void cmd_faults(struct control *c, struct request *r)
 	double duplicate = (double)request_number(r, "duplicate_ppm", 0) / 1e6;
 	double reorder = (double)request_number(r, "reorder_ppm", 0) / 1e6;
 	int64_t port = request_number(r, "port", 0);
-	int rc = tela_node_faults(c->node, port > UINT16_MAX ? UINT32_MAX : (uint32_t)port, loss, duplicate, reorder);
+	int rc = tela_node_faults(
+		c->node, port > UINT16_MAX ? UINT32_MAX : (uint32_t)port, loss, duplicate, reorder);
 
 	if (rc) {
-		request_fail(r, rc, "%s", rc == -ENOMEM ? "out of memory" : "no such port, or more than 1,000,000 in a million");
+		request_fail(r, rc, "%s",
+			rc == -ENOMEM ? "out of memory"
+				      : "no such port, or more than 1,000,000 in a million");
 		return;
 	}
-	log_info("port %lld: loses %.4f %%, doubles %.4f %%, reorders %.4f %%", (long long)port, 100 * loss, 100 * duplicate,
-		100 * reorder);
-	request_ok(r, json_pack("{s:I,s:f,s:f,s:f}", "port", (json_int_t)port, "loss", loss, "duplicate", duplicate, "reorder",
-		reorder));
+	log_info("port %lld: loses %.4f %%, doubles %.4f %%, reorders %.4f %%", (long long)port,
+		100 * loss, 100 * duplicate, 100 * reorder);
+	request_ok(r, json_pack("{s:I,s:f,s:f,s:f}", "port", (json_int_t)port, "loss", loss,
+			      "duplicate", duplicate, "reorder", reorder));
 }

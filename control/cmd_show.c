@@ -13,9 +13,12 @@ static json_t *show_cores(struct control *c)
 
 		if (tela_node_core_info(c->node, i, &info))
 			continue;
-		json_array_append_new(list, json_pack("{s:i,s:i,s:s,s:f,s:I,s:I,s:b}", "core", (int)i, "cpu", info.cpu,
-			"idle", idle[info.idle % 3], "busy_percent", load_sample_busy(i, &info), "passes",
-			(json_int_t)info.passes, "loop_gap_us", (json_int_t)info.loop_gap_us, "stalled", info.stalled));
+		json_array_append_new(
+			list, json_pack("{s:i,s:i,s:s,s:f,s:I,s:I,s:b}", "core", (int)i, "cpu",
+				      info.cpu, "idle", idle[info.idle % 3], "busy_percent",
+				      load_sample_busy(i, &info), "passes", (json_int_t)info.passes,
+				      "loop_gap_us", (json_int_t)info.loop_gap_us, "stalled",
+				      info.stalled));
 	}
 	return list;
 }
@@ -29,9 +32,10 @@ static json_t *show_ports(struct control *c)
 
 		if (tela_node_port_info(c->node, i, &p))
 			continue;
-		json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:s,s:i,s:i,s:s}", "port", p.name, "driver",
-			p.driver ? p.driver : "", "address", p.address, "mac", p.mac, "mtu", (int)p.mtu, "queues",
-			(int)p.queues, "link", p.up ? "up" : "down"));
+		json_array_append_new(list,
+			json_pack("{s:s,s:s,s:s,s:s,s:i,s:i,s:s}", "port", p.name, "driver",
+				p.driver ? p.driver : "", "address", p.address, "mac", p.mac, "mtu",
+				(int)p.mtu, "queues", (int)p.queues, "link", p.up ? "up" : "down"));
 	}
 	return list;
 }
@@ -46,9 +50,12 @@ static json_t *show_peers(struct control *c)
 
 		if (tela_node_peer_info(c->node, i, &p))
 			continue;
-		snprintf(incarnation, sizeof(incarnation), "%016llx", (unsigned long long)p.incarnation);
-		json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:I,s:s}", "peer", p.name, "address", p.address,
-			"state", p.state, "rtt_ns", (json_int_t)p.rtt_ns, "incarnation", incarnation));
+		snprintf(incarnation, sizeof(incarnation), "%016llx",
+			(unsigned long long)p.incarnation);
+		json_array_append_new(
+			list, json_pack("{s:s,s:s,s:s,s:I,s:s}", "peer", p.name, "address",
+				      p.address, "state", p.state, "rtt_ns", (json_int_t)p.rtt_ns,
+				      "incarnation", incarnation));
 	}
 	return list;
 }
@@ -67,12 +74,16 @@ void cmd_status(struct control *c, struct request *r)
 {
 	char incarnation[24];
 
-	snprintf(incarnation, sizeof(incarnation), "%016llx", (unsigned long long)tela_node_incarnation(c->node));
-	request_ok(r, json_pack("{s:s,s:s,s:i,s:s,s:s,s:I,s:I,s:o,s:o,s:o,s:o}", "node", tela_node_name(c->node), "version",
-		TELA_VERSION, "wire", TELA_WIRE_VERSION, "incarnation", incarnation, "state",
-		c->draining ? "draining" : "running", "uptime_s", (json_int_t)((control_now_ns() - c->started_ns) / NS_PER_S),
-		"in_flight", (json_int_t)tela_node_in_flight(c->node), "cores", show_cores(c), "ports", show_ports(c), "peers",
-		show_peers(c), "lifecycle", show_lifecycle(c)));
+	snprintf(incarnation, sizeof(incarnation), "%016llx",
+		(unsigned long long)tela_node_incarnation(c->node));
+	request_ok(r,
+		json_pack("{s:s,s:s,s:i,s:s,s:s,s:I,s:I,s:o,s:o,s:o,s:o}", "node",
+			tela_node_name(c->node), "version", TELA_VERSION, "wire", TELA_WIRE_VERSION,
+			"incarnation", incarnation, "state", c->draining ? "draining" : "running",
+			"uptime_s", (json_int_t)((control_now_ns() - c->started_ns) / NS_PER_S),
+			"in_flight", (json_int_t)tela_node_in_flight(c->node), "cores",
+			show_cores(c), "ports", show_ports(c), "peers", show_peers(c), "lifecycle",
+			show_lifecycle(c)));
 }
 
 void cmd_services(struct control *c, struct request *r)
@@ -81,13 +92,19 @@ void cmd_services(struct control *c, struct request *r)
 	char schema[24];
 
 	for (struct stack *s = c->stacks; s; s = s->next) {
-		snprintf(schema, sizeof(schema), "%016llx", (unsigned long long)(s->desc ? s->desc->schema : 0));
-		json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:I,s:i,s:I,s:i,s:s,s:I,s:I,s:s}", "service", s->name,
-			"schema_name", s->desc ? s->desc->name : "", "state", stack_state_names[s->state], "generation",
-			(json_int_t)(s->current ? s->current->generation : 0), "plugins", (int)(s->current ? s->current->n : 0),
-			"in_flight", (json_int_t)(s->service ? tela_service_in_flight(s->service) : 0), "retiring",
-			(int)s->n_retiring, "schema", schema, "changes", (json_int_t)s->n_changes, "failed_changes",
-			(json_int_t)s->n_failed, "last_error", s->last_error));
+		snprintf(schema, sizeof(schema), "%016llx",
+			(unsigned long long)(s->desc ? s->desc->schema : 0));
+		json_array_append_new(list,
+			json_pack("{s:s,s:s,s:s,s:I,s:i,s:I,s:i,s:s,s:I,s:I,s:I,s:s}", "service",
+				s->name, "schema_name", s->desc ? s->desc->name : "", "state",
+				stack_state_names[s->state], "generation",
+				(json_int_t)(s->current ? s->current->generation : 0), "plugins",
+				(int)(s->current ? s->current->n : 0), "in_flight",
+				(json_int_t)(s->service ? tela_service_in_flight(s->service) : 0),
+				"retiring", (int)s->n_retiring, "schema", schema, "changes",
+				(json_int_t)s->n_changes, "merged_changes", (json_int_t)s->n_merged,
+				"failed_changes", (json_int_t)s->n_failed, "last_error",
+				s->last_error));
 	}
 	request_ok(r, json_pack("{s:o}", "services", list));
 }
@@ -97,9 +114,12 @@ void cmd_plugins(struct control *c, struct request *r)
 	json_t *list = json_array();
 
 	for (struct plugin *p = registry_first(c->registry); p; p = p->next)
-		json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:i,s:s,s:s,s:s}", "plugin", p->name, "version", p->version,
-			"state", plugin_state_names[p->state], "instances", (int)p->users, "serves",
-			p->desc->serves ? p->desc->serves->name : "", "object", p->path ? p->path : "", "reason", p->reason));
+		json_array_append_new(
+			list, json_pack("{s:s,s:s,s:s,s:i,s:s,s:s,s:s}", "plugin", p->name,
+				      "version", p->version, "state", plugin_state_names[p->state],
+				      "instances", (int)p->users, "serves",
+				      p->desc->serves ? p->desc->serves->name : "", "object",
+				      p->path ? p->path : "", "reason", p->reason));
 	request_ok(r, json_pack("{s:o}", "plugins", list));
 }
 
@@ -120,12 +140,13 @@ static void add_image(struct image_list *l, uint64_t generation, uint64_t calls,
 		return;
 	}
 	l->left--;
-	json_array_append_new(l->list, json_pack("{s:I,s:I,s:s}", "generation", (json_int_t)generation, "calls",
-		(json_int_t)calls, "state", state));
+	json_array_append_new(
+		l->list, json_pack("{s:I,s:I,s:s}", "generation", (json_int_t)generation, "calls",
+				 (json_int_t)calls, "state", state));
 }
 
-/* Oldest first: retired ones as they retired, then those retiring, then the current one. Calls of a retiring image are
- * known when it has retired. */
+/* Oldest first: retired ones as they retired, then those retiring, then the current one. Calls of a
+ * retiring image are known when it has retired. */
 void cmd_images(struct control *c, struct request *r)
 {
 	struct stack *s = command_service(c, r);
@@ -141,12 +162,14 @@ void cmd_images(struct control *c, struct request *r)
 	l.list = json_array();
 	kept = min_u64(s->n_history, STACK_HISTORY);
 	for (uint64_t i = s->n_history - kept; i < s->n_history; i++)
-		add_image(&l, s->history[i % STACK_HISTORY].generation, s->history[i % STACK_HISTORY].calls, "retired");
+		add_image(&l, s->history[i % STACK_HISTORY].generation,
+			s->history[i % STACK_HISTORY].calls, "retired");
 	for (struct record *i = s->retiring; i; i = i->next)
 		add_image(&l, i->generation, 0, "retiring");
 	if (s->current)
 		add_image(&l, s->current->generation, tela_image_calls(s->image), "current");
 	request_ok(r, json_pack("{s:s,s:I,s:I,s:i,s:b,s:o}", "service", s->name, "current",
-		(json_int_t)(s->current ? s->current->generation : 0), "retired", (json_int_t)s->n_history, "retiring",
-		(int)s->n_retiring, "more", l.more, "images", l.list));
+			      (json_int_t)(s->current ? s->current->generation : 0), "retired",
+			      (json_int_t)s->n_history, "retiring", (int)s->n_retiring, "more",
+			      l.more, "images", l.list));
 }

@@ -1,7 +1,8 @@
 /* cmd_stats.c - counters: the node's by name, and what each running plugin counts.
  *
- * A plugin's stats() is foreign code, so it runs on the lifecycle thread with a deadline like any hook, one job for each
- * instance; the reply goes out when the last is done. The instance is held meanwhile. */
+ * A plugin's stats() is foreign code, so it runs on the lifecycle thread with a deadline like any
+ * hook, one job for each instance; the reply goes out when the last is done. The instance is held
+ * meanwhile. */
 #include "command.h"
 #include "stack.h"
 
@@ -38,8 +39,9 @@ static void emit_counter(void *arg, const char *name, const char *help, bool dro
 
 	if ((g->drops && !drop) || (!value && !g->zero))
 		return;
-	json_array_append_new(g->counters, json_pack("{s:s,s:o,s:s,s:s}", "counter", name, "value", number(value), "kind",
-		drop ? "drop" : "event", "help", help));
+	json_array_append_new(
+		g->counters, json_pack("{s:s,s:o,s:s,s:s}", "counter", name, "value", number(value),
+				     "kind", drop ? "drop" : "event", "help", help));
 }
 
 /* ---- plugins ---- */
@@ -64,7 +66,8 @@ static int run_stats(struct lifecycle_job *job)
 
 static void finish(struct gather *g)
 {
-	request_ok(g->request, json_pack("{s:o,s:o}", "counters", g->counters, "plugins", g->plugins));
+	request_ok(
+		g->request, json_pack("{s:o,s:o}", "counters", g->counters, "plugins", g->plugins));
 	free(g);
 }
 
@@ -75,16 +78,20 @@ static void stats_done(struct lifecycle_job *job, int error)
 	struct gather *g = j->gather;
 
 	if (error) {
-		json_array_append_new(g->plugins, json_pack("{s:s,s:s,s:s,s:i}", "service", i->stack->name, "plugin", i->name,
-			"name", "(stats did not return)", "value", 0));
-		/* The thread still reads both: job and reference are kept for ever, and so is the object. */
+		json_array_append_new(g->plugins,
+			json_pack("{s:s,s:s,s:s,s:i}", "service", i->stack->name, "plugin", i->name,
+				"name", "(stats did not return)", "value", 0));
+		/* The thread still reads both: job and reference are kept for ever, and so is the
+		 * object. */
 		plugin_keep(i->plugin, "its stats hook hangs");
 	} else {
 		for (uint32_t f = 0; f < j->n; f++) {
 			json_t *name = json_string(j->figures[f].name);
 
-			json_array_append_new(g->plugins, json_pack("{s:s,s:s,s:o,s:o}", "service", i->stack->name, "plugin",
-				i->name, "name", name ? name : json_string("?"), "value", number(j->figures[f].value)));
+			json_array_append_new(g->plugins,
+				json_pack("{s:s,s:s,s:o,s:o}", "service", i->stack->name, "plugin",
+					i->name, "name", name ? name : json_string("?"), "value",
+					number(j->figures[f].value)));
 		}
 		instance_put(i);
 		free(j);
@@ -104,7 +111,8 @@ static void ask(struct gather *g, struct tela_instance *i)
 	j->gather = g;
 	j->instance = i;
 	instance_get(i);
-	snprintf(j->what, sizeof(j->what), "the stats hook of %.60s in %.40s", i->name, i->stack->name);
+	snprintf(j->what, sizeof(j->what), "the stats hook of %.60s in %.40s", i->name,
+		i->stack->name);
 	j->job = (struct lifecycle_job){.what = j->what, .run = run_stats, .done = stats_done};
 	g->left++;
 	lifecycle_submit(g->control->lifecycle, &j->job);
@@ -121,7 +129,8 @@ void cmd_stats(struct control *c, struct request *r)
 	}
 	g = calloc(1, sizeof(*g));
 	CHECK(g);
-	*g = (struct gather){c, r, json_array(), json_array(), 1, request_flag(r, "drops"), request_flag(r, "zero")};
+	*g = (struct gather){c, r, json_array(), json_array(), 1, request_flag(r, "drops"),
+		request_flag(r, "zero")};
 	tela_node_counters(c->node, core < 0 ? UINT32_MAX : (uint32_t)core, emit_counter, g);
 	for (struct stack *s = c->stacks; s && !g->drops && core < 0; s = s->next)
 		for (uint32_t i = 0; s->current && i < s->current->n; i++)

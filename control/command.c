@@ -2,11 +2,13 @@
 
 #include "stack.h"
 
-#define SERVICE	 {"service", ARGUMENT_TEXT, true, true, "name of a service, as 'services' lists it"}
-#define NAME	 {"name", ARGUMENT_TEXT, true, true, "name of a plugin in it, as 'chain show' lists it"}
-#define OBJECT	 {"object", ARGUMENT_TEXT, false, false, "shared object to load it from"}
-#define CONFIG	 {"config", ARGUMENT_CONFIG, false, false, "its configuration: key=value ..."}
-#define END	 {NULL, ARGUMENT_TEXT, false, false, NULL}
+/* clang-format off */
+#define SERVICE	{"service", ARGUMENT_TEXT, true, true, "name of a service, as 'services' lists it"}
+#define NAME	{"name", ARGUMENT_TEXT, true, true, "name in it, as 'chain show' lists it"}
+#define OBJECT	{"object", ARGUMENT_TEXT, false, false, "shared object to load it from"}
+#define CONFIG	{"config", ARGUMENT_CONFIG, false, false, "its configuration: key=value ..."}
+#define END	{NULL, ARGUMENT_TEXT, false, false, NULL}
+/* clang-format on */
 
 static const struct argument none[] = {END};
 static const struct argument service_only[] = {SERVICE, END};
@@ -14,24 +16,36 @@ static const struct argument pause_arguments[] = {SERVICE,
 	{"reason", ARGUMENT_TEXT, false, false, "callers are told it; 'paused' unless given"}, END};
 static const struct argument add_arguments[] = {SERVICE,
 	{"plugin", ARGUMENT_TEXT, true, true, "name of the plugin, as 'plugins' lists it"},
-	{"as", ARGUMENT_TEXT, false, false, "another name for it, so that it may be there twice"}, OBJECT,
-	{"before", ARGUMENT_TEXT, false, false, "stand before that one, where no declared order says otherwise"},
-	{"after", ARGUMENT_TEXT, false, false, "stand after that one, likewise; last unless given"}, CONFIG, END};
+	{"as", ARGUMENT_TEXT, false, false, "another name for it, so that it may be there twice"},
+	OBJECT,
+	{"before", ARGUMENT_TEXT, false, false,
+		"stand before that one, where no declared order says otherwise"},
+	{"after", ARGUMENT_TEXT, false, false, "stand after that one, likewise; last unless given"},
+	CONFIG, END};
 static const struct argument remove_arguments[] = {SERVICE, NAME, END};
 static const struct argument replace_arguments[] = {SERVICE, NAME, OBJECT,
-	{"config", ARGUMENT_CONFIG, false, false, "put over its configuration: key=value ...; null takes a key out"}, END};
+	{"config", ARGUMENT_CONFIG, false, false,
+		"put over its configuration: key=value ...; null takes a key out"},
+	END};
 static const struct argument apply_arguments[] = {SERVICE,
 	{"steps", ARGUMENT_LIST, true, false,
-		"objects with op (add, remove, replace) and the arguments of that command: one image for all"}, END};
+		"objects with op (add, remove, replace) and the arguments of that command: one "
+		"image for all"},
+	END};
 static const struct argument image_arguments[] = {SERVICE,
-	{"from", ARGUMENT_NUMBER, false, false, "first generation"}, {"to", ARGUMENT_NUMBER, false, false, "last generation"},
-	{"limit", ARGUMENT_NUMBER, false, false, "at most so many, 1000 unless given, 10000 at most"}, END};
+	{"from", ARGUMENT_NUMBER, false, false, "first generation"},
+	{"to", ARGUMENT_NUMBER, false, false, "last generation"},
+	{"limit", ARGUMENT_NUMBER, false, false,
+		"at most so many, 1000 unless given, 10000 at most"},
+	END};
 static const struct argument stats_arguments[] = {
-	{"drops", ARGUMENT_FLAG, false, false, "drops only"}, {"core", ARGUMENT_NUMBER, false, false, "of one core"},
+	{"drops", ARGUMENT_FLAG, false, false, "drops only"},
+	{"core", ARGUMENT_NUMBER, false, false, "of one core"},
 	{"zero", ARGUMENT_FLAG, false, false, "what is zero as well"}, END};
 static const struct argument call_arguments[] = {SERVICE,
 	{"method", ARGUMENT_TEXT, true, true, "name of the method, or its number"},
-	{"payload", ARGUMENT_BYTES, false, true, "hexadecimal; in telactl also @FILE, or - for standard input"},
+	{"payload", ARGUMENT_BYTES, false, true,
+		"hexadecimal; in telactl also @FILE, or - for standard input"},
 	{"node", ARGUMENT_TEXT, false, false, "a peer to call; this node itself unless given"},
 	{"deadline_ms", ARGUMENT_NUMBER, false, false, "the method's own unless given"}, END};
 static const struct argument fault_arguments[] = {
@@ -40,31 +54,44 @@ static const struct argument fault_arguments[] = {
 	{"duplicate_ppm", ARGUMENT_NUMBER, false, false, "frames sent twice, in a million"},
 	{"reorder_ppm", ARGUMENT_NUMBER, false, false, "frames held back, in a million"}, END};
 static const struct argument level_arguments[] = {
-	{"level", ARGUMENT_TEXT, false, true, "error, warn, info or debug; shows the level unless given"}, END};
+	{"level", ARGUMENT_TEXT, false, true,
+		"error, warn, info or debug; shows the level unless given"},
+	END};
 
 const struct command commands[] = {
 	{"status", "the node, its cores, ports and peers", NULL, none, cmd_status},
 	{"services", "what this node serves, and how it is", NULL, none, cmd_services},
 	{"plugins", "every plugin that is linked in or loaded", NULL, none, cmd_plugins},
-	{"chain.show", "the plugins of a service in call order", "echo", service_only, cmd_chain_show},
-	{"chain.add", "add a plugin to a running service", "echo counter as=second limit=5", add_arguments, cmd_chain_add},
+	{"chain.show", "the plugins of a service in call order", "echo", service_only,
+		cmd_chain_show},
+	{"chain.add", "add a plugin to a running service", "echo counter as=second limit=5",
+		add_arguments, cmd_chain_add},
 	{"chain.remove", "take a plugin out", "echo second", remove_arguments, cmd_chain_remove},
 	{"chain.replace", "a new instance in the same place: another build, another configuration",
 		"echo counter object=./counter2.so", replace_arguments, cmd_chain_replace},
-	{"chain.apply", "several steps in one image, all or none", NULL, apply_arguments, cmd_chain_apply},
-	{"images", "images of a service: current, retiring and retired, with the calls each has served",
+	{"chain.apply", "several steps in one image, all or none", NULL, apply_arguments,
+		cmd_chain_apply},
+	{"images",
+		"images of a service: current, retiring and retired, with the calls each has "
+		"served",
 		"echo from=100 to=200", image_arguments, cmd_images},
-	{"stats", "every counter and drop by name, and what plugins count", "drops=true", stats_arguments, cmd_stats},
-	{"call", "call a method with a payload of bytes", "echo Echo payload=@request.bin node=bench", call_arguments,
-		cmd_call},
-	{"service.pause", "refuse new calls (surely not executed); those under way go on", "echo", pause_arguments,
-		cmd_service_pause},
+	{"stats", "every counter and drop by name, and what plugins count", "drops=true",
+		stats_arguments, cmd_stats},
+	{"call", "call a method with a payload of bytes",
+		"echo echo payload=@request.bin node=bench", call_arguments, cmd_call},
+	{"service.pause", "refuse new calls (surely not executed); those under way go on", "echo",
+		pause_arguments, cmd_service_pause},
 	{"service.resume", "take calls again", "echo", service_only, cmd_service_resume},
-	{"service.start", "try again to start a service that failed to", "echo", service_only, cmd_service_start},
-	{"drain", "stop accepting, finish what is in flight, end: as SIGTERM does", NULL, none, cmd_drain},
-	{"faults", "lose, double or reorder what this node sends on a port, on purpose; nothing given: no more",
+	{"service.start", "try again to start a service that failed to", "echo", service_only,
+		cmd_service_start},
+	{"drain", "stop accepting, finish what is in flight, end: as SIGTERM does", NULL, none,
+		cmd_drain},
+	{"faults",
+		"lose, double or reorder what this node sends on a port, on purpose; nothing "
+		"given: no more",
 		"0 loss_ppm=1000 duplicate_ppm=1000", fault_arguments, cmd_faults},
-	{"log.level", "show or set the least important level that is logged", "debug", level_arguments, cmd_log_level},
+	{"log.level", "show or set the least important level that is logged", "debug",
+		level_arguments, cmd_log_level},
 	{"commands", "this list", NULL, none, cmd_commands},
 	{NULL},
 };
@@ -88,6 +115,7 @@ struct stack *command_service(struct control *c, struct request *r)
 		return s;
 	for (s = c->stacks; s && n < sizeof(names); s = s->next)
 		n += snprintf(names + n, sizeof(names) - n, "%s%s", n ? ", " : "", s->name);
-	request_fail(r, -ENOENT, "no service is named '%.64s'; there are %s", name, n ? names : "none");
+	request_fail(
+		r, -ENOENT, "no service is named '%.64s'; there are %s", name, n ? names : "none");
 	return NULL;
 }

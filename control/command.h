@@ -1,5 +1,5 @@
-/* command.h - every command of the admin socket, in one table that also teaches: "commands" lists it, telactl reads its
- * command line by it and makes --help of it. */
+/* command.h - every command of the admin socket, in one table that also teaches: "commands" lists
+ * it, telactl reads its command line by it and makes --help of it. */
 #pragma once
 
 #include "admin.h"

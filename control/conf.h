@@ -1,16 +1,18 @@
 /* conf.h - the configuration of a node, read from YAML.
  *
- * What may stand in the file is in conf_table.c: one table of key, kind, range, default and help for each mapping, from
- * which reading, checking and `telad --help config` all work.
+ * What may stand in the file is in conf_table.c: one table of key, kind, range, default and help
+ * for each mapping, from which reading, checking and `telad --help config` all work.
  *
- * Why libyaml and not libcyaml: a plugin's `config:` is a mapping of keys that only the plugin knows, which libcyaml's
- * schema cannot express; its errors go to a log callback without the value found; and it reads a doubled key
- * without a word. Reading half of the file with each would give two ways of reporting, so all of it is read with libyaml's
- * document API, whose nodes know their lines, and one typed table.
+ * Why libyaml and not libcyaml: a plugin's `config:` is a mapping of keys that only the plugin
+ * knows, which libcyaml's schema cannot express; its errors go to a log callback without the value
+ * found; and it reads a doubled key without a word. Reading half of the file with each would give
+ * two ways of reporting, so all of it is read with libyaml's document API, whose nodes know their
+ * lines, and one typed table.
  *
  * Ownership: everything in a struct conf belongs to it and lives until conf_free.
- * Errors:    each is handed to `report` as one line, "node.yaml:12: ports[0].mtu: expected 576..9000, found 'abc'";
- *            reading goes on after one, so that a file is corrected in one go. */
+ * Errors:    each is handed to `report` as one line, "node.yaml:12: ports[0].mtu: expected
+ *            576..9000, found 'abc'"; reading goes on after one, so that a file is corrected in
+ *            one go. */
 #pragma once
 
 #include <stdbool.h>
@@ -25,7 +27,7 @@ enum conf_huge { CONF_HUGE_AUTO, CONF_HUGE_TRUE, CONF_HUGE_FALSE };
 
 struct conf_plugin {
 	const char *plugin;
-	const char *as;	    /* NULL: the plugin's name */
+	const char *as;     /* NULL: the plugin's name */
 	const char *object; /* shared object, NULL: linked in, or loaded already */
 	struct tela_plugin_config config;
 	uint32_t line;
@@ -42,12 +44,12 @@ struct conf_service {
 
 struct conf {
 	struct tela_node_config node;
-	const char *admin;     /* path of the admin socket */
-	const char *file;      /* what was read, for messages */
+	const char *admin; /* path of the admin socket */
+	const char *file;  /* what was read, for messages */
 	uint32_t drain_deadline_ms;
 	uint32_t hook_deadline_ms;
 	uint32_t peer_silence_ms;
-	uint32_t huge;	    /* enum conf_huge */
+	uint32_t huge;      /* enum conf_huge */
 	uint32_t log_level; /* enum log_level */
 	struct conf_service *services;
 	uint32_t n_services;
@@ -58,7 +60,8 @@ typedef void (*conf_report_fn)(void *arg, const char *line);
 
 /* NULL after at least one report. */
 struct conf *conf_load(const char *path, conf_report_fn report, void *arg);
-struct conf *conf_parse(const char *file, const char *text, size_t len, conf_report_fn report, void *arg);
+struct conf *conf_parse(
+	const char *file, const char *text, size_t len, conf_report_fn report, void *arg);
 void conf_free(struct conf *c);
 
 /* "node.yaml:12: " for a message about something read from that line. */

@@ -86,14 +86,15 @@ static const char *check_endpoint(const char *s)
 
 /* ---- the tables ---- */
 
-#define NODE(f)	   offsetof(struct conf, node.f)
+#define NODE(f)    offsetof(struct conf, node.f)
 #define BUDGET(f)  offsetof(struct conf, node.budgets.f)
-#define PORT(f)	   offsetof(struct tela_port_config, f)
+#define PORT(f)    offsetof(struct tela_port_config, f)
 #define SERVICE(f) offsetof(struct conf_service, f)
 #define PLUGIN(f)  offsetof(struct conf_plugin, f)
 
 static const struct conf_field node_fields[] = {
-	{"name", CONF_STRING, true, NODE(name), .check = check_name, .help = "of this node in the mesh"},
+	{"name", CONF_STRING, true, NODE(name), .check = check_name,
+		.help = "of this node in the mesh"},
 	{"udp_port", CONF_U16, false, NODE(udp_port), 1, 65535, .fallback = "7447",
 		.help = "UDP port of the mesh, the same on every node"},
 	{"huge_pages", CONF_CHOICE, false, offsetof(struct conf, huge), .choices = huge_names,
@@ -112,13 +113,15 @@ static const struct conf_field node_fields[] = {
 		.help = "allow a CPU that already has a poller"},
 	{"file_prefix", CONF_STRING, false, NODE(file_prefix), .check = check_name,
 		.help = "of DPDK's run-time files; made from name and process id unless given"},
-	{"log_level", CONF_CHOICE, false, offsetof(struct conf, log_level), .choices = log_level_names,
-		.fallback = "info", .help = "least important messages shown"},
+	{"log_level", CONF_CHOICE, false, offsetof(struct conf, log_level),
+		.choices = log_level_names, .fallback = "info",
+		.help = "least important messages shown"},
 	{NULL},
 };
 
-#define BUDGET_FIELD(f, most, text)                                                                \
-	{#f, CONF_U32, false, BUDGET(f), 1, most, .help = text}
+/* clang-format off */
+#define BUDGET_FIELD(f, most, text) {#f, CONF_U32, false, BUDGET(f), 1, most, .help = text}
+/* clang-format on */
 
 static const struct conf_field budget_fields[] = {
 	BUDGET_FIELD(paths, 65536, "paths to other cores, per core"),
@@ -135,17 +138,21 @@ static const struct conf_field budget_fields[] = {
 };
 
 static const struct conf_field fault_fields[] = {
-	{"loss", CONF_RATIO, false, PORT(loss), .help = "probability that a datagram sent is dropped"},
+	{"loss", CONF_RATIO, false, PORT(loss),
+		.help = "probability that a datagram sent is dropped"},
 	{"duplicate", CONF_RATIO, false, PORT(duplicate), .help = "that it is sent twice"},
 	{"reorder", CONF_RATIO, false, PORT(reorder), .help = "that it is held back"},
-	{"seed", CONF_U64, false, PORT(fault_seed), 0, UINT64_MAX, .help = "the same faults each run"},
+	{"seed", CONF_U64, false, PORT(fault_seed), 0, UINT64_MAX,
+		.help = "the same faults each run"},
 	{NULL},
 };
 
 static const struct conf_field port_fields[] = {
-	{"name", CONF_STRING, true, PORT(name), .check = check_name, .unique = true, .help = "for people"},
+	{"name", CONF_STRING, true, PORT(name), .check = check_name, .unique = true,
+		.help = "for people"},
 	{"device", CONF_STRING, true, PORT(device), .check = check_text,
-		.help = "as DPDK names it: a PCI address, or net_memif0,role=server,id=0,socket=PATH"},
+		.help = "as DPDK names it: a PCI address, or "
+			"net_memif0,role=server,id=0,socket=PATH"},
 	{"address", CONF_STRING, true, PORT(address), .check = check_network,
 		.help = "with its prefix: 10.0.0.1/24"},
 	{"gateway", CONF_STRING, false, PORT(gateway), .check = check_address,
@@ -160,21 +167,22 @@ static const struct conf_field core_fields[] = {
 	{"cpu", CONF_INT, true, offsetof(struct tela_core_config, cpu), 0, 4095, .unique = true,
 		.help = "the CPU that this data core has to itself"},
 	{"idle", CONF_CHOICE, false, offsetof(struct tela_core_config, idle), .choices = idle_names,
-		.fallback = "auto", .help = "what it does without work; auto: spin if the CPU is isolated"},
+		.fallback = "auto",
+		.help = "what it does without work; auto: spin if the CPU is isolated"},
 	{NULL},
 };
 
 static const struct conf_field peer_fields[] = {
 	{"name", CONF_STRING, true, offsetof(struct tela_peer_config, name), .check = check_name,
-		.unique = true,
-		.help = "as calls name it"},
+		.unique = true, .help = "as calls name it"},
 	{"address", CONF_STRING, true, offsetof(struct tela_peer_config, address),
 		.check = check_endpoint, .help = "10.0.0.2 or 10.0.0.2:7447"},
 	{NULL},
 };
 
 static const struct conf_field plugin_fields[] = {
-	{"plugin", CONF_STRING, true, PLUGIN(plugin), .check = check_name, .help = "name of the plugin"},
+	{"plugin", CONF_STRING, true, PLUGIN(plugin), .check = check_name,
+		.help = "name of the plugin"},
 	{"as", CONF_STRING, false, PLUGIN(as), .check = check_name,
 		.help = "another name for it, so that it may be there twice"},
 	{"object", CONF_STRING, false, PLUGIN(object), .check = check_text,
@@ -190,20 +198,21 @@ static const struct conf_field service_fields[] = {
 		.help = "shared object to load it from"},
 	{"config", CONF_FREE, false, SERVICE(config), .help = "the service's own keys"},
 	{"plugins", CONF_LIST, false, SERVICE(plugins), .sub = plugin_fields,
-		.size = sizeof(struct conf_plugin), .count = SERVICE(n_plugins), .line = PLUGIN(line),
-		.max = 64, .help = "links around it, first declared first"},
+		.size = sizeof(struct conf_plugin), .count = SERVICE(n_plugins),
+		.line = PLUGIN(line), .max = 64, .help = "links around it, first declared first"},
 	{NULL},
 };
 
 const struct conf_field conf_root[] = {
 	{"node", CONF_MAP, true, 0, .sub = node_fields, .help = "the node itself"},
-	{"budgets", CONF_MAP, false, 0, .sub = budget_fields, .help = "memory a core may take; defaults are printed at start"},
+	{"budgets", CONF_MAP, false, 0, .sub = budget_fields,
+		.help = "memory a core may take; defaults are printed at start"},
 	{"ports", CONF_LIST, false, NODE(ports), .sub = port_fields,
 		.size = sizeof(struct tela_port_config), .count = NODE(n_ports), .max = 32,
 		.help = "network ports"},
 	{"cores", CONF_LIST, true, NODE(cores), .sub = core_fields,
-		.size = sizeof(struct tela_core_config), .count = NODE(n_cores), .min = 1, .max = 64,
-		.help = "data cores"},
+		.size = sizeof(struct tela_core_config), .count = NODE(n_cores), .min = 1,
+		.max = 64, .help = "data cores"},
 	{"peers", CONF_LIST, false, NODE(peers), .sub = peer_fields,
 		.size = sizeof(struct tela_peer_config), .count = NODE(n_peers), .max = 1024,
 		.help = "other nodes"},
@@ -241,19 +250,22 @@ static void describe_kind(const struct conf_field *f, char *text, size_t size)
 		snprintf(text, size, "list");
 		break;
 	default:
-		snprintf(text, size, "%llu..%llu", (unsigned long long)f->min, (unsigned long long)f->max);
+		snprintf(text, size, "%llu..%llu", (unsigned long long)f->min,
+			(unsigned long long)f->max);
 	}
 }
 
-static void describe(const struct conf_field *f, int depth, void (*line)(void *arg, const char *text), void *arg)
+static void describe(
+	const struct conf_field *f, int depth, void (*line)(void *arg, const char *text), void *arg)
 {
 	char text[256], kind[48];
 
 	for (; f->key; f++) {
 		describe_kind(f, kind, sizeof(kind));
-		snprintf(text, sizeof(text), "%*s%-*s %-20s %s%s%s%s%s", depth * 2, "", 20 - depth * 2, f->key,
-			kind, f->help, f->required ? " (required)" : "", f->fallback ? " [" : "",
-			f->fallback ? f->fallback : "", f->fallback ? "]" : "");
+		snprintf(text, sizeof(text), "%*s%-*s %-20s %s%s%s%s%s", depth * 2, "",
+			20 - depth * 2, f->key, kind, f->help, f->required ? " (required)" : "",
+			f->fallback ? " [" : "", f->fallback ? f->fallback : "",
+			f->fallback ? "]" : "");
 		line(arg, text);
 		if (f->sub)
 			describe(f->sub, depth + 1, line, arg);

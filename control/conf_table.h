@@ -8,7 +8,7 @@ enum conf_kind {
 	CONF_U16,
 	CONF_U32,
 	CONF_U64,
-	CONF_INT,    /* int */
+	CONF_INT, /* int */
 	CONF_BOOL,
 	CONF_RATIO,  /* double in 0..1 */
 	CONF_CHOICE, /* uint32_t index into `choices` */
@@ -25,11 +25,11 @@ struct conf_field {
 	uint64_t min, max;
 	const char *const *choices;
 	const struct conf_field *sub; /* of MAP and LIST, ends with a NULL key */
-	size_t size, count;	      /* LIST: of an element; offset of the number of them */
-	size_t line;		      /* LIST: offset in the element of the line it starts on, 0: none */
+	size_t size, count;           /* LIST: of an element; offset of the number of them */
+	size_t line; /* LIST: offset in the element of the line it starts on, 0: none */
 	/* Says what is wrong with a string, NULL if nothing is. */
 	const char *(*check)(const char *value);
-	bool unique; /* in its list */
+	bool unique;          /* in its list */
 	const char *fallback; /* text of the default; applied by reading it */
 	const char *help;
 };

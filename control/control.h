@@ -1,7 +1,8 @@
-/* control.h - what the control thread works with, in one place. One node a process, so one of these.
+/* control.h - what the control thread works with, in one place. One node a process, so one of
+ * these.
  *
- * Everything here belongs to the control thread: the one that made the node and runs the event loop. Other threads (lifecycle,
- * outcall) are handed jobs and hand back results. */
+ * Everything here belongs to the control thread: the one that made the node and runs the event
+ * loop. Other threads (lifecycle, outcall) are handed jobs and hand back results. */
 #pragma once
 
 #include <stdbool.h>
@@ -26,7 +27,10 @@ struct control {
 	uint64_t last_instance; /* numbers instances, for people */
 	uint64_t started_ns;
 	bool draining;
-	void (*on_drain)(struct control *c); /* begins the end of the node, as SIGTERM does; NULL: cannot */
+	bool left_behind; /* ended with plugins that were not stopped: their threads may still use
+			     the node */
+	void (*on_drain)(
+		struct control *c); /* begins the end of the node, as SIGTERM does; NULL: cannot */
 };
 
 uint64_t control_now_ns(void); /* CLOCK_MONOTONIC */

@@ -24,7 +24,9 @@ static uint32_t merge_pairs(struct tela_pair *to, const struct tela_plugin_confi
 	uint32_t i = 0, j = 0, n = 0;
 
 	while (i < base->n || j < over->n) {
-		int order = i == base->n ? 1 : j == over->n ? -1 : by_key(&base->pairs[i], &over->pairs[j]);
+		int order = i == base->n   ? 1
+			    : j == over->n ? -1
+					   : by_key(&base->pairs[i], &over->pairs[j]);
 
 		if (order < 0 && is_unset(base->pairs[i].key, unset)) {
 			i++;
@@ -37,8 +39,8 @@ static uint32_t merge_pairs(struct tela_pair *to, const struct tela_plugin_confi
 	return n;
 }
 
-struct tela_plugin_config *config_merge(const struct tela_plugin_config *base, const struct tela_plugin_config *over,
-	const char *const *unset)
+struct tela_plugin_config *config_merge(const struct tela_plugin_config *base,
+	const struct tela_plugin_config *over, const char *const *unset)
 {
 	uint32_t room = base->n + over->n, n;
 	struct tela_pair *pairs = calloc(room + 1, sizeof(*pairs));
@@ -180,7 +182,8 @@ static void stop_done(struct lifecycle_job *job, int error)
 	struct tela_instance *i = container_of(job, struct tela_instance, job);
 
 	i->stack->n_stopping--;
-	log_debug("%s/%s: instance %llu has stopped", i->stack->name, i->name, (unsigned long long)i->id);
+	log_debug("%s/%s: instance %llu has stopped", i->stack->name, i->name,
+		(unsigned long long)i->id);
 	if (error == -ETIMEDOUT)
 		abandon(i);
 	else
@@ -190,7 +193,8 @@ static void stop_done(struct lifecycle_job *job, int error)
 static void submit(struct tela_instance *i, const char *hook, int (*run)(struct lifecycle_job *job),
 	void (*done)(struct lifecycle_job *job, int error))
 {
-	snprintf(i->what, sizeof(i->what), "the %s hook of %.60s in %.40s", hook, i->name, i->stack->name);
+	snprintf(i->what, sizeof(i->what), "the %s hook of %.60s in %.40s", hook, i->name,
+		i->stack->name);
 	i->error[0] = 0;
 	i->job.what = i->what;
 	i->job.run = run;

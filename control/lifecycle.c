@@ -28,7 +28,7 @@ struct lifecycle {
 	pthread_cond_t more;
 	struct jobs queue, finished;
 	struct worker *worker; /* NULL: none could be made; tried again at each poll */
-	bool signalled;	       /* a wake-up is on its way: one is enough for many jobs */
+	bool signalled;        /* a wake-up is on its way: one is enough for many jobs */
 	bool ending;
 	uint64_t deadline_ns;
 	int fd;

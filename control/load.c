@@ -3,7 +3,9 @@
 
 #include "log.h"
 
-enum { LINGER_MS = 1000 }; /* a link that is swapped out and in again is not loaded anew each time */
+enum {
+	LINGER_MS = 1000
+}; /* a link that is swapped out and in again is not loaded anew each time */
 
 struct load {
 	struct lifecycle_job job;
@@ -31,13 +33,17 @@ static void load_done(struct lifecycle_job *job, int error)
 	c->line = error ? l->step->line : 0;
 	if (error == -ETIMEDOUT) {
 		/* `l` stays: the thread that hangs may still write to it. */
-		change_loaded(c, change_fail(c, error, "%s: loading it did not return in time; nothing can be loaded before "
-			"the node is started again", l->path));
+		change_loaded(c, change_fail(c, error,
+					 "%s: loading it did not return in time; nothing can be "
+					 "loaded before "
+					 "the node is started again",
+					 l->path));
 		return;
 	}
 	if (error == -EDEADLK)
-		change_fail(c, error, "%s: cannot be loaded: %s hangs; start the node again to load anything", l->path,
-			stuck ? stuck : "another load");
+		change_fail(c, error,
+			"%s: cannot be loaded: %s hangs; start the node again to load anything",
+			l->path, stuck ? stuck : "another load");
 	else if (error)
 		change_fail(c, error, "%s", l->error);
 	if (!error) {
@@ -71,7 +77,8 @@ int load_step(struct change *c, struct change_step *step)
 	l->change = c;
 	l->step = step;
 	snprintf(l->what, sizeof(l->what), "loading %.140s", l->path);
-	l->job = (struct lifecycle_job){.loading = true, .what = l->what, .run = run_load, .done = load_done};
+	l->job = (struct lifecycle_job){
+		.loading = true, .what = l->what, .run = run_load, .done = load_done};
 	lifecycle_submit(control->lifecycle, &l->job);
 	return -EINPROGRESS;
 }
@@ -100,7 +107,8 @@ static void unload_done(struct lifecycle_job *job, int error)
 	if (error) {
 		/* Still mapped. It may be used again, so it is listed again. */
 		u->plugin->state = PLUGIN_LOADED;
-		plugin_keep(u->plugin, error == -EDEADLK ? "another load hangs" : "the dynamic linker cannot unload it");
+		plugin_keep(u->plugin, error == -EDEADLK ? "another load hangs"
+							 : "the dynamic linker cannot unload it");
 		registry_add(u->control->registry, u->plugin);
 		log_warn("plugin %s stays loaded: %s", u->name, u->plugin->reason);
 	} else {
@@ -120,7 +128,8 @@ void load_reap(struct control *c)
 	u->plugin = p;
 	snprintf(u->name, sizeof(u->name), "%s", p->name);
 	snprintf(u->what, sizeof(u->what), "unloading %.140s", p->path);
-	u->job = (struct lifecycle_job){.loading = true, .what = u->what, .run = run_unload, .done = unload_done};
+	u->job = (struct lifecycle_job){
+		.loading = true, .what = u->what, .run = run_unload, .done = unload_done};
 	p->state = PLUGIN_UNLOADING;
 	registry_remove(c->registry, p);
 	lifecycle_submit(c->lifecycle, &u->job);

@@ -5,7 +5,7 @@
 enum { CORES_MAX = 64 };
 
 static struct sample {
-	uint64_t busy, cycles;
+	uint64_t busy, polled;
 } older[CORES_MAX], newer[CORES_MAX];
 static uint64_t taken_ns;
 
@@ -20,7 +20,7 @@ void load_sample_take(const struct tela_node *n, uint64_t now_ns)
 		if (tela_node_core_info(n, i, &info))
 			continue;
 		older[i] = newer[i];
-		newer[i] = (struct sample){info.busy_cycles, info.cycles};
+		newer[i] = (struct sample){info.busy_ns, info.polled_ns};
 	}
 }
 
@@ -28,7 +28,7 @@ double load_sample_busy(uint32_t core, const struct tela_core_info *now)
 {
 	const struct sample *s = &older[core < CORES_MAX ? core : 0];
 
-	if (core >= CORES_MAX || now->cycles <= s->cycles)
+	if (core >= CORES_MAX || now->polled_ns <= s->polled)
 		return 0;
-	return 100.0 * (double)(now->busy_cycles - s->busy) / (double)(now->cycles - s->cycles);
+	return 100.0 * (double)(now->busy_ns - s->busy) / (double)(now->polled_ns - s->polled);
 }

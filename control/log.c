@@ -61,7 +61,8 @@ void log_write(enum log_level level, const char *format, ...)
 	if (n > (int)sizeof(line) - 2)
 		n = sizeof(line) - 2;
 	line[n++] = '\n';
-	/* One write a line, so that lines of several threads do not mix. What cannot be written is lost. */
+	/* One write a line, so that lines of several threads do not mix. What cannot be written is
+	 * lost. */
 	if (write(STDERR_FILENO, line, n) < 0)
 		return;
 }

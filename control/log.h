@@ -1,7 +1,8 @@
-/* log.h - one line on stderr for each thing worth telling, on the control side only; data cores count instead.
+/* log.h - one line on stderr for each thing worth telling, on the control side only; data cores
+ * count instead.
  *
- * Under journald (JOURNAL_STREAM is set) a line starts with its "<N>" priority, which journald takes off; elsewhere with
- * the time. Any thread but a data core may log. */
+ * Under journald (JOURNAL_STREAM is set) a line starts with its "<N>" priority, which journald
+ * takes off; elsewhere with the time. Any thread but a data core may log. */
 #pragma once
 
 #include <stdbool.h>

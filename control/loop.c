@@ -75,7 +75,8 @@ static void stop_done(struct change *change, int error)
 	free(change);
 }
 
-/* An image without links lets go of every instance, so that all are stopped by the one way there is. */
+/* An image without links lets go of every instance, so that all are stopped by the one way there
+ * is. */
 static void stop_services(void)
 {
 	static struct change_step empty = {.op = CHANGE_EMPTY};
@@ -94,7 +95,8 @@ static void stop_services(void)
 			free(c);
 	}
 	loop.state = LOOP_STOPPING;
-	loop.deadline_ns = control_now_ns() + (loop.control->conf->hook_deadline_ms + STOP_SLACK_MS) * NS_PER_MS;
+	loop.deadline_ns = control_now_ns() +
+			   (loop.control->conf->hook_deadline_ms + STOP_SLACK_MS) * NS_PER_MS;
 }
 
 static void begin_drain(struct control *c)
@@ -102,7 +104,8 @@ static void begin_drain(struct control *c)
 	if (c->draining)
 		return;
 	c->draining = true;
-	log_info("draining: %u calls in flight, at most %u ms", tela_node_in_flight(c->node), c->conf->drain_deadline_ms);
+	log_info("draining: %u calls in flight, at most %u ms", tela_node_in_flight(c->node),
+		c->conf->drain_deadline_ms);
 	loop.deadline_ns = control_now_ns() + c->conf->drain_deadline_ms * NS_PER_MS;
 	if (loop.state == LOOP_RUNNING)
 		tela_node_drain(c->node);
@@ -120,6 +123,7 @@ static bool services_quiet(void)
 static void end(void)
 {
 	loop.state = LOOP_ENDED;
+	loop.control->left_behind = !services_quiet();
 	event_base_loopbreak(loop.control->base);
 }
 
@@ -127,11 +131,13 @@ static void drain_step(uint64_t now)
 {
 	uint32_t left = tela_node_in_flight(loop.control->node);
 
-	if (left && now < loop.deadline_ns)
+	/* What is being started is stopped by the same means as all else, so it must be there
+	 * first; hooks have deadlines. */
+	if (loop.n_starting || (left && now < loop.deadline_ns))
 		return;
 	if (left)
-		log_warn("drain: %u calls were still in flight after %u ms: they end UNAVAILABLE", left,
-			loop.control->conf->drain_deadline_ms);
+		log_warn("drain: %u calls were still in flight after %u ms: they end UNAVAILABLE",
+			left, loop.control->conf->drain_deadline_ms);
 	stop_services();
 }
 
@@ -142,8 +148,9 @@ static void stop_step(uint64_t now)
 	} else if (now >= loop.deadline_ns) {
 		for (struct stack *s = loop.control->stacks; s; s = s->next)
 			if (!stack_is_quiet(s))
-				log_warn("%s: %u images still pinned, %u stop hooks under way: left behind", s->name,
-					s->n_retiring, s->n_stopping);
+				log_warn("%s: %u images still pinned, %u stop hooks under way: "
+					 "left behind",
+					s->name, s->n_retiring, s->n_stopping);
 		end();
 	}
 }
@@ -212,7 +219,8 @@ int loop_run(struct control *c, void (*ready)(struct control *c))
 	loop = (struct loop){.control = c, .ready = ready};
 	c->on_drain = begin_drain;
 	loop.tick = event_new(c->base, -1, 0, on_tick, c);
-	loop.lifecycle = event_new(c->base, lifecycle_fd(c->lifecycle), EV_READ | EV_PERSIST, on_lifecycle, c);
+	loop.lifecycle = event_new(
+		c->base, lifecycle_fd(c->lifecycle), EV_READ | EV_PERSIST, on_lifecycle, c);
 	loop.term = evsignal_new(c->base, SIGTERM, on_signal, c);
 	loop.interrupt = evsignal_new(c->base, SIGINT, on_signal, c);
 	CHECK(loop.tick && loop.lifecycle && loop.term && loop.interrupt);

@@ -2,7 +2,8 @@
 
 #include "../dataplane/base.h"
 
-/* before[a][b]: a comes before b. At 128 items a square of bytes is small and makes reachability plain. */
+/* before[a][b]: a comes before b. At 128 items a square of bytes is small and makes reachability
+ * plain. */
 struct relation {
 	uint32_t n;
 	uint8_t before[ORDER_MAX][ORDER_MAX];
@@ -10,7 +11,8 @@ struct relation {
 
 static bool answers_to(const struct order_item *i, const char *name)
 {
-	return !strcmp(i->name, name) || !strcmp(i->plugin, name) || (i->also && !strcmp(i->also, name));
+	return !strcmp(i->name, name) || !strcmp(i->plugin, name) ||
+	       (i->also && !strcmp(i->also, name));
 }
 
 static bool is_there(const struct order_item *items, uint32_t n, const char *name)
@@ -39,8 +41,8 @@ const char *order_missing(const struct order_item *items, uint32_t n, uint32_t *
 }
 
 /* Declares every item called one of `names` to come before (`first`) or after item `i`. */
-static void declare(struct relation *r, const struct order_item *items, uint32_t i, const char *const *names,
-	bool first)
+static void declare(struct relation *r, const struct order_item *items, uint32_t i,
+	const char *const *names, bool first)
 {
 	for (; names && *names; names++) {
 		for (uint32_t j = 0; j < r->n; j++) {
@@ -74,7 +76,8 @@ static void reach(const struct relation *r, uint32_t from, bool backwards, bool 
 	}
 }
 
-/* Takes free items one after another, the first in `ties` each time. Returns how many could be taken. */
+/* Takes free items one after another, the first in `ties` each time. Returns how many could be
+ * taken. */
 static uint32_t sort(const struct relation *r, const uint32_t *ties, uint32_t *order)
 {
 	bool taken[ORDER_MAX] = {false};
@@ -98,9 +101,10 @@ static uint32_t sort(const struct relation *r, const uint32_t *ties, uint32_t *o
 	return n;
 }
 
-/* Names one cycle: from any item that is before itself, always on to one from which that item can be reached. */
-static int name_cycle(const struct relation *r, const struct order_item *items, const char *which, char *err,
-	size_t err_len)
+/* Names one cycle: from any item that is before itself, always on to one from which that item can
+ * be reached. */
+static int name_cycle(const struct relation *r, const struct order_item *items, const char *which,
+	char *err, size_t err_len)
 {
 	bool back[ORDER_MAX];
 	uint32_t first, at, steps = 0;
@@ -114,7 +118,8 @@ static int name_cycle(const struct relation *r, const struct order_item *items, 
 			break;
 	}
 	CHECK(first < r->n);
-	/* A shortest way home keeps the list short: go to the neighbour from which home is nearest, by breadth. */
+	/* A shortest way home keeps the list short: go to the neighbour from which home is nearest,
+	 * by breadth. */
 	uint32_t distance[ORDER_MAX];
 
 	memset(distance, 0xff, sizeof(distance));
@@ -130,7 +135,8 @@ static int name_cycle(const struct relation *r, const struct order_item *items, 
 		uint32_t next = r->n;
 
 		for (uint32_t b = 0; b < r->n; b++)
-			if (r->before[at][b] && distance[b] < r->n && (next == r->n || distance[b] < distance[next]))
+			if (r->before[at][b] && distance[b] < r->n &&
+				(next == r->n || distance[b] < distance[next]))
 				next = b;
 		at = next;
 		if (n < err_len)
@@ -139,7 +145,8 @@ static int name_cycle(const struct relation *r, const struct order_item *items, 
 	return -ELOOP;
 }
 
-static int call_order(struct relation *r, const struct order_item *items, uint32_t *call, char *err, size_t err_len)
+static int call_order(struct relation *r, const struct order_item *items, uint32_t *call, char *err,
+	size_t err_len)
 {
 	uint32_t declared[ORDER_MAX];
 	bool above[ORDER_MAX];
@@ -157,8 +164,8 @@ static int call_order(struct relation *r, const struct order_item *items, uint32
 	return sort(r, declared, call) == r->n ? 0 : name_cycle(r, items, "call", err, err_len);
 }
 
-static int start_order(struct relation *r, const struct order_item *items, const uint32_t *call, uint32_t *start,
-	char *err, size_t err_len)
+static int start_order(struct relation *r, const struct order_item *items, const uint32_t *call,
+	uint32_t *start, char *err, size_t err_len)
 {
 	uint32_t ties[ORDER_MAX];
 	bool after[ORDER_MAX];
@@ -176,8 +183,8 @@ static int start_order(struct relation *r, const struct order_item *items, const
 	return sort(r, ties, start) == r->n ? 0 : name_cycle(r, items, "start", err, err_len);
 }
 
-int order_solve(const struct order_item *items, uint32_t n, uint32_t *call, uint32_t *start, char *err,
-	size_t err_len)
+int order_solve(const struct order_item *items, uint32_t n, uint32_t *call, uint32_t *start,
+	char *err, size_t err_len)
 {
 	struct relation r = {.n = n};
 	const char *name;
@@ -190,7 +197,8 @@ int order_solve(const struct order_item *items, uint32_t n, uint32_t *call, uint
 	}
 	name = order_missing(items, n, &who);
 	if (name) {
-		snprintf(err, err_len, "%s needs or wraps '%s', which is not there: add it, or load it",
+		snprintf(err, err_len,
+			"%s needs or wraps '%s', which is not there: add it, or load it",
 			items[who].name, name);
 		return -ENOENT;
 	}

@@ -24,9 +24,9 @@ static void run(struct tela_thread *t, struct outcall *call)
 {
 	uint64_t start = control_now_ns();
 
-	call->error = t ? tela_thread_call(t, call->client, call->method, call->payload, call->len, &call->options,
-				  &call->reply) :
-			  -EBUSY;
+	call->error = t ? tela_thread_call(t, call->client, call->method, call->payload, call->len,
+				  &call->options, &call->reply)
+			: -EBUSY;
 	call->took_ns = control_now_ns() - start;
 }
 

@@ -1,9 +1,12 @@
-/* outcall.h - the thread that makes the calls of `telactl call`: a blocking call has no place in the event loop.
+/* outcall.h - the thread that makes the calls of `telactl call`: a blocking call has no place in
+ * the event loop.
  *
- * It is made and attached to the node when the first call comes. Calls wait for one another; at most OUTCALL_QUEUE do.
+ * It is made and attached to the node when the first call comes. Calls wait for one another; at
+ * most OUTCALL_QUEUE do.
  *
  * Context:   control thread, except `run` inside.
- * Ownership: a call belongs to that thread from submit until `done`, which gets it back with its reply. */
+ * Ownership: a call belongs to that thread from submit until `done`, which gets it back with its
+ *            reply. */
 #pragma once
 
 #include "control.h"
@@ -27,5 +30,6 @@ struct outcall {
 int outcall_submit(struct control *c, struct outcall *call);
 /* Runs `done` of what has ended. */
 void outcall_poll(struct control *c);
-/* Waits at most `wait_ms` for the call under way. False: it goes on, and the node may not be destroyed. */
+/* Waits at most `wait_ms` for the call under way. False: it goes on, and the node may not be
+ * destroyed. */
 bool outcall_destroy(struct control *c, uint32_t wait_ms);

@@ -15,7 +15,8 @@
 
 const char *const plugin_state_names[] = {"linked", "loaded", "unloading", "kept"};
 
-static int fail(char *err, size_t err_len, int error, const char *format, ...) __attribute__((format(printf, 4, 5)));
+static int fail(char *err, size_t err_len, int error, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
 
 static int fail(char *err, size_t err_len, int error, const char *format, ...)
 {
@@ -42,22 +43,26 @@ static bool is_name(const char *s)
 int plugin_check(const struct tela_plugin *p, const char *from, char *err, size_t err_len)
 {
 	if (!p)
-		return fail(err, err_len, -EINVAL, "%s: %s() returned no plugin", from, TELA_PLUGIN_ENTRY);
-	/* The first field in every version: nothing behind it may be read before it is known to be ours. */
+		return fail(err, err_len, -EINVAL, "%s: %s() returned no plugin", from,
+			TELA_PLUGIN_ENTRY);
+	/* The first field in every version: nothing behind it may be read before it is known to be
+	 * ours. */
 	if (p->abi != TELA_PLUGIN_ABI)
 		return fail(err, err_len, -EPROTO,
-			"%s: built for plugin ABI %u, this telad has ABI %u: rebuild it with this version's headers",
+			"%s: built for plugin ABI %u, this telad has ABI %u: rebuild it with this "
+			"version's headers",
 			from, p->abi, TELA_PLUGIN_ABI);
 	if (!p->name || !is_name(p->name))
-		return fail(err, err_len, -EINVAL, "%s: the plugin's name is not one of letters, digits, '_', '.', '-'",
-			from);
+		return fail(err, err_len, -EINVAL,
+			"%s: the plugin's name is not one of letters, digits, '_', '.', '-'", from);
 	if (p->n_links && !p->links)
-		return fail(err, err_len, -EINVAL, "%s: plugin %s has %u links and no list of them", from, p->name,
-			p->n_links);
+		return fail(err, err_len, -EINVAL, "%s: plugin %s has %u links and no list of them",
+			from, p->name, p->n_links);
 	for (uint32_t i = 0; i < p->n_links; i++)
 		if (!p->links[i].enter && !p->links[i].leave)
-			return fail(err, err_len, -EINVAL, "%s: link %u of plugin %s has neither enter nor leave", from,
-				i, p->name);
+			return fail(err, err_len, -EINVAL,
+				"%s: link %u of plugin %s has neither enter nor leave", from, i,
+				p->name);
 	return 0;
 }
 
@@ -78,12 +83,14 @@ static int check_one_schema(const struct tela_plugin *p, const struct tela_servi
 	if (knows(service, has->schema) || knows(has, service->schema))
 		return 0;
 	return fail(err, err_len, -EPROTO,
-		"plugin %s was built from another schema of %s (%016llx, the service has %016llx): rebuild it", p->name,
-		service->name, (unsigned long long)has->schema, (unsigned long long)service->schema);
+		"plugin %s was built from another schema of %s (%016llx, the service has %016llx): "
+		"rebuild it",
+		p->name, service->name, (unsigned long long)has->schema,
+		(unsigned long long)service->schema);
 }
 
-int plugin_check_schema(const struct tela_plugin *p, const struct tela_service_desc *service, char *err,
-	size_t err_len)
+int plugin_check_schema(const struct tela_plugin *p, const struct tela_service_desc *service,
+	char *err, size_t err_len)
 {
 	uint32_t used = 0;
 	int rc = 0;
@@ -100,11 +107,13 @@ int plugin_check_schema(const struct tela_plugin *p, const struct tela_service_d
 			rc = check_one_schema(p, l->service, service, err, err_len);
 	}
 	if (!rc && p->n_links && !used)
-		return fail(err, err_len, -EINVAL, "plugin %s hooks nothing of service %s", p->name, service->name);
+		return fail(err, err_len, -EINVAL, "plugin %s hooks nothing of service %s", p->name,
+			service->name);
 	return rc;
 }
 
-int plugin_check_keys(const struct tela_plugin *p, const struct tela_plugin_config *config, char *err, size_t err_len)
+int plugin_check_keys(const struct tela_plugin *p, const struct tela_plugin_config *config,
+	char *err, size_t err_len)
 {
 	for (uint32_t i = 0; i < config->n; i++) {
 		const char *const *k = p->keys;
@@ -114,7 +123,8 @@ int plugin_check_keys(const struct tela_plugin *p, const struct tela_plugin_conf
 			k++;
 		if (k && *k)
 			continue;
-		n = snprintf(err, err_len, "plugin %s has no key '%s'; it knows", p->name, config->pairs[i].key);
+		n = snprintf(err, err_len, "plugin %s has no key '%s'; it knows", p->name,
+			config->pairs[i].key);
 		for (k = p->keys; k && *k && n < err_len; k++)
 			n += snprintf(err + n, err_len - n, "%s %s", k == p->keys ? "" : ",", *k);
 		if (n < err_len && (!p->keys || !*p->keys))
@@ -131,7 +141,8 @@ static struct plugin_identity identity_of(const struct stat *s)
 	uint64_t changed = (uint64_t)s->st_mtim.tv_sec * NS_PER_S + (uint64_t)s->st_mtim.tv_nsec;
 	uint64_t touched = (uint64_t)s->st_ctim.tv_sec * NS_PER_S + (uint64_t)s->st_ctim.tv_nsec;
 
-	return (struct plugin_identity){s->st_dev, s->st_ino, (uint64_t)s->st_size, max_u64(changed, touched)};
+	return (struct plugin_identity){
+		s->st_dev, s->st_ino, (uint64_t)s->st_size, max_u64(changed, touched)};
 }
 
 /* A private copy of the file in memory; its descriptor or -errno. */
@@ -142,7 +153,8 @@ static int copy_object(const char *path, struct plugin_identity *ret, char *err,
 	off_t left;
 
 	if (from < 0)
-		return fail(err, err_len, -errno, "%s: cannot be opened: %s", path, strerror(errno));
+		return fail(
+			err, err_len, -errno, "%s: cannot be opened: %s", path, strerror(errno));
 	if (fstat(from, &s) || !S_ISREG(s.st_mode) || !s.st_size) {
 		close(from);
 		return fail(err, err_len, -EINVAL, "%s: not a shared object: %s", path,
@@ -165,7 +177,8 @@ static int copy_object(const char *path, struct plugin_identity *ret, char *err,
 	return fail(err, err_len, -EIO, "%s: cannot be copied: %s", path, strerror(errno));
 }
 
-/* The linker maps what the headers promise; the first touch of a page that a cut file lacks would end the process. */
+/* The linker maps what the headers promise; the first touch of a page that a cut file lacks would
+ * end the process. */
 static int check_whole(int fd, uint64_t size, const char *path, char *err, size_t err_len)
 {
 	ElfW(Ehdr) e;
@@ -178,8 +191,10 @@ static int check_whole(int fd, uint64_t size, const char *path, char *err, size_
 		off_t at = (off_t)(e.e_phoff + i * sizeof(p));
 
 		if (pread(fd, &p, sizeof(p), at) != sizeof(p) ||
-			(p.p_type == PT_LOAD && (p.p_offset > size || p.p_filesz > size - p.p_offset)))
-			return fail(err, err_len, -ELIBBAD, "%s: cannot be loaded: the file is cut short", path);
+			(p.p_type == PT_LOAD &&
+				(p.p_offset > size || p.p_filesz > size - p.p_offset)))
+			return fail(err, err_len, -ELIBBAD,
+				"%s: cannot be loaded: the file is cut short", path);
 	}
 	return 0;
 }
@@ -194,7 +209,8 @@ static int fail_dl(char *err, size_t err_len, const char *path, const char *priv
 		text += n;
 		text += strspn(text, ": ");
 	}
-	return fail(err, err_len, -ELIBBAD, "%s: cannot be loaded: %s", path, text ? text : "no reason given");
+	return fail(err, err_len, -ELIBBAD, "%s: cannot be loaded: %s", path,
+		text ? text : "no reason given");
 }
 
 static int open_handle(struct plugin *p, const char *path, char *err, size_t err_len)
@@ -209,7 +225,8 @@ static int open_handle(struct plugin *p, const char *path, char *err, size_t err
 		return fail_dl(err, err_len, path, private);
 	symbol = dlsym(p->handle, TELA_PLUGIN_ENTRY);
 	if (!symbol)
-		return fail(err, err_len, -EINVAL, "%s: not a plugin: it exports no %s()", path, TELA_PLUGIN_ENTRY);
+		return fail(err, err_len, -EINVAL, "%s: not a plugin: it exports no %s()", path,
+			TELA_PLUGIN_ENTRY);
 	memcpy(&entry, &symbol, sizeof(entry));
 	p->desc = entry();
 	return plugin_check(p->desc, path, err, err_len);
@@ -252,7 +269,8 @@ int plugin_close(struct plugin *p)
 		again = dlopen(private, RTLD_NOW | RTLD_NOLOAD);
 	}
 	if (again) {
-		/* Marked so, or a unique symbol or a thread-local destructor holds it: it stays for good. */
+		/* Marked so, or a unique symbol or a thread-local destructor holds it: it stays for
+		 * good. */
 		dlclose(again);
 		plugin_keep(p, "the dynamic linker cannot unload it");
 		return -EBUSY;
@@ -272,7 +290,8 @@ struct registry {
 	struct plugin *first;
 };
 
-static int add_builtin(struct registry *r, const struct tela_plugin *desc, char *err, size_t err_len)
+static int add_builtin(
+	struct registry *r, const struct tela_plugin *desc, char *err, size_t err_len)
 {
 	struct plugin *p;
 	int rc = plugin_check(desc, "linked in", err, err_len);
@@ -280,7 +299,8 @@ static int add_builtin(struct registry *r, const struct tela_plugin *desc, char 
 	if (rc)
 		return rc;
 	if (registry_find(r, desc->name))
-		return fail(err, err_len, -EEXIST, "linked in: two plugins are named %s", desc->name);
+		return fail(
+			err, err_len, -EEXIST, "linked in: two plugins are named %s", desc->name);
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return fail(err, err_len, -ENOMEM, "out of memory");
@@ -294,7 +314,8 @@ static int add_builtin(struct registry *r, const struct tela_plugin *desc, char 
 	return 0;
 }
 
-struct registry *registry_create(const struct tela_plugin *const *builtins, char *err, size_t err_len)
+struct registry *registry_create(
+	const struct tela_plugin *const *builtins, char *err, size_t err_len)
 {
 	struct registry *r = calloc(1, sizeof(*r));
 
@@ -404,7 +425,8 @@ struct plugin *registry_idle(struct registry *r, uint64_t now_ns, uint64_t linge
 	struct plugin *p;
 
 	for (p = r->first; p; p = p->next)
-		if (p->state == PLUGIN_LOADED && !p->users && now_ns - p->idle_since_ns >= linger_ns)
+		if (p->state == PLUGIN_LOADED && !p->users &&
+			now_ns - p->idle_since_ns >= linger_ns)
 			return p;
 	return NULL;
 }

@@ -1,14 +1,16 @@
 /* plugin.h - every plugin that can be run: linked in, or loaded from a shared object.
  *
- * Loading copies the object to a private memory file first: opening the same path twice would return the old
- * handle, and a build that overwrites a mapped file would change running code. The file stays open while the object is loaded,
- * for its name (/proc/PID/fd/N) is what the dynamic linker knows it by and must not come back. Names and versions are
- * copied here, so that no message outlives the object that it points into.
+ * Loading copies the object to a private memory file first: opening the same path twice would
+ * return the old handle, and a build that overwrites a mapped file would change running code. The
+ * file stays open while the object is loaded, for its name (/proc/PID/fd/N) is what the dynamic
+ * linker knows it by and must not come back. Names and versions are copied here, so that no
+ * message outlives the object that it points into.
  *
  *      loading -> LOADED -> (no users for a while) -> unloading -> gone
  *                    \-> KEPT: cannot or must not be unloaded, and `reason` says why
  *
- * Context:   plugin_open and plugin_close block and belong on the lifecycle thread; the rest on the control thread.
+ * Context:   plugin_open and plugin_close block and belong on the lifecycle thread; the rest on
+ *            the control thread.
  * Ownership: the registry owns its entries; users count them by plugin_get and plugin_put.
  * Errors:    -errno and a sentence in `err`. */
 #pragma once
@@ -42,19 +44,22 @@ struct plugin {
 	char reason[96]; /* why KEPT */
 };
 
-/* Loads `path`. On success *ret is an entry that is in no registry yet. -ENOENT, -EINVAL and the like. [lifecycle] */
+/* Loads `path`. On success *ret is an entry that is in no registry yet. -ENOENT, -EINVAL and the
+ * like. [lifecycle] */
 int plugin_open(const char *path, struct plugin **ret, char *err, size_t err_len);
-/* Unloads; -EBUSY if the object stays mapped (then it is KEPT, with the reason), 0 and freed otherwise. [lifecycle] */
+/* Unloads; -EBUSY if the object stays mapped (then it is KEPT, with the reason), 0 and freed
+ * otherwise. [lifecycle] */
 int plugin_close(struct plugin *p);
 
 struct registry;
 
 /* NULL: no memory, or (with `err`) a linked-in plugin that is not one. */
-struct registry *registry_create(const struct tela_plugin *const *builtins, char *err, size_t err_len);
+struct registry *registry_create(
+	const struct tela_plugin *const *builtins, char *err, size_t err_len);
 void registry_destroy(struct registry *r); /* closes nothing: the process is about to end */
 
-/* The newest of that name that is in use or linked in: one that was loaded and refused must not be picked up by its name. If
- * there is none, the newest. */
+/* The newest of that name that is in use or linked in: one that was loaded and refused must not be
+ * picked up by its name. If there is none, the newest. */
 struct plugin *registry_find(struct registry *r, const char *name);
 /* The one loaded from `path`, if the file is still the same build. */
 struct plugin *registry_find_object(struct registry *r, const char *path);
@@ -71,8 +76,10 @@ struct plugin *registry_idle(struct registry *r, uint64_t now_ns, uint64_t linge
 
 /* What a plugin says of itself is sane: ABI, name, links. */
 int plugin_check(const struct tela_plugin *p, const char *from, char *err, size_t err_len);
-/* It may be part of a service of this schema: at least one link is for it, and none was built from another schema. */
-int plugin_check_schema(const struct tela_plugin *p, const struct tela_service_desc *service, char *err,
-	size_t err_len);
+/* It may be part of a service of this schema: at least one link is for it, and none was built from
+ * another schema. */
+int plugin_check_schema(const struct tela_plugin *p, const struct tela_service_desc *service,
+	char *err, size_t err_len);
 /* Every key of `config` is one that it knows. */
-int plugin_check_keys(const struct tela_plugin *p, const struct tela_plugin_config *config, char *err, size_t err_len);
+int plugin_check_keys(const struct tela_plugin *p, const struct tela_plugin_config *config,
+	char *err, size_t err_len);

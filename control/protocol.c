@@ -11,12 +11,14 @@ json_t *protocol_parse(const char *line, size_t len, char *err, size_t err_len)
 	json_t *j;
 
 	if (zero) { /* jansson would take it for the end */
-		snprintf(err, err_len, "not JSON: a zero byte, at byte %zu of the line", (size_t)(zero - line) + 1);
+		snprintf(err, err_len, "not JSON: a zero byte, at byte %zu of the line",
+			(size_t)(zero - line) + 1);
 		return NULL;
 	}
 	j = json_loadb(line, len, JSON_REJECT_DUPLICATES, &why);
 	if (!j) {
-		snprintf(err, err_len, "not JSON: %s, at byte %d of the line", why.text, why.position);
+		snprintf(err, err_len, "not JSON: %s, at byte %d of the line", why.text,
+			why.position);
 		return NULL;
 	}
 	if (json_is_object(j))
@@ -67,7 +69,8 @@ int protocol_check(const struct command *c, const json_t *request, char *err, si
 	const char *key;
 	json_t *value;
 
-	json_object_foreach((json_t *)request, key, value) {
+	json_object_foreach((json_t *)request, key, value)
+	{
 		const struct argument *a = find_argument(c, key);
 
 		if (!strcmp(key, "cmd") || !strcmp(key, "id"))
@@ -76,7 +79,8 @@ int protocol_check(const struct command *c, const json_t *request, char *err, si
 			return unknown_argument(c, key, err, err_len);
 		if (!is_kind(value, a->kind)) {
 			snprintf(err, err_len, "%s: '%s' must be %s %s (%s)", c->name, key,
-				a->kind == ARGUMENT_CONFIG ? "an object," : "a", argument_kind_names[a->kind], a->help);
+				a->kind == ARGUMENT_CONFIG ? "an object," : "a",
+				argument_kind_names[a->kind], a->help);
 			return -EINVAL;
 		}
 	}

@@ -4,10 +4,11 @@
  *      {"ok":true,"id":7,"service":"echo","generation":12,...}
  *      {"ok":false,"id":7,"error":{"code":"NOT_FOUND","message":"no service is named 'ecko'"}}
  *
- * Requests may be pipelined. Those without an `id` are answered in the order in which they came; one with an `id`
- * (a string or a number, handed back) as soon as it is done. Changes of one service are made in the order in which they came.
+ * Requests may be pipelined. Those without an `id` are answered in the order in which they came;
+ * one with an `id` (a string or a number, handed back) as soon as it is done. Changes of one
+ * service are made in the order in which they came.
  *
- * Context: any; no state. */
+ * Context:   any; no state. */
 #pragma once
 
 #include <jansson.h>
@@ -20,9 +21,10 @@ enum argument_kind {
 	ARGUMENT_TEXT,
 	ARGUMENT_NUMBER, /* 0..2^63-1 */
 	ARGUMENT_FLAG,
-	ARGUMENT_BYTES,	 /* hexadecimal */
-	ARGUMENT_CONFIG, /* an object of values; null takes a key out. In telactl: every key=value that is no other argument */
-	ARGUMENT_LIST,	 /* not to be given on a command line */
+	ARGUMENT_BYTES,  /* hexadecimal */
+	ARGUMENT_CONFIG, /* an object of values; null takes a key out. In telactl: every key=value
+			    that is no other argument */
+	ARGUMENT_LIST,   /* not to be given on a command line */
 };
 
 extern const char *const argument_kind_names[];
@@ -30,7 +32,7 @@ extern const char *const argument_kind_names[];
 struct argument {
 	const char *name; /* NULL ends the list */
 	enum argument_kind kind;
-	bool required;	 /* and so without its name in telactl, in the order of the list */
+	bool required;   /* and so without its name in telactl, in the order of the list */
 	bool positional; /* may be given without its name though it is not required */
 	const char *help;
 };
@@ -52,5 +54,6 @@ json_t *protocol_parse(const char *line, size_t len, char *err, size_t err_len);
 int protocol_check(const struct command *c, const json_t *request, char *err, size_t err_len);
 /* Name of the gRPC status that fits an errno best. */
 const char *protocol_code(int error);
-/* Bytes of a hexadecimal text (spaces and colons between bytes allowed); -EINVAL. *ret is to be freed. */
+/* Bytes of a hexadecimal text (spaces and colons between bytes allowed); -EINVAL. *ret is to be
+ * freed. */
 int protocol_hex(const char *text, unsigned char **ret, size_t *ret_len);

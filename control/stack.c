@@ -62,7 +62,8 @@ void stack_destroy_all(struct control *c)
 
 struct record *record_create(struct stack *s, struct tela_instance *const *declared, uint32_t n)
 {
-	struct record *r = calloc(1, sizeof(*r) + n * (sizeof(*r->declared) + 2 * sizeof(uint32_t)));
+	struct record *r =
+		calloc(1, sizeof(*r) + n * (sizeof(*r->declared) + 2 * sizeof(uint32_t)));
 
 	if (!r)
 		return NULL;
@@ -103,10 +104,12 @@ struct tela_image *stack_build(struct stack *s, const struct record *r, char *er
 			if (!concerns(&desc->links[l], s->desc))
 				continue;
 			if (n == STACK_LINKS_MAX) {
-				snprintf(err, err_len, "more than %d links in one service", STACK_LINKS_MAX);
+				snprintf(err, err_len, "more than %d links in one service",
+					STACK_LINKS_MAX);
 				return NULL;
 			}
-			links[n++] = (struct tela_image_link){&desc->links[l], instance->self, instance->name};
+			links[n++] = (struct tela_image_link){
+				&desc->links[l], instance->self, instance->name};
 		}
 	}
 	return tela_image_build(s->service, links, n, err, err_len);

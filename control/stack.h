@@ -1,27 +1,37 @@
 /* stack.h - a running service: its plugins in order, their instances, and the images made of them.
  *
- * What runs is never edited. A change (change.c) copies the list of the newest *record*, applies its steps,
- * starts what is new, builds an image of it and publishes it with one pointer store. The old record stands among the
- * `retiring` until the data plane says that no call runs under its image; then it lets go of its instances, and those
- * that no other record holds are stopped, in reverse start order.
+ * What runs is never edited. A change (change.c) copies the list of the newest *record*, applies
+ * its steps, starts what is new, builds an image of it and publishes it with one pointer store.
+ * The old record stands among the `retiring` until the data plane says that no call runs under its
+ * image; then it lets go of its instances, and those that no other record holds are stopped, in
+ * reverse start order.
  *
  *      change: load -> arrange -> config hooks -> start hooks -> build -> publish -> done
- *                 \________\____________\______________\___________\-> what was started is stopped, nothing has changed
+ *                 \________\____________\______________\___________\-> what was started is
+ *                                                        stopped, and nothing has changed
  *
  *      record: built -> [staged ->] current -> retiring -> history (generation and calls only)
  *
- * At more than STACK_PINNED retiring records a record is not published but *staged*; later changes build on it, and the
- * last of them is published for all when one has retired.
+ * At more than STACK_PINNED retiring records a record is not published but *staged*; later changes
+ * build on it, and the last of them is published for all when one has retired.
  *
- * Context:   control thread; hooks run on the lifecycle thread, which sees one instance and nothing else of this.
- * Ownership: a record holds a reference on each of its instances, an instance one on its plugin. */
+ * Context:   control thread; hooks run on the lifecycle thread, which sees one instance and
+ *            nothing else of this.
+ * Ownership: a record holds a reference on each of its instances, an instance one on its plugin.
+ */
 #pragma once
 
 #include "control.h"
 
 enum { STACK_PINNED = 256, STACK_HISTORY = 65536, STACK_LINKS_MAX = 256 };
 
-enum instance_state { INSTANCE_NEW, INSTANCE_CHECKED, INSTANCE_RUNNING, INSTANCE_STOPPING, INSTANCE_ABANDONED };
+enum instance_state {
+	INSTANCE_NEW,
+	INSTANCE_CHECKED,
+	INSTANCE_RUNNING,
+	INSTANCE_STOPPING,
+	INSTANCE_ABANDONED
+};
 
 struct tela_instance {
 	struct lifecycle_job job; /* one at a time */
@@ -61,17 +71,18 @@ struct stack {
 	struct stack *next;
 	struct control *control;
 	const struct conf_service *conf;
-	const char *name;		       /* of the service's plugin */
+	const char *name;                     /* of the service's plugin */
 	const struct tela_service_desc *desc; /* NULL until it was loaded */
 	struct tela_service *service;
 	const struct tela_image *image; /* of `current` */
 	struct record *current, *staged, *retiring, **retiring_last;
 	uint32_t n_retiring, n_stopping;
-	struct history *history; /* ring */
-	uint64_t n_history;	 /* ever */
+	struct history *history;                /* ring */
+	uint64_t n_history;                     /* ever */
 	struct change *changes, **changes_last; /* waiting, the first one runs */
-	struct change *held, **held_last;	/* ready, their record is staged */
-	bool pumping, waiting; /* the first change is being run; it waits for the lifecycle thread */
+	struct change *held, **held_last;       /* ready, their record is staged */
+	bool pumping,
+		waiting; /* the first change is being run; it waits for the lifecycle thread */
 	enum stack_state state;
 	uint64_t n_changes, n_failed, n_merged;
 	char last_error[512];
@@ -99,9 +110,10 @@ struct tela_instance *instance_create(struct stack *s, struct plugin *p, const c
 void instance_get(struct tela_instance *i);
 /* The last one stops it. */
 void instance_put(struct tela_instance *i);
-/* Runs the hook that brings it to `to` (CHECKED or RUNNING). True: done at once, there is none to run; else `ready` comes. */
+/* Runs the hook that brings it to `to` (CHECKED or RUNNING). True: done at once, there is none to
+ * run; else `ready` comes. */
 bool instance_advance(struct tela_instance *i, enum instance_state to,
 	void (*ready)(void *arg, struct tela_instance *i, int error), void *arg);
 /* `base` with `over` put over it and the keys `unset` taken out, as one block to free(). */
-struct tela_plugin_config *config_merge(const struct tela_plugin_config *base, const struct tela_plugin_config *over,
-	const char *const *unset);
+struct tela_plugin_config *config_merge(const struct tela_plugin_config *base,
+	const struct tela_plugin_config *over, const char *const *unset);

@@ -22,7 +22,8 @@ static const char usage[] =
 	"  telactl batch < FILE          one command a line, sent without waiting for each\n"
 	"\n"
 	"  -o, --output table|json       how replies are shown\n"
-	"  -s, --socket PATH             admin socket; else $TELA_SOCKET, else the only one in /run/tela\n"
+	"  -s, --socket PATH             admin socket; else $TELA_SOCKET, else the only one in "
+	"/run/tela\n"
 	"\n"
 	"Exit status: 0 done, 1 the command failed, 2 usage, 3 the node cannot be reached.\n";
 
@@ -72,8 +73,10 @@ static bool reach(const char *path)
 	strcpy(a.sun_path, path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof(a))) {
-		fprintf(stderr, "telactl: no node can be reached at %s: %s%s\n", path, strerror(errno),
-			errno == EACCES ? "; be root, the node's user or in its group" : "; does telad run?");
+		fprintf(stderr, "telactl: no node can be reached at %s: %s%s\n", path,
+			strerror(errno),
+			errno == EACCES ? "; be root, the node's user or in its group"
+					: "; does telad run?");
 		return false;
 	}
 	to = fdopen(fd, "w");
@@ -110,7 +113,8 @@ static bool learn_commands(void)
 	commands = json_incref(json_object_get(reply, "commands"));
 	if (reply && !commands)
 		fprintf(stderr, "telactl: %s\n",
-			json_string_value(json_object_get(json_object_get(reply, "error"), "message")));
+			json_string_value(
+				json_object_get(json_object_get(reply, "error"), "message")));
 	json_decref(reply);
 	return commands != NULL;
 }
@@ -132,7 +136,8 @@ static int show(const json_t *reply, bool json)
 		const char *code = json_string_value(json_object_get(error, "code"));
 		const char *message = json_string_value(json_object_get(error, "message"));
 
-		fprintf(stderr, "telactl: %s: %s\n", code ? code : "INTERNAL", message ? message : "no reason given");
+		fprintf(stderr, "telactl: %s: %s\n", code ? code : "INTERNAL",
+			message ? message : "no reason given");
 	}
 	return ok ? EXIT_SUCCESS : EXIT_FAILURE;
 }
@@ -160,7 +165,8 @@ static int split(char *line, char **words)
 	char *rest = NULL;
 	int n = 0;
 
-	for (char *w = strtok_r(line, " \t\n", &rest); w && n < WORDS_MAX; w = strtok_r(NULL, " \t\n", &rest))
+	for (char *w = strtok_r(line, " \t\n", &rest); w && n < WORDS_MAX;
+		w = strtok_r(NULL, " \t\n", &rest))
 		words[n++] = w;
 	return n;
 }
@@ -177,7 +183,8 @@ static int show_next(bool json, int *status)
 	return 0;
 }
 
-/* Replies come in the order of the commands. At most WINDOW are under way, so that neither side waits for the other to read. */
+/* Replies come in the order of the commands. At most WINDOW are under way, so that neither side
+ * waits for the other to read. */
 static int run_batch(bool json)
 {
 	int status = EXIT_SUCCESS, waiting = 0, number = 0;
@@ -193,7 +200,8 @@ static int run_batch(bool json)
 			continue;
 		request = words_request(commands, words, n);
 		if (!request) {
-			fprintf(stderr, "telactl: line %d was not sent, nor what follows\n", number);
+			fprintf(stderr, "telactl: line %d was not sent, nor what follows\n",
+				number);
 			status = EXIT_USAGE;
 			break;
 		}
@@ -267,7 +275,8 @@ static int help(const struct options *o)
 	if (command)
 		print_help(command);
 	else
-		fprintf(stderr, "telactl: no command is named '%s', or the node cannot be asked\n", o->words[0]);
+		fprintf(stderr, "telactl: no command is named '%s', or the node cannot be asked\n",
+			o->words[0]);
 	return command ? EXIT_SUCCESS : EXIT_USAGE;
 }
 

@@ -31,11 +31,13 @@ static bool cell(const json_t *v, char *to, size_t size)
 	case JSON_NULL:
 		break;
 	case JSON_OBJECT:
-		json_object_foreach((json_t *)v, key, item) {
+		json_object_foreach((json_t *)v, key, item)
+		{
 			char text[CELL_MAX];
 
 			if (n < size && !json_is_null(item) && cell(item, text, sizeof(text)))
-				n += (size_t)snprintf(to + n, size - n, "%s%s=%s", n ? " " : "", key, text);
+				n += (size_t)snprintf(
+					to + n, size - n, "%s%s=%s", n ? " " : "", key, text);
 		}
 		break;
 	default:
@@ -64,10 +66,12 @@ static void measure(const json_t *rows, struct table *t)
 	size_t i;
 
 	t->n = 0;
-	json_object_foreach(json_array_get(rows, 0), key, v) {
+	json_object_foreach(json_array_get(rows, 0), key, v)
+	{
 		int widest = 0;
 
-		json_array_foreach(rows, i, row) {
+		json_array_foreach(rows, i, row)
+		{
 			const json_t *c = json_object_get(row, key);
 
 			if (c && cell(c, text, sizeof(text)) && (int)strlen(text) > widest)
@@ -110,12 +114,12 @@ static void print_table(const json_t *rows)
 		const json_t *v = json_object_get(json_array_get(rows, 0), t.names[c]);
 		bool last = c == t.n - 1;
 
-		printf(is_right_aligned(v) ? "%*s%s" : "%-*s%s", last && !is_right_aligned(v) ? 0 : t.width[c], t.names[c],
+		printf(is_right_aligned(v) ? "%*s%s" : "%-*s%s",
+			last && !is_right_aligned(v) ? 0 : t.width[c], t.names[c],
 			last ? "" : "  ");
 	}
 	printf("\n");
-	json_array_foreach(rows, i, row)
-		print_row(&t, row);
+	json_array_foreach(rows, i, row) print_row(&t, row);
 }
 
 /* Single values first, then every list as a table of its own. */
@@ -127,13 +131,16 @@ void print_reply(const json_t *reply)
 	bool above = false;
 	json_t *v;
 
-	json_object_foreach((json_t *)reply, key, v) {
-		if (!strcmp(key, hidden[0]) || !strcmp(key, hidden[1]) || json_is_null(v) || !cell(v, text, sizeof(text)))
+	json_object_foreach((json_t *)reply, key, v)
+	{
+		if (!strcmp(key, hidden[0]) || !strcmp(key, hidden[1]) || json_is_null(v) ||
+			!cell(v, text, sizeof(text)))
 			continue;
 		printf("%-12s %s\n", key, text);
 		above = true;
 	}
-	json_object_foreach((json_t *)reply, key, v) {
+	json_object_foreach((json_t *)reply, key, v)
+	{
 		if (!json_is_array(v))
 			continue;
 		if (above)
@@ -168,12 +175,14 @@ static void print_synopsis(const json_t *command)
 	size_t i;
 
 	print_name(command);
-	json_array_foreach(json_object_get(command, "arguments"), i, a) {
+	json_array_foreach(json_object_get(command, "arguments"), i, a)
+	{
 		const char *name = text_of(a, "name");
 
 		if (!strcmp(text_of(a, "kind"), "config"))
 			printf(" [key=value ...]");
-		else if (json_is_true(json_object_get(a, "required")) && json_is_true(json_object_get(a, "positional")))
+		else if (json_is_true(json_object_get(a, "required")) &&
+			 json_is_true(json_object_get(a, "positional")))
 			printf(" %s", name);
 		else if (json_is_true(json_object_get(a, "required")))
 			printf(" %s=...", name);
@@ -195,8 +204,8 @@ void print_help(const json_t *command)
 	printf("telactl ");
 	print_synopsis(command);
 	printf("  %s\n", text_of(command, "help"));
-	json_array_foreach(json_object_get(command, "arguments"), i, a)
-		printf("    %-12s %-7s %s\n", text_of(a, "name"), text_of(a, "kind"), text_of(a, "help"));
+	json_array_foreach(json_object_get(command, "arguments"), i, a) printf(
+		"    %-12s %-7s %s\n", text_of(a, "name"), text_of(a, "kind"), text_of(a, "help"));
 	if (*text_of(command, "example")) {
 		printf("  for example: telactl ");
 		print_name(command);
@@ -209,7 +218,8 @@ void print_commands(const json_t *commands)
 	const json_t *c;
 	size_t i;
 
-	json_array_foreach(commands, i, c) {
+	json_array_foreach(commands, i, c)
+	{
 		char name[64];
 
 		snprintf(name, sizeof(name), "%s", text_of(c, "command"));

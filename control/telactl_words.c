@@ -38,7 +38,8 @@ const json_t *words_command(const json_t *commands, char **words, int n, int *re
 	const json_t *c;
 	size_t i;
 
-	json_array_foreach(commands, i, c) {
+	json_array_foreach(commands, i, c)
+	{
 		*ret_words = matches(text(c, "command"), words, n);
 		if (*ret_words)
 			return c;
@@ -51,9 +52,9 @@ static const json_t *find_argument(const json_t *command, const char *name, size
 	const json_t *a;
 	size_t i;
 
-	json_array_foreach(json_object_get(command, "arguments"), i, a)
-		if (strlen(text(a, "name")) == len && !memcmp(text(a, "name"), name, len))
-			return a;
+	json_array_foreach(json_object_get(command, "arguments"), i,
+		a) if (strlen(text(a, "name")) == len &&
+		       !memcmp(text(a, "name"), name, len)) return a;
 	return NULL;
 }
 
@@ -62,9 +63,8 @@ static const json_t *find_kind(const json_t *command, const char *kind)
 	const json_t *a;
 	size_t i;
 
-	json_array_foreach(json_object_get(command, "arguments"), i, a)
-		if (!strcmp(text(a, "kind"), kind))
-			return a;
+	json_array_foreach(json_object_get(command, "arguments"), i,
+		a) if (!strcmp(text(a, "kind"), kind)) return a;
 	return NULL;
 }
 
@@ -175,7 +175,8 @@ static int set(json_t *request, const json_t *argument, const char *s)
 	return value ? json_object_set_new(request, text(argument, "name"), value) : -EINVAL;
 }
 
-/* key=value for the plugin; "unset=key" takes one out, and "config.key=value" is for keys named like an argument. */
+/* key=value for the plugin; "unset=key" takes one out, and "config.key=value" is for keys named
+ * like an argument. */
 static int set_config(json_t *request, const char *name, const char *word)
 {
 	json_t *config = json_object_get(request, name);
@@ -191,7 +192,8 @@ static int set_config(json_t *request, const char *name, const char *word)
 	if (!strncmp(word, "config.", 7))
 		word += 7;
 	equals = strchr(word, '=');
-	snprintf(key, sizeof(key), "%.*s", (int)min_u64((uint64_t)(equals - word), sizeof(key) - 1), word);
+	snprintf(key, sizeof(key), "%.*s", (int)min_u64((uint64_t)(equals - word), sizeof(key) - 1),
+		word);
 	return json_object_set_new(config, key, read_text(equals + 1));
 }
 
@@ -200,15 +202,17 @@ static int set_positional(json_t *request, const json_t *command, const char *wo
 	const json_t *a;
 	size_t i;
 
-	json_array_foreach(json_object_get(command, "arguments"), i, a)
-		if ((json_is_true(json_object_get(a, "required")) || json_is_true(json_object_get(a, "positional"))) &&
-			!json_object_get(request, text(a, "name")))
-			return set(request, a, word);
-	fprintf(stderr, "telactl: '%s' is not understood; see telactl %s --help\n", word, text(command, "command"));
+	json_array_foreach(json_object_get(command, "arguments"), i,
+		a) if ((json_is_true(json_object_get(a, "required")) ||
+			       json_is_true(json_object_get(a, "positional"))) &&
+		       !json_object_get(request, text(a, "name"))) return set(request, a, word);
+	fprintf(stderr, "telactl: '%s' is not understood; see telactl %s --help\n", word,
+		text(command, "command"));
 	return -EINVAL;
 }
 
-/* --name value, --name=value, and --name for a flag. Returns how many words were taken, or -EINVAL. */
+/* --name value, --name=value, and --name for a flag. Returns how many words were taken, or -EINVAL.
+ */
 static int set_option(json_t *request, const json_t *command, char **words, int n)
 {
 	const char *name = words[0] + 2;
@@ -216,7 +220,8 @@ static int set_option(json_t *request, const json_t *command, char **words, int 
 	const json_t *a = find_argument(command, name, len);
 
 	if (!a) {
-		fprintf(stderr, "telactl: %s is not understood; see telactl %s --help\n", words[0], text(command, "command"));
+		fprintf(stderr, "telactl: %s is not understood; see telactl %s --help\n", words[0],
+			text(command, "command"));
 		return -EINVAL;
 	}
 	if (name[len])
@@ -233,7 +238,8 @@ static int set_option(json_t *request, const json_t *command, char **words, int 
 static int set_word(json_t *request, const json_t *command, char **words, int n)
 {
 	const char *equals = strchr(words[0], '=');
-	const json_t *a = equals ? find_argument(command, words[0], (size_t)(equals - words[0])) : NULL;
+	const json_t *a =
+		equals ? find_argument(command, words[0], (size_t)(equals - words[0])) : NULL;
 	const json_t *config = find_kind(command, "config");
 	int rc;
 
@@ -253,11 +259,13 @@ static bool is_complete(const json_t *request, const json_t *command)
 	const json_t *a;
 	size_t i;
 
-	json_array_foreach(json_object_get(command, "arguments"), i, a) {
-		if (!json_is_true(json_object_get(a, "required")) || json_object_get(request, text(a, "name")))
+	json_array_foreach(json_object_get(command, "arguments"), i, a)
+	{
+		if (!json_is_true(json_object_get(a, "required")) ||
+			json_object_get(request, text(a, "name")))
 			continue;
-		fprintf(stderr, "telactl: %s is missing: %s; see telactl %s --help\n", text(a, "name"), text(a, "help"),
-			text(command, "command"));
+		fprintf(stderr, "telactl: %s is missing: %s; see telactl %s --help\n",
+			text(a, "name"), text(a, "help"), text(command, "command"));
 		return false;
 	}
 	return true;
@@ -270,8 +278,9 @@ json_t *words_request(const json_t *commands, char **words, int n)
 	json_t *request;
 
 	if (!command) {
-		fprintf(stderr, "telactl: no command is named '%s%s%s'; telactl --help lists them\n", words[0], n > 1 ? " " : "",
-			n > 1 ? words[1] : "");
+		fprintf(stderr,
+			"telactl: no command is named '%s%s%s'; telactl --help lists them\n",
+			words[0], n > 1 ? " " : "", n > 1 ? words[1] : "");
 		return NULL;
 	}
 	request = json_object();

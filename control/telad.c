@@ -18,7 +18,8 @@ static const char usage[] =
 	"telad - one node of a Tela mesh\n"
 	"\n"
 	"  telad --config node.yaml             run it; SIGTERM drains, then ends with 0\n"
-	"  telad --config node.yaml --check     check the file and every plugin in it, run nothing\n"
+	"  telad --config node.yaml --check     check the file and every plugin in it, run "
+	"nothing\n"
 	"  telad --help config                  every key of the file, with its default\n"
 	"  telad --version\n"
 	"\n"
@@ -26,7 +27,8 @@ static const char usage[] =
 	"\n"
 	"  node: {name: server, share_cpu: true}\n"
 	"  ports:\n"
-	"    - {name: mem0, device: \"net_memif0,role=server,id=0,socket=/run/tela/mem0.sock,socket-abstract=no\",\n"
+	"    - {name: mem0, device: "
+	"\"net_memif0,role=server,id=0,socket=/run/tela/mem0.sock,socket-abstract=no\",\n"
 	"       address: 10.77.0.1/24}\n"
 	"  cores:\n"
 	"    - {cpu: 1}\n"
@@ -34,7 +36,8 @@ static const char usage[] =
 	"    - name: echo\n"
 	"\n"
 	"When it prints \"telad: ready\", telactl talks to it: telactl status, telactl --help.\n"
-	"Exit status: 0 ended as asked or file is right, 1 it could not run or file is wrong, 2 usage.\n";
+	"Exit status: 0 ended as asked or file is right, 1 it could not run or file is wrong, 2 "
+	"usage.\n";
 
 static void print_line(void *arg, const char *text)
 {
@@ -73,7 +76,8 @@ static int read_options(int argc, char **argv, struct options *o)
 			o->check = true;
 			break;
 		case 'V':
-			printf("telad %s (wire %d, plugin ABI %d)\n", TELA_VERSION, TELA_WIRE_VERSION, TELA_PLUGIN_ABI);
+			printf("telad %s (wire %d, plugin ABI %d)\n", TELA_VERSION,
+				TELA_WIRE_VERSION, TELA_PLUGIN_ABI);
 			return 0;
 		case 'h':
 			if (optind < argc && !strcmp(argv[optind], "config"))
@@ -88,7 +92,8 @@ static int read_options(int argc, char **argv, struct options *o)
 	}
 	if (o->config && optind == argc)
 		return -1;
-	fprintf(stderr, "telad: %s%s; telad --help shows how\n", o->config ? "not understood: " : "--config FILE is missing",
+	fprintf(stderr, "telad: %s%s; telad --help shows how\n",
+		o->config ? "not understood: " : "--config FILE is missing",
 		o->config ? argv[optind] : "");
 	return EXIT_USAGE;
 }
@@ -119,7 +124,8 @@ static void choose_memory(struct conf *conf)
 	if (conf->huge != CONF_HUGE_AUTO || there >= conf->node.memory_mib)
 		return;
 	conf->node.no_huge = true;
-	log_info("huge pages: %llu MiB free of %u needed: ordinary memory is used; see the installation notes for more speed",
+	log_info("huge pages: %llu MiB free of %u needed: ordinary memory is used; see the "
+		 "installation notes for more speed",
 		(unsigned long long)there, conf->node.memory_mib);
 }
 
@@ -162,7 +168,8 @@ static int open_node(struct control *c, struct conf *conf)
 	return 0;
 }
 
-/* Whatever hangs in foreign code cannot be waited for: the process then ends without taking the node down piece by piece. */
+/* With foreign code that hangs, or that was not stopped and may have threads, nothing can be taken
+ * down under it: the process then ends as it is. */
 static void close_node(struct control *c, int status)
 {
 	bool free_to_go;
@@ -170,7 +177,7 @@ static void close_node(struct control *c, int status)
 	admin_close(c->admin);
 	c->admin = NULL;
 	free_to_go = outcall_destroy(c, OUTCALL_WAIT_MS);
-	if (c->lifecycle && lifecycle_abandoned(c->lifecycle))
+	if (c->left_behind || (c->lifecycle && lifecycle_abandoned(c->lifecycle)))
 		free_to_go = false;
 	fflush(stdout);
 	if (!free_to_go)
@@ -214,8 +221,8 @@ int main(int argc, char **argv)
 		log_error("%s", err[0] ? err : "out of memory");
 		return EXIT_FAILURE;
 	}
-	/* Objects are only loaded for --check; a node that runs loads them on its lifecycle thread, and goes on without a
-	 * service whose object is not right. */
+	/* Objects are only loaded for --check; a node that runs loads them on its lifecycle thread,
+	 * and goes on without a service whose object is not right. */
 	if (boot_check(conf, registry, options.check, print_line, stderr))
 		status = EXIT_FAILURE;
 	else if (options.check)

@@ -11,14 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define likely(x)   __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
-#define CACHE_LINE  64
+#define likely(x)     __builtin_expect(!!(x), 1)
+#define unlikely(x)   __builtin_expect(!!(x), 0)
+#define CACHE_LINE    64
 #define cache_aligned __attribute__((aligned(CACHE_LINE)))
 #undef container_of /* DPDK and liburcu have one each */
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define ALIGN8(x)     (((x) + 7u) & ~7u)
+#define ARRAY_SIZE(a)                   (sizeof(a) / sizeof((a)[0]))
+#define ALIGN8(x)                       (((x) + 7u) & ~7u)
 
 #define NS_PER_US 1000ull
 #define NS_PER_MS 1000000ull
@@ -40,10 +40,29 @@
 #define DCHECK(cond) CHECK(cond)
 #endif
 
-static inline __attribute__((noreturn, cold)) void check_failed(const char *file, int line, const char *what)
+static inline __attribute__((noreturn, cold)) void check_failed(
+	const char *file, int line, const char *what)
 {
 	fprintf(stderr, "%s:%d: check failed: %s\n", file, line, what);
 	abort();
+}
+
+/* Copies `len` bytes, a multiple of 8, word by word: what was just written in words is then
+ * forwarded from the store buffer, while wider loads would wait for it to reach the cache; and a
+ * message is too short for a call of memcpy() to pay. The empty asm keeps the compiler from making
+ * one of it. */
+static inline void copy_words(void *to, const void *from, uint32_t len)
+{
+	const char *f = (const char *)from;
+	char *t = (char *)to;
+
+	for (uint32_t i = 0; i < len; i += 8) {
+		uint64_t word;
+
+		memcpy(&word, f + i, 8);
+		__asm__ volatile("" : "+r"(word));
+		memcpy(t + i, &word, 8);
+	}
 }
 
 static inline uint32_t min_u32(uint32_t a, uint32_t b)

@@ -20,8 +20,8 @@ static void deactivate(struct machine *m, struct bulk_tx *t)
 	m->bulks[t->place]->place = t->place;
 }
 
-struct bulk_tx *bulk_tx_start(struct machine *m, struct path *p, const frame_Packet *head, const frame_Timing *timing,
-	const uint8_t *body, uint32_t len)
+struct bulk_tx *bulk_tx_start(struct machine *m, struct path *p, const frame_Packet *head,
+	const frame_Timing *timing, const uint8_t *body, uint32_t len)
 {
 	struct bulk_tx *t = m->free_bulk_tx;
 	uint32_t n = (len + p->fragment - 1) / p->fragment;
@@ -123,7 +123,8 @@ bool bulk_send(struct machine *m)
 
 /* ---- receiving ---- */
 
-struct bulk_rx *bulk_rx_start(struct machine *m, const struct path *p, uint32_t len, uint16_t envelope_len)
+struct bulk_rx *bulk_rx_start(
+	struct machine *m, const struct path *p, uint32_t len, uint16_t envelope_len)
 {
 	struct bulk_rx *r = m->free_bulk_rx;
 	uint32_t n = (len + p->fragment - 1) / p->fragment;
@@ -132,7 +133,10 @@ struct bulk_rx *bulk_rx_start(struct machine *m, const struct path *p, uint32_t 
 		count(m->counts, count_drop_no_message);
 		return NULL;
 	}
-	*r = (struct bulk_rx){.next_free = r->next_free, .len = len, .fragment = p->fragment, .n = (uint16_t)n,
+	*r = (struct bulk_rx){.next_free = r->next_free,
+		.len = len,
+		.fragment = p->fragment,
+		.n = (uint16_t)n,
 		.envelope_len = envelope_len};
 	r->msg = msgpool_get(&m->msgs, len);
 	if (!r->msg) {
@@ -165,7 +169,8 @@ int bulk_rx_fragment(struct bulk_rx *r, uint16_t index, const uint8_t *body, uin
 	r->have++;
 	if (index >= r->highest)
 		r->highest = index + 1;
-	while (r->first_missing < r->highest && (r->seen[r->first_missing / 64] & 1ull << r->first_missing % 64))
+	while (r->first_missing < r->highest &&
+		(r->seen[r->first_missing / 64] & 1ull << r->first_missing % 64))
 		r->first_missing++;
 	return r->have == r->n;
 }
@@ -180,15 +185,19 @@ static uint16_t hole_end(const struct bulk_rx *r)
 	return end;
 }
 
-void bulk_rx_report(struct machine *m, struct path *p, struct bulk_rx *r, const frame_Packet *about, bool from_callee,
-	bool force)
+void bulk_rx_report(struct machine *m, struct path *p, struct bulk_rx *r, const frame_Packet *about,
+	bool from_callee, bool force)
 {
-	frame_Packet h = {.session = about->session, .slot = about->slot, .call = about->call,
-		.fragment = r->first_missing, .flags = from_callee ? frame_PacketFlag_from_callee : 0};
+	frame_Packet h = {.session = about->session,
+		.slot = about->slot,
+		.call = about->call,
+		.fragment = r->first_missing,
+		.flags = from_callee ? frame_PacketFlag_from_callee : 0};
 
 	/* A hole is named once when it shows, and again when it has become the first. */
 	if (r->first_missing < r->highest && (force || r->reported <= r->first_missing)) {
-		frame_Gap gap = {.first = r->first_missing, .count = (uint16_t)(hole_end(r) - r->first_missing)};
+		frame_Gap gap = {.first = r->first_missing,
+			.count = (uint16_t)(hole_end(r) - r->first_missing)};
 
 		h.kind = frame_Kind_gap;
 		path_packet(m, p, h, &gap, sizeof(gap));

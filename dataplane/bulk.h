@@ -1,9 +1,10 @@
 /* bulk.h - messages of several fragments, either way.
  *
- * The receiver drives: it acknowledges cumulatively and opens the window, and names what is missing as soon as it sees a
- * hole. The sender keeps no timer of its own; after a ping is answered it sends its first unacknowledged fragment again (a
- * request), or the caller asks for the first missing one (a response). A message is one contiguous buffer; a
- * fragment is copied once out of it and once into the other side's.
+ * The receiver drives: it acknowledges cumulatively and opens the window, and names what is missing
+ * as soon as it sees a hole. The sender keeps no timer of its own; after a ping is answered it
+ * sends its first unacknowledged fragment again (a request), or the caller asks for the first
+ * missing one (a response). A message is one contiguous buffer; a fragment is copied once out of it
+ * and once into the other side's.
  */
 #pragma once
 
@@ -22,8 +23,9 @@ struct bulk_tx {
 	frame_Timing timing; /* responses: goes into fragment 0 */
 	struct path *path;
 	uint32_t len;
-	uint16_t n, next, acked, limit; /* fragments: in all, next new one, first unacknowledged, end of the window */
-	uint16_t again, again_end;	/* to be sent again, empty when equal */
+	uint16_t n, next, acked, limit; /* fragments: in all, next new one, first unacknowledged,
+					   end of the window */
+	uint16_t again, again_end;      /* to be sent again, empty when equal */
 	struct list *unused;
 	bool active; /* in machine->bulks */
 	uint16_t place;
@@ -39,9 +41,10 @@ struct bulk_rx {
 	uint64_t seen[WIRE_FRAGMENTS_MAX / 64];
 };
 
-/* NULL: none left (counted as drop_no_message). The body must stay where it is until bulk_tx_end. */
-struct bulk_tx *bulk_tx_start(struct machine *m, struct path *p, const frame_Packet *head, const frame_Timing *timing,
-	const uint8_t *body, uint32_t len);
+/* NULL: none left (counted as drop_no_message). The body must stay where it is until bulk_tx_end.
+ */
+struct bulk_tx *bulk_tx_start(struct machine *m, struct path *p, const frame_Packet *head,
+	const frame_Timing *timing, const uint8_t *body, uint32_t len);
 void bulk_tx_end(struct machine *m, struct bulk_tx *t);
 /* From the receiver: everything below `upto` has arrived, and fragments below `limit` may go. */
 void bulk_tx_acked(struct machine *m, struct bulk_tx *t, uint16_t upto, uint16_t limit);
@@ -49,10 +52,13 @@ void bulk_tx_gap(struct machine *m, struct bulk_tx *t, uint16_t first, uint16_t 
 /* Sends what windows and datagrams allow, at most BULK_PER_PASS fragments in all. */
 bool bulk_send(struct machine *m);
 
-struct bulk_rx *bulk_rx_start(struct machine *m, const struct path *p, uint32_t len, uint16_t envelope_len);
-void bulk_rx_end(struct machine *m, struct bulk_rx *r); /* frees the message too, unless it was taken (r->msg NULL) */
+struct bulk_rx *bulk_rx_start(
+	struct machine *m, const struct path *p, uint32_t len, uint16_t envelope_len);
+void bulk_rx_end(struct machine *m,
+	struct bulk_rx *r); /* frees the message too, unless it was taken (r->msg NULL) */
 /* One fragment's body. -EBADMSG: not of this message; 0: more to come; 1: complete. */
 int bulk_rx_fragment(struct bulk_rx *r, uint16_t index, const uint8_t *body, uint32_t len);
-/* Acknowledges, and reports a hole, where that is due; `force` when a duplicate arrived or the peer was probed. */
-void bulk_rx_report(struct machine *m, struct path *p, struct bulk_rx *r, const frame_Packet *about, bool from_callee,
-	bool force);
+/* Acknowledges, and reports a hole, where that is due; `force` when a duplicate arrived or the peer
+ * was probed. */
+void bulk_rx_report(struct machine *m, struct path *p, struct bulk_rx *r, const frame_Packet *about,
+	bool from_callee, bool force);

@@ -85,7 +85,8 @@ void call_run(struct machine *m, struct call *c)
 			park(m, c);
 			return;
 		}
-		call_status(c, TELA_INTERNAL, TELA_EXECUTED, "a link said pending without tela_call_pend");
+		call_status(c, TELA_INTERNAL, TELA_EXECUTED,
+			"a link said pending without tela_call_pend");
 	} else if (unlikely(verdict == TELA_CONTINUE)) {
 		at = at ? at - 1 : UINT32_MAX;
 		call_status(c, TELA_UNIMPLEMENTED, TELA_EXECUTED, "no link answers this method");
@@ -160,7 +161,8 @@ uint32_t call_reply_envelope(const struct call *c, uint8_t *to)
 		status.outcome = c->outcome;
 		status.retry_after_us = c->retry_after_us;
 		if (c->has_message) {
-			const char *s = (const char *)c->meta->data + META_BYTES - STATUS_MESSAGE_MAX - 1;
+			const char *s =
+				(const char *)c->meta->data + META_BYTES - STATUS_MESSAGE_MAX - 1;
 
 			status.message = (struct tela_str){s, strlen(s)};
 		}
@@ -227,7 +229,8 @@ int tela_call_replace(struct tela_call *pub, const void *payload, size_t len)
 		return -EBADMSG;
 	copy = tela_call_alloc(pub, len ? len : 1);
 	if (!copy) {
-		call_status(call_of(pub), TELA_RESOURCE_EXHAUSTED, TELA_EXECUTED, "no room to replace the request");
+		call_status(call_of(pub), TELA_RESOURCE_EXHAUSTED, TELA_EXECUTED,
+			"no room to replace the request");
 		return -ENOMEM;
 	}
 	memcpy(copy, payload, len);
@@ -236,9 +239,10 @@ int tela_call_replace(struct tela_call *pub, const void *payload, size_t len)
 	return 0;
 }
 
-/* A reply that may stay in its slot is built there, behind the headers that will precede it; sending it is one copy to the
- * tail of the peer's datagram. (Building at the tail and copying to the slot costs the same copy and needs a
- * reservation that every other packet to that peer would have to go around.) */
+/* A reply that may stay in its slot is built there, behind the headers that will precede it;
+ * sending it is one copy to the tail of the peer's datagram. (Building at the tail and copying to
+ * the slot costs the same copy and needs a reservation that every other packet to that peer would
+ * have to go around.) */
 void *tela_reply_begin(struct tela_call *pub, size_t size)
 {
 	struct call *c = call_of(pub);
@@ -249,18 +253,22 @@ void *tela_reply_begin(struct tela_call *pub, size_t size)
 	pub->reply_code = TELA_OK;
 	c->outcome = TELA_EXECUTED;
 	c->has_message = false;
-	if (likely(c->slot && size <= SLOT_REPLY_BYTES - 8 - WIRE_PACKET - WIRE_TIMING && size <= c->reply_limit)) {
+	if (likely(c->slot && size <= SLOT_REPLY_BYTES - 8 - WIRE_PACKET - WIRE_TIMING &&
+		    size <= c->reply_limit)) {
 		c->reply = c->slot->bytes + WIRE_PACKET + WIRE_TIMING;
 		c->reply_room = (uint32_t)size;
 		return c->reply;
 	}
 	if (size > c->reply_limit || size > MSG_1M - ENVELOPE_MAX - WIRE_PACKET - WIRE_TIMING - 8) {
-		call_status(c, TELA_RESOURCE_EXHAUSTED, TELA_EXECUTED, "reply larger than the caller takes");
+		call_status(c, TELA_RESOURCE_EXHAUSTED, TELA_EXECUTED,
+			"reply larger than the caller takes");
 		return NULL;
 	}
-	c->reply_msg = msgpool_get(&c->machine->msgs, (uint32_t)size + WIRE_PACKET + WIRE_TIMING + ENVELOPE_MAX + 8);
+	c->reply_msg = msgpool_get(
+		&c->machine->msgs, (uint32_t)size + WIRE_PACKET + WIRE_TIMING + ENVELOPE_MAX + 8);
 	if (!c->reply_msg) {
-		call_status(c, TELA_RESOURCE_EXHAUSTED, TELA_EXECUTED, "no message buffer for the reply");
+		call_status(c, TELA_RESOURCE_EXHAUSTED, TELA_EXECUTED,
+			"no message buffer for the reply");
 		return NULL;
 	}
 	c->reply = c->reply_msg->data + ENVELOPE_MAX + WIRE_PACKET + WIRE_TIMING;
@@ -338,7 +346,8 @@ static bool own_request(struct call *c)
 	return true;
 }
 
-int tela_call_pend(struct tela_call *pub, struct tela_handle *ret_handle, const void **ret_request, size_t *ret_len)
+int tela_call_pend(struct tela_call *pub, struct tela_handle *ret_handle, const void **ret_request,
+	size_t *ret_len)
 {
 	struct call *c = call_of(pub);
 
@@ -387,8 +396,8 @@ struct call *call_by_handle(struct machine *m, struct tela_handle h)
 	return c->generation == h.generation && c->state == CALL_PENDING ? c : NULL;
 }
 
-int call_resume(struct machine *m, struct tela_handle h, bool go_on, uint8_t code, const char *message,
-	const void *payload, size_t len)
+int call_resume(struct machine *m, struct tela_handle h, bool go_on, uint8_t code,
+	const char *message, const void *payload, size_t len)
 {
 	struct call *c = call_by_handle(m, h);
 
@@ -402,7 +411,8 @@ int call_resume(struct machine *m, struct tela_handle h, bool go_on, uint8_t cod
 	c->prepared = false;
 	if (go_on && payload && tela_call_replace(&c->pub, payload, len)) {
 		if (!c->replied)
-			call_status(c, TELA_INTERNAL, TELA_EXECUTED, "a link resumed with an invalid request");
+			call_status(c, TELA_INTERNAL, TELA_EXECUTED,
+				"a link resumed with an invalid request");
 	} else if (go_on) {
 		c->cursor++;
 		call_run(m, c);

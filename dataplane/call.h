@@ -1,8 +1,9 @@
 /* call.h - a call being served: from the request's arrival to the last leave hook.
  *
- * Most calls begin and end inside one pass: the object comes from a stack of the core and goes back to it. One that goes
- * pending keeps its object, pins its image and owns a copy of its request; it may outlive its caller (then it is
- * detached: it goes on, its reply is dropped). A handle names it with a generation, so a late resume finds nothing.
+ * Most calls begin and end inside one pass: the object comes from a stack of the core and goes back
+ * to it. One that goes pending keeps its object, pins its image and owns a copy of its request; it
+ * may outlive its caller (then it is detached: it goes on, its reply is dropped). A handle names it
+ * with a generation, so a late resume finds nothing.
  */
 #pragma once
 
@@ -36,7 +37,7 @@ struct call {
 	const uint8_t *envelope_bytes; /* what `envelope` is read from */
 	uint32_t envelope_len;
 	/* reply */
-	uint8_t *reply;	       /* payload */
+	uint8_t *reply; /* payload */
 	uint32_t reply_len, reply_room;
 	struct msg *reply_msg; /* NULL: in the slot */
 	uint32_t retry_after_us;
@@ -47,7 +48,7 @@ struct call {
 	uint32_t meta_len, n_meta;
 	bool has_message;
 	struct list of_machine; /* pending ones, in order of arrival */
-	uint64_t generation;	/* of this object, for handles */
+	uint64_t generation;    /* of this object, for handles */
 	uint32_t index;
 	struct call *next_free;
 };
@@ -67,8 +68,9 @@ void call_status(struct call *c, uint8_t code, uint8_t outcome, const char *mess
 /* The call's caller has gone: its reply will be dropped. */
 void call_detach(struct machine *m, struct call *c);
 struct call *call_by_handle(struct machine *m, struct tela_handle h);
-/* Resumes: payload NULL with code OK and `go_on`: the next link; else as an answer. Returns 0 or -ESTALE. */
-int call_resume(struct machine *m, struct tela_handle h, bool go_on, uint8_t code, const char *message,
-	const void *payload, size_t len);
+/* Resumes: payload NULL with code OK and `go_on`: the next link; else as an answer. Returns 0 or
+ * -ESTALE. */
+int call_resume(struct machine *m, struct tela_handle h, bool go_on, uint8_t code,
+	const char *message, const void *payload, size_t len);
 /* Builds the envelope of the reply into `to` (at most ENVELOPE_MAX); 0: none is needed. */
 uint32_t call_reply_envelope(const struct call *c, uint8_t *to);

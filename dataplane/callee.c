@@ -1,4 +1,5 @@
-/* callee.c - calls served: what a request may ask for, who runs it, and what a duplicate is told. */
+/* callee.c - calls served: what a request may ask for, who runs it, and what a duplicate is told.
+ */
 #include "machine.h"
 
 enum { RETAIN_NS_AFTER_DEADLINE = 1000000000, RETAIN_MAX_NS = 2000000000 };
@@ -6,12 +7,15 @@ enum { RETAIN_NS_AFTER_DEADLINE = 1000000000, RETAIN_MAX_NS = 2000000000 };
 /* ---- answers without a call object ---- */
 
 /* A status that nothing is kept for: what could not even get a slot. Surely not executed. */
-static void refuse(struct machine *m, struct path *p, const frame_Packet *about, uint8_t code, const char *message)
+static void refuse(struct machine *m, struct path *p, const frame_Packet *about, uint8_t code,
+	const char *message)
 {
 	uint8_t body[WIRE_TIMING + 256] = {0};
 	struct frame_Envelope_args e = frame_Envelope_ARGS_INIT;
 	struct frame_Status_args status = frame_Status_ARGS_INIT;
-	frame_Packet h = {.kind = frame_Kind_response, .session = about->session, .slot = about->slot,
+	frame_Packet h = {.kind = frame_Kind_response,
+		.session = about->session,
+		.slot = about->slot,
 		.call = about->call};
 	int n;
 
@@ -30,7 +34,8 @@ static void refuse(struct machine *m, struct path *p, const frame_Packet *about,
 
 static void tell_caller(struct machine *m, struct path *p, const frame_Packet *about, uint8_t kind)
 {
-	frame_Packet h = {.kind = kind, .session = about->session, .slot = about->slot, .call = about->call};
+	frame_Packet h = {
+		.kind = kind, .session = about->session, .slot = about->slot, .call = about->call};
 
 	path_packet(m, p, h, NULL, 0);
 }
@@ -41,7 +46,8 @@ static bool block_grant(struct machine *m, struct callee_session *s)
 {
 	struct callee_slot *block;
 
-	if (!m->n_callee_blocks || s->n_slots >= m->cfg.budgets.slots_per_session || s->n_slots >= SLOTS_MAX)
+	if (!m->n_callee_blocks || s->n_slots >= m->cfg.budgets.slots_per_session ||
+		s->n_slots >= SLOTS_MAX)
 		return false;
 	block = m->callee_blocks[--m->n_callee_blocks];
 	for (uint32_t i = 0; i < SLOT_BLOCK; i++) {
@@ -100,7 +106,8 @@ static void slot_clear(struct machine *m, struct callee_slot *slot)
 
 /* ---- admission ---- */
 
-/* The service a call is for, by bind index or name. NULL with the status set, or with *ret_rebind. */
+/* The service a call is for, by bind index or name. NULL with the status set, or with *ret_rebind.
+ */
 static struct tela_service *service_of(struct machine *m, struct callee_session *s, struct call *c,
 	const struct envelope *e, bool *ret_rebind, struct bind **ret_bind)
 {
@@ -135,7 +142,10 @@ static struct tela_service *service_of(struct machine *m, struct callee_session 
 static void bind_offer(struct machine *m, struct callee_session *s, const frame_Packet *about,
 	struct tela_service *svc, uint64_t schema, uint64_t generation)
 {
-	frame_Packet h = {.kind = frame_Kind_bind, .session = s->number, .slot = about->slot, .call = about->call};
+	frame_Packet h = {.kind = frame_Kind_bind,
+		.session = s->number,
+		.slot = about->slot,
+		.call = about->call};
 	frame_Bind body = {.schema = schema};
 	uint16_t i;
 
@@ -152,10 +162,10 @@ static void bind_offer(struct machine *m, struct callee_session *s, const frame_
 	path_packet(m, s->path, h, &body, sizeof(body));
 }
 
-/* Everything that can be decided from the envelope, before the payload is looked at or memory is taken for it.
- * False: the call has its status, or must be bound again. */
-static bool admit(struct machine *m, struct callee_session *s, struct call *c, const struct envelope *e,
-	const frame_Packet *h, bool *ret_rebind)
+/* Everything that can be decided from the envelope, before the payload is looked at or memory is
+ * taken for it. False: the call has its status, or must be bound again. */
+static bool admit(struct machine *m, struct callee_session *s, struct call *c,
+	const struct envelope *e, const frame_Packet *h, bool *ret_rebind)
 {
 	struct bind *bind;
 	struct tela_service *svc = service_of(m, s, c, e, ret_rebind, &bind);
@@ -186,7 +196,8 @@ static bool admit(struct machine *m, struct callee_session *s, struct call *c, c
 		bind->generation = image->generation;
 	}
 	if (unlikely(!e->budget_us)) {
-		call_status(c, TELA_DEADLINE_EXCEEDED, TELA_NOT_EXECUTED, "deadline passed before the call ran");
+		call_status(c, TELA_DEADLINE_EXCEEDED, TELA_NOT_EXECUTED,
+			"deadline passed before the call ran");
 		return false;
 	}
 	c->svc = svc;
@@ -196,7 +207,9 @@ static bool admit(struct machine *m, struct callee_session *s, struct call *c, c
 		call_status(c, TELA_UNIMPLEMENTED, TELA_NOT_EXECUTED, "no such method");
 		return false;
 	}
-	c->pub.deadline_ns = e->budget_us == ENVELOPE_NO_DEADLINE ? UINT64_MAX : m->now_ns + e->budget_us * NS_PER_US;
+	c->pub.deadline_ns = e->budget_us == ENVELOPE_NO_DEADLINE
+				     ? UINT64_MAX
+				     : m->now_ns + e->budget_us * NS_PER_US;
 	return true;
 }
 
@@ -251,9 +264,11 @@ static void call_start(struct machine *m, struct call *c)
 	c->pub.method = method;
 	c->pub.service = c->svc->desc;
 	c->pub.generation = c->image->generation;
-	if (method->verify_request && unlikely(method->verify_request(c->pub.request, c->pub.request_len))) {
+	if (method->verify_request &&
+		unlikely(method->verify_request(c->pub.request, c->pub.request_len))) {
 		count(m->counts, count_drop_payload);
-		call_status(c, TELA_INVALID_ARGUMENT, TELA_NOT_EXECUTED, "request payload does not verify");
+		call_status(c, TELA_INVALID_ARGUMENT, TELA_NOT_EXECUTED,
+			"request payload does not verify");
 		answer_now(m, c);
 		return;
 	}
@@ -262,9 +277,10 @@ static void call_start(struct machine *m, struct call *c)
 	call_run(m, c);
 }
 
-/* A whole request: `body` is envelope and payload, in `msg` if it came in fragments (then the call takes it). */
-static void serve(struct machine *m, struct callee_session *s, struct callee_slot *slot, const frame_Packet *h,
-	const uint8_t *body, struct msg *msg, const struct envelope *e)
+/* A whole request: `body` is envelope and payload, in `msg` if it came in fragments (then the call
+ * takes it). */
+static void serve(struct machine *m, struct callee_session *s, struct callee_slot *slot,
+	const frame_Packet *h, const uint8_t *body, struct msg *msg, const struct envelope *e)
 {
 	uint32_t at = ALIGN8(h->envelope_length);
 	struct call *c = call_open(m, body + at, h->body_length - at);
@@ -332,9 +348,11 @@ void callee_serve_local(struct machine *m, struct caller_slot *s)
 	c->image = svc ? atomic_load_explicit(&svc->image, memory_order_acquire) : NULL;
 	c->pub.deadline_ns = s->deadline_ns;
 	if (!c->image || !service_accepts(svc->desc, desc->schema)) {
-		call_status(c, svc && c->image ? TELA_FAILED_PRECONDITION : TELA_UNAVAILABLE, TELA_NOT_EXECUTED,
+		call_status(c, svc && c->image ? TELA_FAILED_PRECONDITION : TELA_UNAVAILABLE,
+			TELA_NOT_EXECUTED,
 			!svc ? "no such service on this node"
-			     : (c->image ? "schemas differ and neither side knows the other's" : "service is starting"));
+			     : (c->image ? "schemas differ and neither side knows the other's"
+					 : "service is starting"));
 		answer_now(m, c);
 		return;
 	}
@@ -355,8 +373,8 @@ void callee_serve_local(struct machine *m, struct caller_slot *s)
 /* ---- requests ---- */
 
 /* First fragment of a large request: its envelope decides whether memory is taken for the rest. */
-static void receive_start(struct machine *m, struct callee_session *s, struct callee_slot *slot, const frame_Packet *h,
-	const uint8_t *body, uint32_t len)
+static void receive_start(struct machine *m, struct callee_session *s, struct callee_slot *slot,
+	const frame_Packet *h, const uint8_t *body, uint32_t len)
 {
 	struct envelope e;
 	struct bulk_rx *rx;
@@ -364,8 +382,11 @@ static void receive_start(struct machine *m, struct callee_session *s, struct ca
 	if (h->fragment) {
 		/* The first one was lost. Ask once; its sender resends it, or is told by a ping. */
 		frame_Gap gap = {.first = 0, .count = 1};
-		frame_Packet about = {.kind = frame_Kind_gap, .flags = frame_PacketFlag_from_callee,
-			.session = h->session, .slot = h->slot, .call = h->call};
+		frame_Packet about = {.kind = frame_Kind_gap,
+			.flags = frame_PacketFlag_from_callee,
+			.session = h->session,
+			.slot = h->slot,
+			.call = h->call};
 
 		if (h->fragment == 1 && path_packet(m, s->path, about, &gap, sizeof(gap)))
 			count(m->counts, count_gaps_reported);
@@ -379,12 +400,14 @@ static void receive_start(struct machine *m, struct callee_session *s, struct ca
 	slot->call = h->call;
 	slot->state = CALLEE_GONE;
 	if (!e.budget_us) {
-		refuse(m, s->path, h, TELA_DEADLINE_EXCEEDED, "deadline passed before the call ran");
+		refuse(m, s->path, h, TELA_DEADLINE_EXCEEDED,
+			"deadline passed before the call ran");
 		return;
 	}
 	rx = bulk_rx_start(m, s->path, h->body_length, h->envelope_length);
 	if (!rx) {
-		refuse(m, s->path, h, TELA_RESOURCE_EXHAUSTED, "no message buffer for a request of this size");
+		refuse(m, s->path, h, TELA_RESOURCE_EXHAUSTED,
+			"no message buffer for a request of this size");
 		return;
 	}
 	slot->state = CALLEE_RECEIVING;
@@ -392,8 +415,8 @@ static void receive_start(struct machine *m, struct callee_session *s, struct ca
 	bulk_rx_fragment(rx, 0, body, len);
 }
 
-static void receive(struct machine *m, struct callee_session *s, struct callee_slot *slot, const frame_Packet *h,
-	const uint8_t *body, uint32_t len)
+static void receive(struct machine *m, struct callee_session *s, struct callee_slot *slot,
+	const frame_Packet *h, const uint8_t *body, uint32_t len)
 {
 	struct bulk_rx *rx = slot->rx;
 	uint16_t had = rx->have;
@@ -434,18 +457,24 @@ static void send_reply(struct machine *m, struct callee_session *s, struct calle
 	if (unlikely(h.body_length > p->fragment)) {
 		frame_Timing timing = frame_Timing_load(slot->wire + WIRE_PACKET);
 
-		slot->tx = bulk_tx_start(m, p, &h, &timing, slot->wire + WIRE_PACKET + WIRE_TIMING, h.body_length);
+		slot->tx = bulk_tx_start(
+			m, p, &h, &timing, slot->wire + WIRE_PACKET + WIRE_TIMING, h.body_length);
 		return;
 	}
 	at = path_append(m, p, padded);
 	if (likely(at != NULL))
-		memcpy(at, slot->wire, padded);
+		copy_words(at, slot->wire, padded);
 }
 
-/* The caller has not heard: it gets the first answer again, or is told that it is gone; nothing runs twice. */
-static void duplicate(struct machine *m, struct callee_session *s, struct callee_slot *slot, const frame_Packet *h,
-	const uint8_t *body, uint32_t len)
+/* The caller has not heard: it gets the first answer again, or is told that it is gone; nothing
+ * runs twice. */
+static void duplicate(struct machine *m, struct callee_session *s, struct callee_slot *slot,
+	const frame_Packet *h, const uint8_t *body, uint32_t len)
 {
+	/* The first fragment asks, and so does any that its sender repeats because it has heard
+	 * nothing more. */
+	bool late = h->fragment && !(h->flags & frame_PacketFlag_resent);
+
 	switch (slot->state) {
 	case CALLEE_RECEIVING:
 		receive(m, s, slot, h, body, len);
@@ -455,8 +484,8 @@ static void duplicate(struct machine *m, struct callee_session *s, struct callee
 		tell_caller(m, s->path, h, frame_Kind_in_progress);
 		return;
 	case CALLEE_REPLIED:
-		if (h->fragment)
-			return; /* late fragments of a request that was answered */
+		if (late)
+			return;
 		count(m->counts, count_duplicates_answered);
 		if (slot->tx)
 			bulk_tx_gap(m, slot->tx, slot->tx->acked, 1);
@@ -464,19 +493,23 @@ static void duplicate(struct machine *m, struct callee_session *s, struct callee
 			send_reply(m, s, slot);
 		return;
 	default:
-		if (h->fragment)
+		if (late)
 			return;
 		count(m->counts, count_drop_reply_gone);
-		refuse(m, s->path, h, TELA_ABORTED, "executed or refused before, and its reply is gone");
+		refuse(m, s->path, h, TELA_ABORTED,
+			"executed or refused before, and its reply is gone");
 	}
 }
 
-/* A new call in a slot acknowledges the old one's response, or detaches the old one if it still runs. */
-static bool slot_take(struct machine *m, struct callee_session *s, struct callee_slot *slot, const frame_Packet *h)
+/* A new call in a slot acknowledges the old one's response, or detaches the old one if it still
+ * runs. */
+static bool slot_take(struct machine *m, struct callee_session *s, struct callee_slot *slot,
+	const frame_Packet *h)
 {
 	if (unlikely(slot->state == CALLEE_RUNNING)) {
 		if (m->n_detached >= m->cfg.budgets.detached) {
-			refuse(m, s->path, h, TELA_RESOURCE_EXHAUSTED, "too many calls run without a caller");
+			refuse(m, s->path, h, TELA_RESOURCE_EXHAUSTED,
+				"too many calls run without a caller");
 			return false;
 		}
 		call_detach(m, slot->running);
@@ -487,7 +520,8 @@ static bool slot_take(struct machine *m, struct callee_session *s, struct callee
 	return true;
 }
 
-void callee_request(struct machine *m, struct path *p, const frame_Packet *h, uint8_t *body, uint32_t len)
+void callee_request(
+	struct machine *m, struct path *p, const frame_Packet *h, uint8_t *body, uint32_t len)
 {
 	struct callee_session *s;
 	struct callee_slot *slot;
@@ -507,7 +541,8 @@ void callee_request(struct machine *m, struct path *p, const frame_Packet *h, ui
 		count(m->counts, count_drop_slot);
 		return;
 	}
-	if (unlikely(ALIGN8(h->envelope_length) > h->body_length || h->envelope_length > ENVELOPE_MAX)) {
+	if (unlikely(ALIGN8(h->envelope_length) > h->body_length ||
+		     h->envelope_length > ENVELOPE_MAX)) {
 		count(m->counts, count_drop_envelope);
 		return;
 	}
@@ -544,7 +579,8 @@ void callee_cancel(struct machine *m, struct path *p, const frame_Packet *h)
 
 	if (!slot)
 		return;
-	if (slot->state != CALLEE_IDLE && slot->call != h->call && !serial_after(h->call, slot->call))
+	if (slot->state != CALLEE_IDLE && slot->call != h->call &&
+		!serial_after(h->call, slot->call))
 		return; /* of an older call */
 	if (slot->call == h->call && slot->state == CALLEE_REPLIED)
 		return; /* too late: it has been answered */
@@ -571,7 +607,9 @@ void callee_release(struct machine *m, struct path *p, const frame_Packet *h)
 void callee_credit(struct machine *m, struct path *p, const frame_Packet *h, uint16_t slots)
 {
 	struct callee_session *s = h->session < p->n_in ? p->in[h->session] : NULL;
-	frame_Packet answer = {.kind = frame_Kind_credit, .flags = frame_PacketFlag_from_callee, .session = h->session};
+	frame_Packet answer = {.kind = frame_Kind_credit,
+		.flags = frame_PacketFlag_from_callee,
+		.session = h->session};
 	frame_Credit body;
 
 	if (!s && h->session < p->n_in)
@@ -594,7 +632,8 @@ void callee_acknowledge(struct machine *m, struct path *p, const frame_Packet *h
 		bulk_tx_acked(m, slot->tx, h->fragment, limit);
 }
 
-void callee_gap(struct machine *m, struct path *p, const frame_Packet *h, uint16_t first, uint16_t n)
+void callee_gap(
+	struct machine *m, struct path *p, const frame_Packet *h, uint16_t first, uint16_t n)
 {
 	struct callee_slot *slot = slot_of(m, p, h);
 
@@ -635,16 +674,20 @@ void callee_in_progress(struct machine *m, const struct call *c)
 
 	if (!c->slot)
 		return;
-	h = (frame_Packet){.kind = frame_Kind_in_progress, .session = c->session->number,
-		.slot = (uint16_t)c->slot_index, .call = c->call_no};
+	h = (frame_Packet){.kind = frame_Kind_in_progress,
+		.session = c->session->number,
+		.slot = (uint16_t)c->slot_index,
+		.call = c->call_no};
 	count(m->counts, count_in_progress);
 	path_packet(m, c->session->path, h, NULL, 0);
 }
 
-/* Large replies expire; the ring holds them in the order in which they were made, which is near enough. */
+/* Large replies expire; the ring holds them in the order in which they were made, which is near
+ * enough. */
 static void retain(struct machine *m, struct callee_slot *slot, uint64_t deadline_ns)
 {
-	uint64_t expires = min_u64(deadline_ns, m->now_ns + RETAIN_MAX_NS) + RETAIN_NS_AFTER_DEADLINE;
+	uint64_t expires =
+		min_u64(deadline_ns, m->now_ns + RETAIN_MAX_NS) + RETAIN_NS_AFTER_DEADLINE;
 	struct retained *r;
 
 	if (m->retained_tail - m->retained_head > m->retained_mask) {
@@ -675,7 +718,8 @@ static void retained_expire(struct machine *m)
 }
 
 /* Puts an envelope in front of the payload. The payload moves only if it stands in the slot. */
-static bool reply_envelope(struct machine *m, struct call *c, const uint8_t *envelope, uint32_t len, uint8_t **ret_wire)
+static bool reply_envelope(struct machine *m, struct call *c, const uint8_t *envelope, uint32_t len,
+	uint8_t **ret_wire)
 {
 	uint32_t padded = ALIGN8(len), head = WIRE_PACKET + WIRE_TIMING;
 	uint8_t *wire = c->slot->bytes;
@@ -706,11 +750,14 @@ void callee_reply(struct machine *m, struct call *c)
 	frame_Timing timing = {.queue_ns = saturate_u32(c->started_ns - c->arrived_ns),
 		.dwell_ns = saturate_u32(m->now_ns - c->started_ns)};
 	uint8_t *wire = c->reply_msg ? c->reply - WIRE_PACKET - WIRE_TIMING : slot->bytes;
-	frame_Packet h = {.kind = frame_Kind_response, .session = c->session->number, .slot = (uint16_t)c->slot_index,
+	frame_Packet h = {.kind = frame_Kind_response,
+		.session = c->session->number,
+		.slot = (uint16_t)c->slot_index,
 		.call = c->call_no};
 
 	if (unlikely(envelope_len) && !reply_envelope(m, c, scratch, envelope_len, &wire)) {
-		call_status(c, TELA_RESOURCE_EXHAUSTED, TELA_EXECUTED, "no message buffer for the reply");
+		call_status(c, TELA_RESOURCE_EXHAUSTED, TELA_EXECUTED,
+			"no message buffer for the reply");
 		c->n_meta = 0;
 		envelope_len = call_reply_envelope(c, scratch);
 		reply_envelope(m, c, scratch, envelope_len, &wire);
@@ -738,7 +785,8 @@ uint64_t callee_due(struct machine *m)
 	retained_expire(m);
 	if (m->retained_head != m->retained_tail)
 		due = m->retained[m->retained_head & m->retained_mask].expires_ns;
-	list_for_each_safe(e, tmp, &m->pending) {
+	list_for_each_safe(e, tmp, &m->pending)
+	{
 		struct call *c = list_entry(e, struct call, of_machine);
 
 		if (c->detached || c->local)

@@ -48,7 +48,8 @@ static bool block_take(struct machine *m, struct caller_session *s)
 	return true;
 }
 
-int caller_session_open(struct machine *m, struct caller_session *s, struct path *p, const struct tela_service_desc *service)
+int caller_session_open(struct machine *m, struct caller_session *s, struct path *p,
+	const struct tela_service_desc *service)
 {
 	if ((p && p->n_out == m->cfg.budgets.sessions) || !block_take(m, s))
 		return -ENOBUFS;
@@ -77,7 +78,8 @@ static void ask_credit(struct machine *m, struct caller_session *s)
 			block_offer(s, s->n_slots / SLOT_BLOCK);
 		return;
 	}
-	if (p->state != PATH_UP || (s->credit_asked_ns && m->now_ns - s->credit_asked_ns < 4 * p->rto_ns))
+	if (p->state != PATH_UP ||
+		(s->credit_asked_ns && m->now_ns - s->credit_asked_ns < 4 * p->rto_ns))
 		return;
 	body = (frame_Credit){.slots = (uint16_t)min_u32(2u * s->n_slots, most)};
 	s->credit_asked_ns = m->now_ns;
@@ -111,8 +113,8 @@ static bool plain(const struct caller_session *s, const struct tela_options *o)
 enum { METADATA_MAX = 16 };
 
 /* Writes the envelope of a call that is not plain. Returns its length, 0 if it is too large. */
-static uint32_t envelope_build(const struct caller_session *s, uint16_t method, const struct tela_options *o,
-	uint32_t budget_us, uint8_t *to)
+static uint32_t envelope_build(const struct caller_session *s, uint16_t method,
+	const struct tela_options *o, uint32_t budget_us, uint8_t *to)
 {
 	struct frame_Envelope_args a = frame_Envelope_ARGS_INIT;
 	struct frame_Pair_args pairs[METADATA_MAX];
@@ -132,7 +134,8 @@ static uint32_t envelope_build(const struct caller_session *s, uint16_t method, 
 		for (uint32_t i = 0; i < o->n_metadata; i++) {
 			const char *k = o->metadata[i].key, *v = o->metadata[i].value;
 
-			pairs[i] = (struct frame_Pair_args){.key = {k, strlen(k)}, .value = {v, strlen(v)}};
+			pairs[i] = (struct frame_Pair_args){
+				.key = {k, strlen(k)}, .value = {v, strlen(v)}};
 		}
 		a.metadata = pairs;
 		a.metadata_len = o->n_metadata;
@@ -152,8 +155,8 @@ static uint32_t budget_left_us(uint64_t now_ns, uint64_t deadline_ns)
 	return deadline_ns <= now_ns ? 0 : saturate_u32((deadline_ns - now_ns + 999) / NS_PER_US);
 }
 
-int caller_begin(struct machine *m, struct caller_session *s, const struct tela_method_desc *method, size_t size,
-	const struct tela_options *o, struct tela_request *ret)
+int caller_begin(struct machine *m, struct caller_session *s, const struct tela_method_desc *method,
+	size_t size, const struct tela_options *o, struct tela_request *ret)
 {
 	uint8_t scratch[ENVELOPE_MAX];
 	struct caller_slot *slot = s->free;
@@ -206,7 +209,8 @@ int caller_begin(struct machine *m, struct caller_session *s, const struct tela_
 	slot->envelope_len = (uint16_t)envelope_len;
 	slot->body_len = total - WIRE_PACKET;
 	slot->deadline_ns = m->now_ns + deadline_us * NS_PER_US;
-	slot->reply_limit = o && o->max_reply_bytes ? saturate_u32(o->max_reply_bytes) : REPLY_LIMIT_DEFAULT;
+	slot->reply_limit =
+		o && o->max_reply_bytes ? saturate_u32(o->max_reply_bytes) : REPLY_LIMIT_DEFAULT;
 	slot->resends = 0;
 	slot->probe_us = 0;
 	slot->tx = NULL;
@@ -265,7 +269,7 @@ static void transmit(struct machine *m, struct path *p, struct caller_slot *s, u
 	if (unlikely(!at))
 		return;
 	memset(s->wire + WIRE_PACKET + s->body_len, 0, 8);
-	memcpy(at, s->wire, padded);
+	copy_words(at, s->wire, padded);
 	s->on_wire = true;
 }
 
@@ -323,7 +327,8 @@ static void finish(struct machine *m, struct caller_slot *s, struct tela_result 
 
 static void tell_callee(struct machine *m, const struct caller_slot *s, uint8_t kind)
 {
-	frame_Packet h = {.kind = kind, .session = s->session->number, .slot = s->index, .call = s->call};
+	frame_Packet h = {
+		.kind = kind, .session = s->session->number, .slot = s->index, .call = s->call};
 
 	path_packet(m, s->session->path, h, NULL, 0);
 }
@@ -395,9 +400,11 @@ static void read_status(struct tela_result *r, frame_Envelope_t e)
 		r->outcome = TELA_MAYBE_EXECUTED;
 }
 
-static void bad_response(struct machine *m, struct caller_slot *s, enum count_id why, const char *message)
+static void bad_response(
+	struct machine *m, struct caller_slot *s, enum count_id why, const char *message)
 {
-	struct tela_result r = {.code = TELA_INTERNAL, .outcome = TELA_MAYBE_EXECUTED,
+	struct tela_result r = {.code = TELA_INTERNAL,
+		.outcome = TELA_MAYBE_EXECUTED,
 		.message = {message, strlen(message)}};
 
 	count(m->counts, why);
@@ -405,15 +412,16 @@ static void bad_response(struct machine *m, struct caller_slot *s, enum count_id
 }
 
 /* Everything has arrived: checks it and tells the caller. */
-static void deliver(struct machine *m, struct caller_slot *s, const uint8_t *body, uint32_t len, uint32_t envelope_len,
-	frame_Timing timing)
+static void deliver(struct machine *m, struct caller_slot *s, const uint8_t *body, uint32_t len,
+	uint32_t envelope_len, frame_Timing timing)
 {
 	uint32_t at = ALIGN8(envelope_len);
 	struct tela_result r = {.queue_ns = timing.queue_ns, .dwell_ns = timing.dwell_ns};
 
 	if (unlikely(at)) {
 		if (frame_Envelope_verify(body, envelope_len)) {
-			bad_response(m, s, count_drop_envelope, "response envelope does not verify");
+			bad_response(
+				m, s, count_drop_envelope, "response envelope does not verify");
 			return;
 		}
 		read_status(&r, frame_Envelope_root(body));
@@ -424,10 +432,12 @@ static void deliver(struct machine *m, struct caller_slot *s, const uint8_t *bod
 		r.payload = body + at;
 		r.len = len - at;
 		if (unlikely(r.len > s->reply_limit)) {
-			bad_response(m, s, count_drop_reply_limit, "response larger than the caller takes");
+			bad_response(m, s, count_drop_reply_limit,
+				"response larger than the caller takes");
 			return;
 		}
-		if (s->method->verify_response && unlikely(s->method->verify_response(r.payload, r.len))) {
+		if (s->method->verify_response &&
+			unlikely(s->method->verify_response(r.payload, r.len))) {
 			bad_response(m, s, count_drop_payload, "response payload does not verify");
 			return;
 		}
@@ -442,15 +452,16 @@ static void answered(struct path *p, const struct caller_slot *s)
 		p->answered_ns = s->sent_ns;
 }
 
-static void response_fragment(struct machine *m, struct path *p, struct caller_slot *s, const frame_Packet *h,
-	const uint8_t *body, uint32_t len)
+static void response_fragment(struct machine *m, struct path *p, struct caller_slot *s,
+	const frame_Packet *h, const uint8_t *body, uint32_t len)
 {
 	struct bulk_rx *rx = s->rx;
 	int rc;
 
 	if (!rx) {
 		if (h->body_length - ALIGN8(h->envelope_length) > s->reply_limit) {
-			bad_response(m, s, count_drop_reply_limit, "response larger than the caller takes");
+			bad_response(m, s, count_drop_reply_limit,
+				"response larger than the caller takes");
 			return;
 		}
 		rx = s->rx = bulk_rx_start(m, p, h->body_length, h->envelope_length);
@@ -471,8 +482,8 @@ static void response_fragment(struct machine *m, struct path *p, struct caller_s
 		len -= WIRE_TIMING;
 	}
 	rc = rx->len == h->body_length && rx->envelope_len == h->envelope_length
-		? bulk_rx_fragment(rx, h->fragment, body, len)
-		: -EBADMSG;
+		     ? bulk_rx_fragment(rx, h->fragment, body, len)
+		     : -EBADMSG;
 	if (rc < 0) {
 		count(m->counts, count_drop_fragment);
 		return;
@@ -487,13 +498,15 @@ static void response_fragment(struct machine *m, struct path *p, struct caller_s
 	deliver(m, s, rx->msg->data, rx->len, rx->envelope_len, rx->timing);
 }
 
-void caller_response(struct machine *m, struct path *p, const frame_Packet *h, const uint8_t *body, uint32_t len)
+void caller_response(
+	struct machine *m, struct path *p, const frame_Packet *h, const uint8_t *body, uint32_t len)
 {
 	struct caller_slot *s = slot_of(m, p, h);
 
 	if (unlikely(!s))
 		return;
-	if (unlikely(ALIGN8(h->envelope_length) > h->body_length || h->envelope_length > ENVELOPE_MAX)) {
+	if (unlikely(ALIGN8(h->envelope_length) > h->body_length ||
+		     h->envelope_length > ENVELOPE_MAX)) {
 		count(m->counts, count_drop_envelope);
 		return;
 	}
@@ -506,7 +519,8 @@ void caller_response(struct machine *m, struct path *p, const frame_Packet *h, c
 		count(m->counts, count_drop_fragment);
 		return;
 	}
-	deliver(m, s, body + WIRE_TIMING, h->body_length, h->envelope_length, frame_Timing_load(body));
+	deliver(m, s, body + WIRE_TIMING, h->body_length, h->envelope_length,
+		frame_Timing_load(body));
 }
 
 void caller_in_progress(struct machine *m, struct path *p, const frame_Packet *h)
@@ -522,13 +536,15 @@ void caller_in_progress(struct machine *m, struct path *p, const frame_Packet *h
 			bulk_tx_end(m, s->tx);
 		s->tx = NULL;
 		s->state = CALLER_RUNNING;
-		s->probe_us = s->probe_us ? min_u32(2 * s->probe_us, PROBE_LAST_US) : PROBE_FIRST_US;
+		s->probe_us =
+			s->probe_us ? min_u32(2 * s->probe_us, PROBE_LAST_US) : PROBE_FIRST_US;
 		s->probe_ns = m->now_ns + s->probe_us * NS_PER_US;
 		m->due_ns = min_u64(m->due_ns, s->probe_ns);
 	}
 }
 
-void caller_bind(struct machine *m, struct path *p, const frame_Packet *h, const uint8_t *body, uint32_t len)
+void caller_bind(
+	struct machine *m, struct path *p, const frame_Packet *h, const uint8_t *body, uint32_t len)
 {
 	struct caller_session *s = h->session < p->n_out ? p->out[h->session] : NULL;
 	frame_Bind b;
@@ -565,9 +581,10 @@ void caller_rebind(struct machine *m, struct path *p, const frame_Packet *h)
 	payload_len = s->body_len - old_head;
 	if (s->reply_limit != REPLY_LIMIT_DEFAULT)
 		o.max_reply_bytes = s->reply_limit;
-	envelope_len = envelope_build(s->session, s->method->id, &o, budget_left_us(m->now_ns, s->deadline_ns),
-		msg->data + WIRE_PACKET);
-	memcpy(msg->data + WIRE_PACKET + ALIGN8(envelope_len), s->wire + WIRE_PACKET + old_head, payload_len);
+	envelope_len = envelope_build(s->session, s->method->id, &o,
+		budget_left_us(m->now_ns, s->deadline_ns), msg->data + WIRE_PACKET);
+	memcpy(msg->data + WIRE_PACKET + ALIGN8(envelope_len), s->wire + WIRE_PACKET + old_head,
+		payload_len);
 	list_del(&s->sent);
 	if (s->tx)
 		bulk_tx_end(m, s->tx);
@@ -594,7 +611,8 @@ void caller_acknowledge(struct machine *m, struct path *p, const frame_Packet *h
 	bulk_tx_acked(m, s->tx, h->fragment, limit);
 }
 
-void caller_gap(struct machine *m, struct path *p, const frame_Packet *h, uint16_t first, uint16_t n)
+void caller_gap(
+	struct machine *m, struct path *p, const frame_Packet *h, uint16_t first, uint16_t n)
 {
 	struct caller_slot *s = slot_of(m, p, h);
 
@@ -613,14 +631,16 @@ static void resend(struct machine *m, struct path *p, struct caller_slot *s)
 		s->resends++;
 	count(m->counts, count_resends);
 	if (s->bound)
-		envelope_patch_budget(s->wire + WIRE_PACKET, budget_left_us(m->now_ns, s->deadline_ns));
+		envelope_patch_budget(
+			s->wire + WIRE_PACKET, budget_left_us(m->now_ns, s->deadline_ns));
 	switch (s->state) {
 	case CALLER_SENDING:
 		bulk_tx_gap(m, s->tx, s->tx->acked, 1);
 		to_sent(m, p, s);
 		break;
 	case CALLER_RECEIVING:
-		h = (frame_Packet){.session = s->session->number, .slot = s->index, .call = s->call};
+		h = (frame_Packet){
+			.session = s->session->number, .slot = s->index, .call = s->call};
 		bulk_rx_report(m, p, s->rx, &h, false, true);
 		to_sent(m, p, s);
 		break;
@@ -647,7 +667,8 @@ static void probe(struct machine *m, struct caller_slot *s)
 
 	count(m->counts, count_probes);
 	if (s->bound)
-		envelope_patch_budget(s->wire + WIRE_PACKET, budget_left_us(m->now_ns, s->deadline_ns));
+		envelope_patch_budget(
+			s->wire + WIRE_PACKET, budget_left_us(m->now_ns, s->deadline_ns));
 	if (s->resends < UINT16_MAX)
 		s->resends++; /* its answer is no sample for anything */
 	if (s->body_len > p->fragment) {
@@ -683,7 +704,8 @@ uint64_t caller_due(struct machine *m)
 {
 	uint64_t due = UINT64_MAX;
 
-	list_for_each_safe(e, tmp, &m->sessions) {
+	list_for_each_safe(e, tmp, &m->sessions)
+	{
 		struct caller_session *s = list_entry(e, struct caller_session, of_machine);
 
 		for (uint32_t i = 0; s->n_busy && i < s->n_owned; i++) {
@@ -697,8 +719,8 @@ uint64_t caller_due(struct machine *m)
 }
 
 /* Calls `each` for every slot in use of the path's sessions. */
-static void for_busy(struct machine *m, struct path *p, void (*each)(struct machine *, struct caller_slot *, void *),
-	void *arg)
+static void for_busy(struct machine *m, struct path *p,
+	void (*each)(struct machine *, struct caller_slot *, void *), void *arg)
 {
 	for (uint32_t n = 0; n < p->n_out; n++) {
 		struct caller_session *s = p->out[n];
@@ -758,7 +780,8 @@ static void fail_if_sent(struct machine *m, struct caller_slot *s, void *arg)
 		caller_fail(m, s, TELA_UNAVAILABLE, arg);
 }
 
-/* A completion may make new calls at once: they queue for the next path and are not ended with the old ones. */
+/* A completion may make new calls at once: they queue for the next path and are not ended with the
+ * old ones. */
 void caller_path_down(struct machine *m, struct path *p, const char *why)
 {
 	for (uint32_t n = 0; n < p->n_out; n++)

@@ -2,8 +2,8 @@
 
 #include "node.h"
 
-struct tela_client *tela_client_open(struct tela_node *n, const char *peer, const struct tela_service_desc *service,
-	unsigned sessions)
+struct tela_client *tela_client_open(struct tela_node *n, const char *peer,
+	const struct tela_service_desc *service, unsigned sessions)
 {
 	struct tela_client *c;
 	int index = -1;
@@ -77,8 +77,8 @@ static int client_open(struct core *core, struct tela_client *c)
 	return 0;
 }
 
-int client_begin(struct core *core, struct tela_client *c, const struct tela_method_desc *m, size_t size,
-	const struct tela_options *o, struct tela_request *ret)
+int client_begin(struct core *core, struct tela_client *c, const struct tela_method_desc *m,
+	size_t size, const struct tela_options *o, struct tela_request *ret)
 {
 	struct client_core *cc = &c->core[core->index];
 	int rc = -EAGAIN;
@@ -144,12 +144,14 @@ int tela_core_answer(struct tela_core *core, struct tela_handle h, const void *p
 	return call_resume(&core_private(core)->m, h, false, TELA_OK, NULL, payload, len);
 }
 
-int tela_core_answer_status(struct tela_core *core, struct tela_handle h, uint8_t code, const char *message)
+int tela_core_answer_status(
+	struct tela_core *core, struct tela_handle h, uint8_t code, const char *message)
 {
 	return call_resume(&core_private(core)->m, h, false, code, message, "", 0);
 }
 
-int tela_core_continue(struct tela_core *core, struct tela_handle h, const void *payload, size_t len)
+int tela_core_continue(
+	struct tela_core *core, struct tela_handle h, const void *payload, size_t len)
 {
 	return call_resume(&core_private(core)->m, h, true, TELA_OK, NULL, payload, len);
 }
@@ -163,9 +165,10 @@ struct tela_str tela_result_metadata(const struct tela_result *r, const char *ke
 
 const char *tela_code_name(unsigned code)
 {
-	static const char *const name[] = {"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED",
-		"NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
-		"ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"};
+	static const char *const name[] = {"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT",
+		"DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED",
+		"RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
+		"UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"};
 
 	return code < ARRAY_SIZE(name) ? name[code] : "?";
 }

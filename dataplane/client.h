@@ -1,12 +1,13 @@
-/* client.h - where calls of one service go. A client's share of a core is opened by that core at the first call. */
+/* client.h - where calls of one service go. A client's share of a core is opened by that core at
+ * the first call. */
 #pragma once
 
 #include "core.h"
 
 struct client_core {
 	bool open;
-	int error;	/* why it cannot be opened */
-	uint32_t next;	/* session to try first */
+	int error;     /* why it cannot be opened */
+	uint32_t next; /* session to try first */
 	struct caller_session *session;
 };
 
@@ -20,6 +21,6 @@ struct tela_client {
 };
 
 /* On a data core. As tela_request_begin. */
-int client_begin(struct core *core, struct tela_client *c, const struct tela_method_desc *m, size_t size,
-	const struct tela_options *o, struct tela_request *ret);
+int client_begin(struct core *core, struct tela_client *c, const struct tela_method_desc *m,
+	size_t size, const struct tela_options *o, struct tela_request *ret);
 void client_free(struct tela_client *c);

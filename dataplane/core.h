@@ -1,7 +1,7 @@
 /* core.h - a data core: its machine, its queues, its loop, and how other threads reach it.
  *
- * Who writes what: the core everything but `command`, `stop` (control side), `thread` (whoever attaches) and the rings' other
- * ends. Fields that others read are atomic.
+ * Who writes what: the core everything but `command`, `stop` (control side), `thread` (whoever
+ * attaches) and the rings' other ends. Fields that others read are atomic.
  */
 #pragma once
 
@@ -46,8 +46,9 @@ struct core {
 	struct list waiting; /* submitted calls that found no free slot */
 	struct wake wake;
 	/* read by others */
-	_Atomic uint64_t passes cache_aligned; /* release: what a core did before is seen by whoever reads it */
-	_Atomic uint64_t busy_cycles, cycles;
+	_Atomic uint64_t passes
+		cache_aligned; /* release: what a core did before is seen by whoever reads it */
+	_Atomic uint64_t busy_ns, polled_ns;
 	_Atomic uint64_t gap10_ns;
 	_Atomic uint32_t in_flight;
 	_Atomic bool stalled;
@@ -77,7 +78,8 @@ int core_main(void *core);
 /* Clock in nanoseconds. */
 uint64_t core_clock(const struct core *c);
 
-/* What another thread may see of a peer's path: copied by the core now and then, words that are each whole. */
+/* What another thread may see of a peer's path: copied by the core now and then, words that are
+ * each whole. */
 struct core_peer_view {
 	uint32_t state;
 	uint64_t srtt_ns, incarnation;

@@ -1,7 +1,9 @@
-/* count.h - what happened, by name. Each core writes its own words (relaxed, no locked add); readers sum them.
+/* count.h - what happened, by name. Each core writes its own words (relaxed, no locked add);
+ * readers sum them.
  *
- * The list is the only place where a counter is declared: COUNT_EVENT for what is normal, COUNT_DROP for everything
- * that was thrown away. A sum over cores is inexact while they run, each word is not.
+ * The list is the only place where a counter is declared: COUNT_EVENT for what is normal,
+ * COUNT_DROP for everything that was thrown away. A sum over cores is inexact while they run, each
+ * word is not.
  */
 #pragma once
 
@@ -100,7 +102,7 @@ enum count_id {
 #define COUNT_ENUM(name, help) count_##name,
 	COUNT_LIST(COUNT_ENUM, COUNT_ENUM)
 #undef COUNT_ENUM
-	COUNT_N
+		COUNT_N
 };
 
 struct counts {

@@ -6,5 +6,6 @@
 #undef NS_PER_S /* rte_cycles.h has its own, an int */
 #include <rte_dev.h>
 #include <rte_ethdev.h>
+#include <rte_interrupts.h>
 #include <rte_log.h>
 #include <rte_mbuf.h>

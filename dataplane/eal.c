@@ -282,14 +282,12 @@ static void make_args(struct args *a, const struct tela_node_config *c, const cp
 /* EAL leaves a runtime directory with the telemetry socket behind. */
 static void remove_dir(const char *dir)
 {
-	char path[512];
 	struct dirent *e;
 	DIR *d = opendir(dir);
 
 	while (d && (e = readdir(d))) {
-		snprintf(path, sizeof(path), "%s/%.250s", dir, e->d_name);
 		if (e->d_name[0] != '.')
-			unlink(path);
+			unlinkat(dirfd(d), e->d_name, 0);
 	}
 	if (d)
 		closedir(d);

@@ -1,9 +1,11 @@
-/* envelope.h - the metadata beside a payload: one canonical layout read with a few compares, any other one in general.
+/* envelope.h - the metadata beside a payload: one canonical layout read with a few compares, any
+ * other one in general.
  *
- * A bound call needs three words: what is left of its deadline, its bind index, its method. Our writer lays them out
- * in one way only (28 bytes, the FlatBuffers table below), so a reader that finds those constants knows every offset. A
- * table laid out otherwise, by another FlatBuffers library or with more fields, goes through the verifier that telac
- * made. Nothing is read before either of the two has succeeded.
+ * A bound call needs three words: what is left of its deadline, its bind index, its method. Our
+ * writer lays them out in one way only (28 bytes, the FlatBuffers table below), so a reader that
+ * finds those constants knows every offset. A table laid out otherwise, by another FlatBuffers
+ * library or with more fields, goes through the verifier that telac made. Nothing is read before
+ * either of the two has succeeded.
  *
  *   0  root offset 16 | 4  vtable: size 10, table size 12, offsets 4 8 10 | 14 padding
  *  16  vtable is 12 bytes back | 20 budget_us | 24 bind | 26 method
@@ -23,27 +25,30 @@ enum {
 #define ENVELOPE_NO_DEADLINE UINT32_MAX
 
 /* Constants of the canonical layout, little-endian words. */
-#define ENVELOPE_WORD0 (16ull | 10ull << 32 | 12ull << 48)
-#define ENVELOPE_WORD1 (4ull | 8ull << 16 | 10ull << 32)
+#define ENVELOPE_WORD0   (16ull | 10ull << 32 | 12ull << 48)
+#define ENVELOPE_WORD1   (4ull | 8ull << 16 | 10ull << 32)
 #define ENVELOPE_SOFFSET 12u
 
 struct envelope {
 	uint32_t budget_us;
 	uint16_t bind, method;
 	uint32_t reply_limit;
-	frame_Envelope_t table; /* .p NULL on the canonical path: every other field has its default */
+	frame_Envelope_t
+		table; /* .p NULL on the canonical path: every other field has its default */
 };
 
 /* Writes ENVELOPE_BOUND_PADDED bytes. */
-static inline void envelope_write_bound(uint8_t *to, uint32_t budget_us, uint16_t bind, uint16_t method)
+static inline void envelope_write_bound(
+	uint8_t *to, uint32_t budget_us, uint16_t bind, uint16_t method)
 {
-	uint64_t w[4] = {ENVELOPE_WORD0, ENVELOPE_WORD1, ENVELOPE_SOFFSET | (uint64_t)budget_us << 32,
-		bind | (uint32_t)method << 16};
+	uint64_t w[4] = {ENVELOPE_WORD0, ENVELOPE_WORD1,
+		ENVELOPE_SOFFSET | (uint64_t)budget_us << 32, bind | (uint32_t)method << 16};
 
 	memcpy(to, w, sizeof(w));
 }
 
-/* A resent request carries what is left of its deadline by then. `to` must hold a canonical envelope. */
+/* A resent request carries what is left of its deadline by then. `to` must hold a canonical
+ * envelope. */
 static inline void envelope_patch_budget(uint8_t *to, uint32_t budget_us)
 {
 	memcpy(to + 20, &budget_us, sizeof(budget_us));
@@ -59,7 +64,8 @@ static inline bool envelope_is_bound(const uint8_t *from, uint32_t len)
 	memcpy(&w0, from, 8);
 	memcpy(&w1, from + 8, 8);
 	memcpy(&soffset, from + 16, 4);
-	return w0 == ENVELOPE_WORD0 && (w1 & 0xffffffffffffull) == ENVELOPE_WORD1 && soffset == ENVELOPE_SOFFSET;
+	return w0 == ENVELOPE_WORD0 && (w1 & 0xffffffffffffull) == ENVELOPE_WORD1 &&
+	       soffset == ENVELOPE_SOFFSET;
 }
 
 /* Any valid layout. 0 or -EBADMSG. */

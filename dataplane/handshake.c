@@ -6,9 +6,10 @@
  *     hello with the cookie ------->    the sender receives at its address: makes the path
  *                           <-------    accept: its connection id, incarnation, limits
  *
- * All four are of one size, so an answer is never larger than its question, and all carry CRC32C. A hello that comes
- * again is answered with the same accept. A datagram with an unknown connection id is answered with a refuse
- * that names it; its sender takes that as a hint only, and asks with a hello.
+ * All four are of one size, so an answer is never larger than its question, and all carry CRC32C. A
+ * hello that comes again is answered with the same accept. A datagram with an unknown connection id
+ * is answered with a refuse that names it; its sender takes that as a hint only, and asks with a
+ * hello.
  */
 #include "machine.h"
 
@@ -18,13 +19,16 @@
 enum { COOKIE_SECONDS = 10, HANDSHAKE_BYTES_MAX = 128 };
 
 /* One packet outside of a path's flow of datagrams. `connection` is the receiver's. */
-static void send_alone(struct machine *m, const struct net_addr *to, uint32_t connection, uint8_t kind,
-	const void *body, uint32_t len)
+static void send_alone(struct machine *m, const struct net_addr *to, uint32_t connection,
+	uint8_t kind, const void *body, uint32_t len)
 {
 	uint8_t bytes[HANDSHAKE_BYTES_MAX] = {0};
 	uint8_t header_len = wire_header_length(NET_HEAD_IPV4);
-	frame_Datagram d = {.version = WIRE_VERSION, .flags = frame_Integrity_crc32c, .header_length = header_len,
-		.connection = connection, .stamp = wire_stamp(m->now_ns) | 1};
+	frame_Datagram d = {.version = WIRE_VERSION,
+		.flags = frame_Integrity_crc32c,
+		.header_length = header_len,
+		.connection = connection,
+		.stamp = wire_stamp(m->now_ns) | 1};
 	frame_Packet h = {.kind = kind, .length = (uint16_t)(WIRE_PACKET + len)};
 	uint32_t total = header_len + ALIGN8(WIRE_PACKET + len), crc;
 
@@ -50,8 +54,10 @@ static frame_Hello own_hello(const struct machine *m, uint16_t netif)
 		.slots = (uint16_t)m->cfg.budgets.slots_per_session,
 		.version_low = WIRE_VERSION,
 		.version_high = WIRE_VERSION,
-		.integrity_offered = (uint8_t)(1u << frame_Integrity_crc32c |
-			(m->ops->shared_memory(m->io, netif) ? 1u << frame_Integrity_none : 0)),
+		.integrity_offered =
+			(uint8_t)(1u << frame_Integrity_crc32c |
+				  (m->ops->shared_memory(m->io, netif) ? 1u << frame_Integrity_none
+								       : 0)),
 	};
 }
 
@@ -66,7 +72,8 @@ void handshake_hello(struct machine *m, struct path *p)
 	}
 	p->header_len = wire_header_length(p->head.len);
 	p->head_ok = true;
-	p->hello_wait_ns = min_u64(2 * p->hello_wait_ns, p->state == PATH_DOWN ? NS_PER_S : 100 * NS_PER_MS);
+	p->hello_wait_ns =
+		min_u64(2 * p->hello_wait_ns, p->state == PATH_DOWN ? NS_PER_S : 100 * NS_PER_MS);
 	h.connection = p->id;
 	h.wanted_core = p->wanted_core;
 	h.cookie = p->cookie;
@@ -76,7 +83,8 @@ void handshake_hello(struct machine *m, struct path *p)
 
 /* ---- acceptor ---- */
 
-static uint64_t cookie_make(const struct machine *m, const struct net_addr *from, const frame_Hello *h, uint32_t time)
+static uint64_t cookie_make(
+	const struct machine *m, const struct net_addr *from, const frame_Hello *h, uint32_t time)
 {
 	uint64_t words[4] = {(uint64_t)from->ip << 32 | (uint64_t)from->udp << 16 | from->netif,
 		(uint64_t)h->connection << 32 | time, h->node, h->incarnation};
@@ -105,8 +113,9 @@ static void path_agree(struct machine *m, struct path *p, const frame_Hello *h)
 /* The envelope is whole in the first packet: nothing smaller than this is a usable MTU. */
 static bool hello_sane(const frame_Hello *h)
 {
-	return h->mtu >= 1280 && h->connection && h->incarnation && h->version_low <= WIRE_VERSION &&
-		h->version_high >= WIRE_VERSION && (h->integrity_offered & 1u << frame_Integrity_crc32c);
+	return h->mtu >= 1280 && h->connection && h->incarnation &&
+	       h->version_low <= WIRE_VERSION && h->version_high >= WIRE_VERSION &&
+	       (h->integrity_offered & 1u << frame_Integrity_crc32c);
 }
 
 static void send_accept(struct machine *m, const struct path *p)
@@ -123,7 +132,8 @@ static bool same_place(const struct net_addr *a, const struct net_addr *b)
 	return a->ip == b->ip && a->udp == b->udp && a->netif == b->netif;
 }
 
-/* Paths that this hello shows to be dead: the same core of the same node asks anew, or has restarted. */
+/* Paths that this hello shows to be dead: the same core of the same node asks anew, or has
+ * restarted. */
 static void retire_older(struct machine *m, const frame_Hello *h)
 {
 	for (uint32_t i = 0; i < m->cfg.budgets.paths; i++) {
@@ -138,7 +148,8 @@ static void retire_older(struct machine *m, const frame_Hello *h)
 	}
 }
 
-static struct path *accepted_before(struct machine *m, const struct net_addr *from, const frame_Hello *h)
+static struct path *accepted_before(
+	struct machine *m, const struct net_addr *from, const frame_Hello *h)
 {
 	for (uint32_t i = 0; i < m->cfg.budgets.paths; i++) {
 		struct path *p = &m->paths[i];
@@ -150,7 +161,8 @@ static struct path *accepted_before(struct machine *m, const struct net_addr *fr
 	return NULL;
 }
 
-static void send_cookie(struct machine *m, const struct net_addr *from, const frame_Hello *h, uint32_t time)
+static void send_cookie(
+	struct machine *m, const struct net_addr *from, const frame_Hello *h, uint32_t time)
 {
 	frame_Hello answer = own_hello(m, from->netif);
 
@@ -171,7 +183,8 @@ static void on_hello(struct machine *m, const struct net_addr *from, const frame
 		send_cookie(m, from, h, seconds);
 		return;
 	}
-	if (seconds - h->cookie_time > COOKIE_SECONDS || cookie_make(m, from, h, h->cookie_time) != h->cookie) {
+	if (seconds - h->cookie_time > COOKIE_SECONDS ||
+		cookie_make(m, from, h, h->cookie_time) != h->cookie) {
 		count(m->counts, count_drop_cookie);
 		send_cookie(m, from, h, seconds);
 		return;
@@ -199,7 +212,7 @@ static void on_hello(struct machine *m, const struct net_addr *from, const frame
 		p->header_len = wire_header_length(p->head.len);
 		path_agree(m, p, h);
 		shared = m->ops->shared_memory(m->io, from->netif) &&
-			(h->integrity_offered & 1u << frame_Integrity_none);
+			 (h->integrity_offered & 1u << frame_Integrity_none);
 		p->integrity = shared ? frame_Integrity_none : frame_Integrity_crc32c;
 		p->state = PATH_UP;
 		count(m->counts, count_handshakes);
@@ -224,11 +237,14 @@ static void on_accept(struct machine *m, struct path *p, const frame_Hello *h)
 		if (p->peer_id == h->connection && p->incarnation == h->incarnation)
 			return;
 		/* The peer no longer has what this path stood on. */
-		path_down(m, p, p->incarnation != h->incarnation ? "peer has restarted" : "peer has lost the path");
+		path_down(m, p,
+			p->incarnation != h->incarnation ? "peer has restarted"
+							 : "peer has lost the path");
 		return;
 	}
 	if (h->integrity > frame_Integrity_crc32c ||
-		(h->integrity == frame_Integrity_none && !m->ops->shared_memory(m->io, p->peer.netif))) {
+		(h->integrity == frame_Integrity_none &&
+			!m->ops->shared_memory(m->io, p->peer.netif))) {
 		count(m->counts, count_drop_handshake);
 		return;
 	}
@@ -242,7 +258,8 @@ static void on_accept(struct machine *m, struct path *p, const frame_Hello *h)
 }
 
 /* A refuse to an unknown connection id names it; one to a hello says that the peer is draining. */
-static void on_refuse(struct machine *m, struct path *p, const struct net_addr *from, const frame_Farewell *f)
+static void on_refuse(
+	struct machine *m, struct path *p, const struct net_addr *from, const frame_Farewell *f)
 {
 	if (p) {
 		if (p->state == PATH_CONNECTING) {
@@ -253,9 +270,11 @@ static void on_refuse(struct machine *m, struct path *p, const struct net_addr *
 	}
 	for (uint32_t i = 0; i < m->cfg.budgets.paths; i++) {
 		p = &m->paths[i];
-		if (p->state != PATH_UP || !p->initiator || p->peer_id != f->reserved2 || !same_place(&p->peer, from))
+		if (p->state != PATH_UP || !p->initiator || p->peer_id != f->reserved2 ||
+			!same_place(&p->peer, from))
 			continue;
-		if (m->now_ns >= p->hello_ns) { /* at most one question in a while, whoever sends the hints */
+		if (m->now_ns >= p->hello_ns) { /* at most one question in a while, whoever sends
+						   the hints */
 			p->hello_wait_ns = 5 * NS_PER_MS;
 			handshake_hello(m, p);
 		}
@@ -264,7 +283,8 @@ static void on_refuse(struct machine *m, struct path *p, const struct net_addr *
 	count(m->counts, count_drop_connection);
 }
 
-void handshake_unknown(struct machine *m, const struct net_addr *from, uint32_t connection, uint32_t question_len)
+void handshake_unknown(
+	struct machine *m, const struct net_addr *from, uint32_t connection, uint32_t question_len)
 {
 	frame_Farewell f = {.code = TELA_UNAVAILABLE, .reserved2 = connection};
 
@@ -273,8 +293,8 @@ void handshake_unknown(struct machine *m, const struct net_addr *from, uint32_t 
 		send_alone(m, from, 0, frame_Kind_refuse, &f, sizeof(f));
 }
 
-void handshake_packet(struct machine *m, struct path *p, const struct net_addr *from, const frame_Packet *h,
-	const uint8_t *body, uint32_t len)
+void handshake_packet(struct machine *m, struct path *p, const struct net_addr *from,
+	const frame_Packet *h, const uint8_t *body, uint32_t len)
 {
 	frame_Hello hello;
 

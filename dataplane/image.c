@@ -25,7 +25,8 @@ struct service_table *service_table_build(struct tela_service *const *services, 
 		return NULL;
 	slot = (struct tela_service **)(t + 1);
 	for (uint32_t i = 0; i < n; i++) {
-		uint32_t at = name_hash(services[i]->desc->name, services[i]->name_len) & (places - 1);
+		uint32_t at =
+			name_hash(services[i]->desc->name, services[i]->name_len) & (places - 1);
 
 		while (slot[at])
 			at = (at + 1) & (places - 1);
@@ -63,7 +64,8 @@ bool service_accepts(const struct tela_service_desc *d, uint64_t schema)
 	return false;
 }
 
-struct tela_service *service_create(struct tela_node *n, const struct tela_service_desc *desc, uint32_t index)
+struct tela_service *service_create(
+	struct tela_node *n, const struct tela_service_desc *desc, uint32_t index)
 {
 	struct tela_service *s = aligned_alloc(CACHE_LINE, sizeof(*s));
 
@@ -113,7 +115,8 @@ void tela_image_free(struct tela_image *i)
 
 /* ---- build ---- */
 
-static int fail(char *err, size_t err_len, int error, const char *format, ...) __attribute__((format(printf, 4, 5)));
+static int fail(char *err, size_t err_len, int error, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
 
 static int fail(char *err, size_t err_len, int error, const char *format, ...)
 {
@@ -138,37 +141,43 @@ static const struct tela_method_desc *find_method(const struct tela_service_desc
 	return NULL;
 }
 
-static int check_link(const struct tela_service_desc *d, const struct tela_image_link *il, char *err, size_t err_len)
+static int check_link(const struct tela_service_desc *d, const struct tela_image_link *il,
+	char *err, size_t err_len)
 {
 	const struct tela_link *l = il->link;
 
 	if (!l->enter && !l->leave)
-		return fail(err, err_len, -EINVAL, "plugin %s: a link with neither enter nor leave", il->plugin);
+		return fail(err, err_len, -EINVAL, "plugin %s: a link with neither enter nor leave",
+			il->plugin);
 	if (l->callback) {
 		if (strcmp(l->callback, TELA_REQUEST_IN))
-			return fail(err, err_len, -EINVAL, "plugin %s: no callback is named \"%s\"", il->plugin,
-				l->callback);
+			return fail(err, err_len, -EINVAL, "plugin %s: no callback is named \"%s\"",
+				il->plugin, l->callback);
 		return 0;
 	}
 	if (!l->service || strcmp(l->service->name, d->name))
 		return 0; /* hooks another service: no part of this one's chains */
 	if (!service_accepts(d, l->service->schema) && !service_accepts(l->service, d->schema))
 		return fail(err, err_len, -EINVAL,
-			"plugin %s was built from another schema of %s (%016llx, the service has %016llx): rebuild it",
+			"plugin %s was built from another schema of %s (%016llx, the service has "
+			"%016llx): rebuild it",
 			il->plugin, d->name, (unsigned long long)l->service->schema,
 			(unsigned long long)d->schema);
 	if (!find_method(d, l->method))
-		return fail(err, err_len, -EINVAL, "plugin %s: service %s has no method %u", il->plugin, d->name,
-			l->method);
+		return fail(err, err_len, -EINVAL, "plugin %s: service %s has no method %u",
+			il->plugin, d->name, l->method);
 	return 0;
 }
 
-/* Is `l` part of the chain of method `m`? request_in links come in the first round, the method's own in the second. */
-static bool belongs(const struct tela_service_desc *d, const struct tela_link *l, uint16_t method, int round)
+/* Is `l` part of the chain of method `m`? request_in links come in the first round, the method's
+ * own in the second. */
+static bool belongs(
+	const struct tela_service_desc *d, const struct tela_link *l, uint16_t method, int round)
 {
 	if (in_all_chains(l))
 		return round == 0;
-	return round == 1 && l->service && !strcmp(l->service->name, d->name) && l->method == method;
+	return round == 1 && l->service && !strcmp(l->service->name, d->name) &&
+	       l->method == method;
 }
 
 static enum tela_verdict enter_nothing(struct tela_call *call, void *self)
@@ -198,16 +207,18 @@ static void fill_chain(struct chain *c, struct layout *at, const struct tela_ser
 			if (!belongs(d, l, c->method->id, round))
 				continue;
 			if (l->leave)
-				*at->leave++ = (struct chain_leave){l->leave, links[i].self, c->n_links},
+				*at->leave++ =
+					(struct chain_leave){l->leave, links[i].self, c->n_links},
 				c->n_leaves++;
-			*at->link++ = (struct chain_link){l->enter ? l->enter : enter_nothing, links[i].self};
+			*at->link++ = (struct chain_link){
+				l->enter ? l->enter : enter_nothing, links[i].self};
 			c->n_links++;
 		}
 	}
 }
 
-struct tela_image *image_build(struct tela_service *s, uint32_t n_cores, const struct tela_image_link *links,
-	uint32_t n_links, char *err, size_t err_len)
+struct tela_image *image_build(struct tela_service *s, uint32_t n_cores,
+	const struct tela_image_link *links, uint32_t n_links, char *err, size_t err_len)
 {
 	const struct tela_service_desc *d = s->desc;
 	uint32_t max_method = 0;
@@ -225,14 +236,16 @@ struct tela_image *image_build(struct tela_service *s, uint32_t n_cores, const s
 	for (uint32_t i = 0; i < d->n_methods; i++)
 		if (d->methods[i].id > max_method)
 			max_method = d->methods[i].id;
-	size = sizeof(*image) + CACHE_LINE + n_cores * sizeof(struct image_core) + (max_method + 1) * sizeof(void *) +
-		d->n_methods * sizeof(struct chain) + n * (sizeof(struct chain_link) + sizeof(struct chain_leave));
+	size = sizeof(*image) + CACHE_LINE + n_cores * sizeof(struct image_core) +
+	       (max_method + 1) * sizeof(void *) + d->n_methods * sizeof(struct chain) +
+	       n * (sizeof(struct chain_link) + sizeof(struct chain_leave));
 	image = calloc(1, size);
 	if (!image) {
 		fail(err, err_len, 0, "out of memory for an image of %zu bytes", size);
 		return NULL;
 	}
-	image->core = (void *)(((uintptr_t)(image + 1) + CACHE_LINE - 1) & ~(uintptr_t)(CACHE_LINE - 1));
+	image->core =
+		(void *)(((uintptr_t)(image + 1) + CACHE_LINE - 1) & ~(uintptr_t)(CACHE_LINE - 1));
 	image->by_method = (void *)(image->core + n_cores);
 	at.chain = (void *)(image->by_method + max_method + 1);
 	at.link = (void *)(at.chain + d->n_methods);

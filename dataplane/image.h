@@ -1,12 +1,14 @@
 /* image.h - services and their images: what a data core looks up to run a call.
  *
- * A service lives as long as its node. Its image - every method's chain, flat, in call order - is immutable; a change
- * builds another one and publishes it with one pointer store. A core loads the pointer inside a pass and never keeps it
- * beyond the pass, except in a call that has gone pending: that one pins the image by a plain count of its core.
+ * A service lives as long as its node. Its image - every method's chain, flat, in call order - is
+ * immutable; a change builds another one and publishes it with one pointer store. A core loads the
+ * pointer inside a pass and never keeps it beyond the pass, except in a call that has gone pending:
+ * that one pins the image by a plain count of its core.
  *
- * When an old image may go: (1) the new pointer is stored; (2) a grace period ends, so every core has been
- * quiescent and no core holds the old pointer from an earlier pass; from here its pins can only fall, since a pin is taken
- * only by a call that found the image in its own pass; (3) all pins are zero; (4) `retired` is called.
+ * When an old image may go: (1) the new pointer is stored; (2) a grace period ends, so every core
+ * has been quiescent and no core holds the old pointer from an earlier pass; from here its pins can
+ * only fall, since a pin is taken only by a call that found the image in its own pass; (3) all pins
+ * are zero; (4) `retired` is called.
  *
  * Context: *_build, publish, admit on the control thread; image_method, chain_* on data cores.
  */
@@ -28,7 +30,8 @@ struct chain_leave {
 	uint32_t link; /* of the link it belongs to, in the same chain */
 };
 
-/* Chain of one method: request_in links, then its own. Leave hooks stand apart, so that absent ones cost nothing. */
+/* Chain of one method: request_in links, then its own. Leave hooks stand apart, so that absent ones
+ * cost nothing. */
 struct chain {
 	const struct tela_method_desc *method;
 	const struct chain_link *links;
@@ -38,7 +41,7 @@ struct chain {
 
 struct image_core {
 	_Atomic uint64_t calls; /* whose chain was started under this image by this core */
-	_Atomic uint32_t pins;	/* pending calls that hold it */
+	_Atomic uint32_t pins;  /* pending calls that hold it */
 } cache_aligned;
 
 struct tela_image {
@@ -64,7 +67,7 @@ struct tela_service {
 	uint32_t index, name_len;
 	_Atomic(struct tela_image *) image; /* NULL: starting */
 	_Atomic bool admit;
-	char reason[64]; /* why not; written before admit turns false */
+	char reason[64];     /* why not; written before admit turns false */
 	uint64_t generation; /* of the last image built */
 	struct service_core core[IMAGE_CORES_MAX];
 };
@@ -72,22 +75,25 @@ struct tela_service {
 /* Immutable, replaced as a whole when a service is added. */
 struct service_table {
 	uint32_t n, mask;
-	struct tela_service *const *by_hash; /* open addressing on the name's hash, mask + 1 places */
+	struct tela_service *const
+		*by_hash; /* open addressing on the name's hash, mask + 1 places */
 };
 
 struct service_table *service_table_build(struct tela_service *const *services, uint32_t n);
 void service_table_free(struct service_table *t);
 /* By name, as a call that is not bound yet gives it; NULL if there is none. */
-struct tela_service *service_table_find(const struct service_table *t, const char *name, size_t len);
+struct tela_service *service_table_find(
+	const struct service_table *t, const char *name, size_t len);
 
 /* Do the two sides agree? Either knows the other's hash. */
 bool service_accepts(const struct tela_service_desc *d, uint64_t schema);
 
-struct tela_service *service_create(struct tela_node *n, const struct tela_service_desc *desc, uint32_t index);
+struct tela_service *service_create(
+	struct tela_node *n, const struct tela_service_desc *desc, uint32_t index);
 void service_free(struct tela_service *s);
 uint32_t image_pins(const struct tela_image *i);
-struct tela_image *image_build(struct tela_service *s, uint32_t n_cores, const struct tela_image_link *links,
-	uint32_t n_links, char *err, size_t err_len);
+struct tela_image *image_build(struct tela_service *s, uint32_t n_cores,
+	const struct tela_image_link *links, uint32_t n_links, char *err, size_t err_len);
 
 static inline const struct chain *image_method(const struct tela_image *i, uint32_t method)
 {
@@ -99,7 +105,8 @@ static inline void image_count_call(struct tela_image *i, unsigned core)
 {
 	_Atomic uint64_t *c = &i->core[core].calls;
 
-	atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + 1, memory_order_relaxed);
+	atomic_store_explicit(
+		c, atomic_load_explicit(c, memory_order_relaxed) + 1, memory_order_relaxed);
 }
 
 /* Pairs with image_pins(): release, so that whoever reads zero has seen all that the call did. */
@@ -107,18 +114,20 @@ static inline void image_pin_add(struct tela_image *i, unsigned core, int delta)
 {
 	_Atomic uint32_t *p = &i->core[core].pins;
 
-	atomic_store_explicit(p, atomic_load_explicit(p, memory_order_relaxed) + (uint32_t)delta, memory_order_release);
+	atomic_store_explicit(p, atomic_load_explicit(p, memory_order_relaxed) + (uint32_t)delta,
+		memory_order_release);
 }
 
 static inline void service_in_flight_add(struct tela_service *s, unsigned core, int delta)
 {
 	_Atomic uint32_t *p = &s->core[core].in_flight;
 
-	atomic_store_explicit(p, atomic_load_explicit(p, memory_order_relaxed) + (uint32_t)delta, memory_order_relaxed);
+	atomic_store_explicit(p, atomic_load_explicit(p, memory_order_relaxed) + (uint32_t)delta,
+		memory_order_relaxed);
 }
 
-/* Walks from link `from` on. Returns the link that ended the walk (then *ret_verdict is TELA_ANSWER or TELA_PENDING), or
- * n_links with TELA_CONTINUE when the walk fell off the end. */
+/* Walks from link `from` on. Returns the link that ended the walk (then *ret_verdict is TELA_ANSWER
+ * or TELA_PENDING), or n_links with TELA_CONTINUE when the walk fell off the end. */
 static inline uint32_t chain_walk(const struct chain *c, uint32_t from, struct tela_call *call,
 	enum tela_verdict *ret_verdict)
 {

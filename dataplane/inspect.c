@@ -19,7 +19,8 @@ uint32_t tela_node_n_cores(const struct tela_node *n)
 }
 
 void tela_node_counters(const struct tela_node *n, uint32_t core,
-	void (*emit)(void *arg, const char *name, const char *help, bool drop, uint64_t value), void *arg)
+	void (*emit)(void *arg, const char *name, const char *help, bool drop, uint64_t value),
+	void *arg)
 {
 	for (int id = 0; id < COUNT_N; id++) {
 		uint64_t sum = 0;
@@ -52,8 +53,8 @@ int tela_node_core_info(const struct tela_node *n, uint32_t core, struct tela_co
 		.cpu = c->cpu,
 		.idle = c->idle,
 		.passes = atomic_load_explicit(&c->passes, memory_order_relaxed),
-		.busy_cycles = atomic_load_explicit(&c->busy_cycles, memory_order_relaxed),
-		.cycles = atomic_load_explicit(&c->cycles, memory_order_relaxed),
+		.busy_ns = atomic_load_explicit(&c->busy_ns, memory_order_relaxed),
+		.polled_ns = atomic_load_explicit(&c->polled_ns, memory_order_relaxed),
 		.loop_gap_us = atomic_load_explicit(&c->gap10_ns, memory_order_relaxed) / NS_PER_US,
 		.stalled = atomic_load(&c->stalled),
 	};
@@ -70,8 +71,8 @@ int tela_node_port_info(const struct tela_node *n, uint32_t port, struct tela_po
 	memset(ret, 0, sizeof(*ret));
 	inet_ntop(AF_INET, &p->ip, ip, sizeof(ip));
 	snprintf(ret->address, sizeof(ret->address), "%s/%d", ip, __builtin_popcount(p->netmask));
-	snprintf(ret->mac, sizeof(ret->mac), "%02x:%02x:%02x:%02x:%02x:%02x", p->mac[0], p->mac[1], p->mac[2],
-		p->mac[3], p->mac[4], p->mac[5]);
+	snprintf(ret->mac, sizeof(ret->mac), "%02x:%02x:%02x:%02x:%02x:%02x", p->mac[0], p->mac[1],
+		p->mac[2], p->mac[3], p->mac[4], p->mac[5]);
 	ret->name = p->name;
 	ret->driver = p->driver;
 	ret->mtu = p->mtu;
@@ -93,27 +94,32 @@ int tela_node_peer_info(const struct tela_node *n, uint32_t peer, struct tela_pe
 	snprintf(ret->address, sizeof(ret->address), "%s:%u", ip, p->udp);
 	ret->name = p->name;
 	core_peer_view_read(n->cores[0], peer, &view);
-	ret->state = view.state == PATH_UP ? "up" : view.state == PATH_FREE ? "unused" :
-		view.state == PATH_CONNECTING ? "connecting" : "down";
+	ret->state = view.state == PATH_UP           ? "up"
+		     : view.state == PATH_FREE       ? "unused"
+		     : view.state == PATH_CONNECTING ? "connecting"
+						     : "down";
 	ret->rtt_ns = view.srtt_ns;
 	ret->incarnation = view.incarnation;
 	return 0;
 }
 
-void tela_node_print_budgets(const struct tela_node *n, void (*line)(void *arg, const char *text), void *arg)
+void tela_node_print_budgets(
+	const struct tela_node *n, void (*line)(void *arg, const char *text), void *arg)
 {
-	static const char *const name[] = {"paths", "sessions", "slots", "slots_per_session", "calls", "detached",
-		"messages_2k", "messages_64k", "messages_1m", "in_flight"};
+	static const char *const name[] = {"paths", "sessions", "slots", "slots_per_session",
+		"calls", "detached", "messages_2k", "messages_64k", "messages_1m", "in_flight"};
 	const struct machine *m = &n->cores[0]->m;
 	const uint32_t *value = (const uint32_t *)&m->cfg.budgets;
 	char text[128];
 
-	_Static_assert(sizeof(struct tela_budgets) == sizeof(name) / sizeof(*name) * sizeof(uint32_t), "one name a budget");
+	_Static_assert(
+		sizeof(struct tela_budgets) == sizeof(name) / sizeof(*name) * sizeof(uint32_t),
+		"one name a budget");
 	for (size_t i = 0; i < ARRAY_SIZE(name); i++) {
 		snprintf(text, sizeof(text), "%-18s %8u a core", name[i], value[i]);
 		line(arg, text);
 	}
-	snprintf(text, sizeof(text), "%-18s %8.1f MiB a core, %u cores", "memory", (double)machine_bytes(m) / (1 << 20),
-		n->n_cores);
+	snprintf(text, sizeof(text), "%-18s %8.1f MiB a core, %u cores", "memory",
+		(double)machine_bytes(m) / (1 << 20), n->n_cores);
 	line(arg, text);
 }

@@ -1,4 +1,5 @@
-/* list.h - a doubly linked ring with its head in the owner: order of sending, of expiry, of membership. */
+/* list.h - a doubly linked ring with its head in the owner: order of sending, of expiry, of
+ * membership. */
 #pragma once
 
 #include "base.h"
@@ -35,4 +36,5 @@ static inline void list_del(struct list *e)
 
 #define list_entry(ptr, type, member) container_of(ptr, type, member)
 #define list_for_each_safe(pos, tmp, head)                                                         \
-	for (struct list *pos = (head)->next, *tmp = pos->next; pos != (head); pos = tmp, tmp = pos->next)
+	for (struct list *pos = (head)->next, *tmp = pos->next; pos != (head);                     \
+		pos = tmp, tmp = pos->next)

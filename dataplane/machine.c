@@ -11,7 +11,8 @@ enum { LOCAL_PER_PASS = 32, LOOP_GAP_NS = 100000, GAP_WINDOW_NS = 1000000000 };
 static void *take(size_t n, size_t size, size_t *total)
 {
 	size_t bytes = n * size + CACHE_LINE;
-	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 
 	*total += bytes;
 	return p == MAP_FAILED ? NULL : p;
@@ -25,8 +26,15 @@ static void give(void *p, size_t n, size_t size)
 
 static void budgets_default(struct tela_budgets *b)
 {
-	const struct tela_budgets d = {.paths = 64, .sessions = 256, .slots = 16384, .slots_per_session = 1024,
-		.calls = 4096, .detached = 1024, .messages_2k = 2048, .messages_64k = 64, .messages_1m = 16,
+	const struct tela_budgets d = {.paths = 64,
+		.sessions = 256,
+		.slots = 16384,
+		.slots_per_session = 1024,
+		.calls = 4096,
+		.detached = 1024,
+		.messages_2k = 2048,
+		.messages_64k = 64,
+		.messages_1m = 16,
 		.in_flight = 16384};
 	const uint32_t *from = (const uint32_t *)&d;
 	uint32_t *to = (uint32_t *)b;
@@ -46,7 +54,9 @@ struct sizes {
 static struct sizes sizes_of(const struct tela_budgets *b)
 {
 	struct sizes s = {.caller_slots = (b->in_flight + SLOT_BLOCK - 1) & ~(SLOT_BLOCK - 1u),
-		.callee_slots = (b->slots + SLOT_BLOCK - 1) & ~(SLOT_BLOCK - 1u), .conn = 64, .retained = 64};
+		.callee_slots = (b->slots + SLOT_BLOCK - 1) & ~(SLOT_BLOCK - 1u),
+		.conn = 64,
+		.retained = 64};
 
 	s.sessions = s.callee_slots / SLOT_BLOCK;
 	s.bulks = b->messages_2k + b->messages_64k + b->messages_1m;
@@ -76,9 +86,10 @@ static bool take_all(struct machine *m, size_t *bytes)
 	m->bulk_rxs = take(n.bulks, sizeof(*m->bulk_rxs), bytes);
 	m->bulks = take(n.bulks, sizeof(void *), bytes);
 	m->retained = take(n.retained, sizeof(*m->retained), bytes);
-	return m->paths && m->conn_key && m->conn_index && m->caller_slots && m->caller_blocks && m->callee_slots &&
-		m->callee_blocks && m->callee_sessions && m->calls && m->bulk_txs && m->bulk_rxs && m->bulks &&
-		m->retained && !msgpool_init(&m->msgs, classes);
+	return m->paths && m->conn_key && m->conn_index && m->caller_slots && m->caller_blocks &&
+	       m->callee_slots && m->callee_blocks && m->callee_sessions && m->calls &&
+	       m->bulk_txs && m->bulk_rxs && m->bulks && m->retained &&
+	       !msgpool_init(&m->msgs, classes);
 }
 
 static bool path_tables(struct machine *m)
@@ -126,8 +137,8 @@ static void slabs_init(struct machine *m)
 	m->retained_mask = n.retained - 1;
 }
 
-int machine_init(struct machine *m, const struct machine_config *cfg, const struct machine_ops *ops, void *io,
-	struct counts *counts)
+int machine_init(struct machine *m, const struct machine_config *cfg, const struct machine_ops *ops,
+	void *io, struct counts *counts)
 {
 	size_t bytes = 0;
 
@@ -191,8 +202,8 @@ void machine_begin(struct machine *m, uint64_t now_ns)
 {
 	uint64_t gap = m->now_ns ? now_ns - m->now_ns : 0;
 
-	m->gap_ns = gap > LOOP_GAP_NS ? gap : 0;
-	if (unlikely(m->gap_ns && !m->slept)) {
+	m->gap_ns = gap > LOOP_GAP_NS + m->slept_ns ? gap : 0;
+	if (unlikely(m->gap_ns && !m->slept_ns)) {
 		count(m->counts, count_loop_gaps);
 		if (gap >= m->gap10_ns) {
 			m->gap10_ns = gap;
@@ -202,7 +213,7 @@ void machine_begin(struct machine *m, uint64_t now_ns)
 	/* The longest gap fades ten seconds after it was seen. */
 	if (unlikely(m->gap10_ns && now_ns - m->gap10_at_ns > 10 * (uint64_t)GAP_WINDOW_NS))
 		m->gap10_ns = 0;
-	m->slept = false;
+	m->slept_ns = 0;
 	m->now_ns = now_ns;
 }
 
@@ -279,7 +290,8 @@ void machine_drain(struct machine *m)
 static void on_ping(struct machine *m, struct path *p, const frame_Probe *probe)
 {
 	frame_Packet h = {.kind = frame_Kind_pong};
-	frame_Probe body = {.nonce = probe->nonce, .loop_gap_us = saturate_u32(m->gap10_ns / NS_PER_US)};
+	frame_Probe body = {
+		.nonce = probe->nonce, .loop_gap_us = saturate_u32(m->gap10_ns / NS_PER_US)};
 
 	p->peer_gap_us = probe->loop_gap_us;
 	count(m->counts, count_pongs);
@@ -297,11 +309,13 @@ static void on_pong(struct path *p, const frame_Probe *probe)
 }
 
 /* Kinds with a body of one size. */
-static void small_packet(struct machine *m, struct path *p, const frame_Packet *h, const uint8_t *body, uint32_t len)
+static void small_packet(
+	struct machine *m, struct path *p, const frame_Packet *h, const uint8_t *body, uint32_t len)
 {
 	bool from_callee = h->flags & frame_PacketFlag_from_callee;
 
-	if (len != 8 && !(len == sizeof(frame_Probe) && (h->kind == frame_Kind_ping || h->kind == frame_Kind_pong))) {
+	if (len != 8 && !(len == sizeof(frame_Probe) &&
+				(h->kind == frame_Kind_ping || h->kind == frame_Kind_pong))) {
 		count(m->counts, count_drop_body);
 		return;
 	}
@@ -343,7 +357,8 @@ static void small_packet(struct machine *m, struct path *p, const frame_Packet *
 	}
 }
 
-static void rare_packet(struct machine *m, struct path *p, const frame_Packet *h, uint8_t *body, uint32_t len)
+static void rare_packet(
+	struct machine *m, struct path *p, const frame_Packet *h, uint8_t *body, uint32_t len)
 {
 	switch (h->kind) {
 	case frame_Kind_in_progress:
@@ -384,7 +399,9 @@ static void packets(struct machine *m, struct path *p, uint8_t *at, uint8_t *end
 			count(m->counts, count_drop_packet_length);
 			return;
 		}
-		at += ALIGN8((uint32_t)h.length) <= (uint32_t)(end - at) ? ALIGN8((uint32_t)h.length) : (uint32_t)(end - at);
+		at += ALIGN8((uint32_t)h.length) <= (uint32_t)(end - at)
+			      ? ALIGN8((uint32_t)h.length)
+			      : (uint32_t)(end - at);
 		if (likely(h.kind == frame_Kind_request))
 			callee_request(m, p, &h, body, h.length - WIRE_PACKET);
 		else if (likely(h.kind == frame_Kind_response))
@@ -400,8 +417,10 @@ static void packets(struct machine *m, struct path *p, uint8_t *at, uint8_t *end
 
 /* ---- datagrams ---- */
 
-/* Other versions agree on eight bytes only. The answer names the versions spoken and is no longer than the question. */
-static void other_version(struct machine *m, const struct net_addr *from, const uint8_t *data, uint32_t len)
+/* Other versions agree on eight bytes only. The answer names the versions spoken and is no longer
+ * than the question. */
+static void other_version(
+	struct machine *m, const struct net_addr *from, const uint8_t *data, uint32_t len)
 {
 	uint8_t answer[WIRE_VERSION_BYTES] = {0, WIRE_VERSION, WIRE_VERSION, 0};
 
@@ -414,7 +433,8 @@ static void other_version(struct machine *m, const struct net_addr *from, const 
 }
 
 /* Handshake packets stand alone, before or beside a path. */
-static void alone(struct machine *m, struct path *p, const struct net_addr *from, uint8_t *at, uint32_t len)
+static void alone(
+	struct machine *m, struct path *p, const struct net_addr *from, uint8_t *at, uint32_t len)
 {
 	frame_Packet h;
 
@@ -423,7 +443,8 @@ static void alone(struct machine *m, struct path *p, const struct net_addr *from
 		return;
 	}
 	h = frame_Packet_load(at);
-	if (h.length < WIRE_PACKET || h.length > len || h.kind < frame_Kind_hello || h.kind > frame_Kind_refuse)
+	if (h.length < WIRE_PACKET || h.length > len || h.kind < frame_Kind_hello ||
+		h.kind > frame_Kind_refuse)
 		count(m->counts, count_drop_handshake);
 	else
 		handshake_packet(m, p, from, &h, at + WIRE_PACKET, h.length - WIRE_PACKET);
@@ -448,7 +469,8 @@ static bool is_handshake(const uint8_t *at, uint32_t len)
 }
 
 /* Trailer. Returns the length without it, 0 if it is wrong (counted). */
-static uint32_t check_trailer(struct machine *m, const uint8_t *data, uint32_t len, uint8_t integrity)
+static uint32_t check_trailer(
+	struct machine *m, const uint8_t *data, uint32_t len, uint8_t integrity)
 {
 	uint32_t crc;
 
@@ -485,7 +507,8 @@ void machine_rx(struct machine *m, const struct net_addr *from, uint8_t *data, u
 	h = frame_Datagram_load(data);
 	integrity = h.flags & WIRE_INTEGRITY_MASK;
 	if (unlikely(h.header_length < WIRE_DATAGRAM || h.header_length > WIRE_HEADER_MAX ||
-		    (uint32_t)h.header_length + WIRE_CRC > len || h.zero || (h.flags & ~WIRE_INTEGRITY_MASK))) {
+		     (uint32_t)h.header_length + WIRE_CRC > len || h.zero ||
+		     (h.flags & ~WIRE_INTEGRITY_MASK))) {
 		count(m->counts, count_drop_datagram_header);
 		return;
 	}
@@ -493,7 +516,8 @@ void machine_rx(struct machine *m, const struct net_addr *from, uint8_t *data, u
 	if (unlikely(end < h.header_length))
 		return;
 	p = h.connection ? path_of(m, h.connection) : NULL;
-	if (unlikely(!h.connection || (p && is_handshake(data + h.header_length, end - h.header_length)))) {
+	if (unlikely(!h.connection ||
+		     (p && is_handshake(data + h.header_length, end - h.header_length)))) {
 		if (integrity == frame_Integrity_crc32c)
 			alone(m, p, from, data + h.header_length, end - h.header_length);
 		else
@@ -504,7 +528,8 @@ void machine_rx(struct machine *m, const struct net_addr *from, uint8_t *data, u
 		handshake_unknown(m, from, h.connection, len);
 		return;
 	}
-	if (unlikely(from->ip != p->peer.ip || from->udp != p->peer.udp || from->netif != p->peer.netif)) {
+	if (unlikely(from->ip != p->peer.ip || from->udp != p->peer.udp ||
+		     from->netif != p->peer.netif)) {
 		count(m->counts, count_drop_source);
 		return;
 	}

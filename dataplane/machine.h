@@ -1,8 +1,8 @@
 /* machine.h - the protocol machine of one core: datagrams in, datagrams out, calls made and served.
  *
- * It does no I/O and reads no clock: the poll loop, or a simulator, gives it packets, the time of the pass, buffers
- * and random numbers. One thread uses it. Files: path.c (datagrams, time), handshake.c, caller.c, callee.c, bulk.c,
- * call.c; this is what they share.
+ * It does no I/O and reads no clock: the poll loop, or a simulator, gives it packets, the time of
+ * the pass, buffers and random numbers. One thread uses it. Files: path.c (datagrams, time),
+ * handshake.c, caller.c, callee.c, bulk.c, call.c; this is what they share.
  */
 #pragma once
 
@@ -27,7 +27,8 @@ struct machine_ops {
 	/* Fills p->head. 0; -EAGAIN: the neighbour's address is being asked for. */
 	int (*resolve)(void *io, struct path *p);
 	uint64_t (*random)(void *io);
-	/* Facts about the port behind a netif: largest IP packet, whether nothing can be corrupted on it. */
+	/* Facts about the port behind a netif: largest IP packet, whether nothing can be corrupted
+	 * on it. */
 	uint16_t (*mtu)(void *io, uint16_t netif);
 	bool (*shared_memory)(void *io, uint16_t netif);
 };
@@ -47,17 +48,17 @@ struct retained { /* large replies, in order of expiry */
 };
 
 struct machine {
-	uint64_t now_ns;  /* of this pass */
-	uint64_t gap_ns;  /* this pass's distance from the last one, if it was long; else 0 */
+	uint64_t now_ns; /* of this pass */
+	uint64_t gap_ns; /* this pass's distance from the last one, if it was long; else 0 */
 	uint64_t gap10_ns, gap10_at_ns; /* longest of the last 10 s, and when */
 	struct counts *counts;
 	const struct machine_ops *ops;
 	void *io;
 	struct machine_config cfg;
 	bool draining;
-	bool slept; /* set by the loop: the next gap was chosen, it is no stall */
+	uint64_t slept_ns; /* set by the loop: so much of the next gap was chosen, it is no stall */
 	/* paths */
-	struct path *paths; /* [budgets.paths] */
+	struct path *paths;            /* [budgets.paths] */
 	uint32_t *conn_key, conn_mask; /* connection id -> index + 1, open addressing */
 	uint16_t *conn_index;
 	struct path *last_path; /* of the last datagram: a burst often comes from one peer */
@@ -90,12 +91,13 @@ struct machine {
 };
 
 /* Takes all the memory it will ever use. 0 or -ENOMEM. */
-int machine_init(struct machine *m, const struct machine_config *cfg, const struct machine_ops *ops, void *io,
-	struct counts *counts);
+int machine_init(struct machine *m, const struct machine_config *cfg, const struct machine_ops *ops,
+	void *io, struct counts *counts);
 void machine_fini(struct machine *m);
 size_t machine_bytes(const struct machine *m);
 
-/* A pass: begin (with the time after the rx burst), then datagrams, then the rest in any order, then flush. */
+/* A pass: begin (with the time after the rx burst), then datagrams, then the rest in any order,
+ * then flush. */
 void machine_begin(struct machine *m, uint64_t now_ns);
 void machine_rx(struct machine *m, const struct net_addr *from, uint8_t *data, uint32_t len);
 bool machine_timers(struct machine *m);
@@ -111,18 +113,22 @@ void machine_drain(struct machine *m);
 
 /* ---- between the machine's files ---- */
 
-void handshake_packet(struct machine *m, struct path *p, const struct net_addr *from, const frame_Packet *h,
-	const uint8_t *body, uint32_t len);
+void handshake_packet(struct machine *m, struct path *p, const struct net_addr *from,
+	const frame_Packet *h, const uint8_t *body, uint32_t len);
 void handshake_hello(struct machine *m, struct path *p);
-void handshake_unknown(struct machine *m, const struct net_addr *from, uint32_t connection, uint32_t question_len);
+void handshake_unknown(
+	struct machine *m, const struct net_addr *from, uint32_t connection, uint32_t question_len);
 
-void caller_response(struct machine *m, struct path *p, const frame_Packet *h, const uint8_t *body, uint32_t len);
+void caller_response(struct machine *m, struct path *p, const frame_Packet *h, const uint8_t *body,
+	uint32_t len);
 void caller_in_progress(struct machine *m, struct path *p, const frame_Packet *h);
-void caller_bind(struct machine *m, struct path *p, const frame_Packet *h, const uint8_t *body, uint32_t len);
+void caller_bind(struct machine *m, struct path *p, const frame_Packet *h, const uint8_t *body,
+	uint32_t len);
 void caller_rebind(struct machine *m, struct path *p, const frame_Packet *h);
 void caller_credit(struct machine *m, struct path *p, const frame_Packet *h, uint16_t slots);
 void caller_acknowledge(struct machine *m, struct path *p, const frame_Packet *h, uint16_t limit);
-void caller_gap(struct machine *m, struct path *p, const frame_Packet *h, uint16_t first, uint16_t count);
+void caller_gap(
+	struct machine *m, struct path *p, const frame_Packet *h, uint16_t first, uint16_t count);
 /* Sends again what was sent before `before_ns` and is neither answered nor in progress. */
 void caller_resend(struct machine *m, struct path *p, uint64_t before_ns);
 void caller_path_up(struct machine *m, struct path *p);
@@ -136,19 +142,23 @@ uint64_t caller_due(struct machine *m);
 void caller_fail(struct machine *m, struct caller_slot *s, uint8_t code, const char *message);
 /* Ends a local call with what its call object holds. */
 void caller_local_done(struct machine *m, struct call *c);
-/* Enters `s` (zeroed, the client's memory) with its first slots; path NULL: local. 0 or -ENOBUFS. */
-int caller_session_open(struct machine *m, struct caller_session *s, struct path *p, const struct tela_service_desc *service);
+/* Enters `s` (zeroed, the client's memory) with its first slots; path NULL: local. 0 or -ENOBUFS.
+ */
+int caller_session_open(struct machine *m, struct caller_session *s, struct path *p,
+	const struct tela_service_desc *service);
 int caller_begin(struct machine *m, struct caller_session *s, const struct tela_method_desc *method,
-	 size_t size, const struct tela_options *o, struct tela_request *ret);
+	size_t size, const struct tela_options *o, struct tela_request *ret);
 int caller_send(struct machine *m, struct caller_slot *s, tela_done_fn done, void *arg);
 void caller_abandon(struct machine *m, struct caller_slot *s);
 
-void callee_request(struct machine *m, struct path *p, const frame_Packet *h, uint8_t *body, uint32_t len);
+void callee_request(
+	struct machine *m, struct path *p, const frame_Packet *h, uint8_t *body, uint32_t len);
 void callee_cancel(struct machine *m, struct path *p, const frame_Packet *h);
 void callee_release(struct machine *m, struct path *p, const frame_Packet *h);
 void callee_credit(struct machine *m, struct path *p, const frame_Packet *h, uint16_t slots);
 void callee_acknowledge(struct machine *m, struct path *p, const frame_Packet *h, uint16_t limit);
-void callee_gap(struct machine *m, struct path *p, const frame_Packet *h, uint16_t first, uint16_t count);
+void callee_gap(
+	struct machine *m, struct path *p, const frame_Packet *h, uint16_t first, uint16_t count);
 void callee_path_down(struct machine *m, struct path *p);
 void callee_serve_local(struct machine *m, struct caller_slot *s);
 void callee_in_progress(struct machine *m, const struct call *c);

@@ -1,8 +1,9 @@
-/* msgpool.h - message buffers of a core: what is too large for a slot, in three sizes, all taken at start.
+/* msgpool.h - message buffers of a core: what is too large for a slot, in three sizes, all taken at
+ * start.
  *
- * Context: create and destroy on the control thread, get and put on the owning core. No lock, no heap after create.
- * A request for a size that has run out is served from the next larger one; when that is empty too, NULL: the caller
- * says RESOURCE_EXHAUSTED or waits for the sender to try again.
+ * Context: create and destroy on the control thread, get and put on the owning core. No lock, no
+ * heap after create. A request for a size that has run out is served from the next larger one; when
+ * that is empty too, NULL: the caller says RESOURCE_EXHAUSTED or waits for the sender to try again.
  */
 #pragma once
 

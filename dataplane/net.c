@@ -128,7 +128,8 @@ static inline void enqueue(struct netif *nif, struct rte_mbuf *m)
 		flush(nif);
 }
 
-static __attribute__((cold, noinline)) void out_with_faults(struct netif *nif, struct fault *f, struct rte_mbuf *m)
+static __attribute__((cold, noinline)) void out_with_faults(
+	struct netif *nif, struct fault *f, struct rte_mbuf *m)
 {
 	struct rte_mbuf *out[FAULT_OUT_MAX];
 	unsigned n = fault_send(f, m, nif->counts, out);

@@ -60,7 +60,8 @@ struct netif {
 	struct rte_mbuf *in[NET_BURST];
 	struct rte_mbuf *out[NET_BURST];
 	struct rte_mbuf *backlog[NET_BACKLOG]; /* a ring */
-	_Atomic(struct fault *) fault; /* NULL: none injected; replaced by the control side (tela_node_faults) */
+	_Atomic(struct fault *)
+		fault; /* NULL: none injected; replaced by the control side (tela_node_faults) */
 };
 
 /* 0 or -ENOMEM (the fault injector's own memory, if the port has one). [control] */

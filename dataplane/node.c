@@ -1,4 +1,5 @@
-/* node.c - a node from its configuration: memory, ports, cores, peers; started and taken down in mirrored order. */
+/* node.c - a node from its configuration: memory, ports, cores, peers; started and taken down in
+ * mirrored order. */
 #include <rte_config.h>
 #include <rte_cycles.h>
 
@@ -13,8 +14,12 @@
 #include <inttypes.h>
 #include <sys/random.h>
 
-enum { MBUFS_PER_QUEUE = 8191, PEER_SILENCE_DEFAULT_US = 200000, STALL_WARN_MS = 1000,
-	STALL_ABORT_MS = 20000 };
+enum {
+	MBUFS_PER_QUEUE = 8191,
+	PEER_SILENCE_DEFAULT_US = 1000000,
+	STALL_WARN_MS = 1000,
+	STALL_ABORT_MS = 20000
+};
 
 /* ---- what a machine asks of the world ---- */
 
@@ -67,8 +72,8 @@ static int io_resolve(void *io, struct path *p)
 	return netif_head(&c->netif[p->peer.netif], &p->peer, c->m.now_ns, &p->head);
 }
 
-/* xoroshiro128+ (Blackman and Vigna, 2018), seeded by the kernel: connection ids need not be secret, only unguessable
- * enough; the cookie key is drawn from it once, right after seeding. */
+/* xoroshiro128+ (Blackman and Vigna, 2018), seeded by the kernel: connection ids need not be
+ * secret, only unguessable enough; the cookie key is drawn from it once, right after seeding. */
 static uint64_t io_random(void *io)
 {
 	struct core *c = io;
@@ -90,8 +95,14 @@ static bool io_shared_memory(void *io, uint16_t netif)
 	return ((struct core *)io)->netif[netif].port->shared_memory;
 }
 
-const struct machine_ops core_machine_ops = {.get = io_get, .send = io_send, .drop = io_drop, .send_raw = io_send_raw,
-	.resolve = io_resolve, .random = io_random, .mtu = io_mtu, .shared_memory = io_shared_memory};
+const struct machine_ops core_machine_ops = {.get = io_get,
+	.send = io_send,
+	.drop = io_drop,
+	.send_raw = io_send_raw,
+	.resolve = io_resolve,
+	.random = io_random,
+	.mtu = io_mtu,
+	.shared_memory = io_shared_memory};
 
 void core_seed(struct core *c)
 {
@@ -117,7 +128,8 @@ static uint64_t name_id(const char *name)
 	return h ? h : 1;
 }
 
-static int open_port(struct tela_node *n, const struct tela_node_config *cfg, uint32_t index, char *err, size_t err_len)
+static int open_port(struct tela_node *n, const struct tela_node_config *cfg, uint32_t index,
+	char *err, size_t err_len)
 {
 	struct rte_mempool **pools = n->pools[index];
 	struct port *p = &n->ports[index];
@@ -126,12 +138,15 @@ static int open_port(struct tela_node *n, const struct tela_node_config *cfg, ui
 	if (rc)
 		return rc;
 	if (p->max_queues < n->n_cores)
-		return say(err, err_len, -ENOTSUP, "ports[%u]: device %s has %u queues, the node has %u cores", index,
+		return say(err, err_len, -ENOTSUP,
+			"ports[%u]: device %s has %u queues, the node has %u cores", index,
 			cfg->ports[index].device, p->max_queues, n->n_cores);
 	for (uint32_t q = 0; q < n->n_cores; q++) {
 		pools[q] = port_pool_create(p, (uint16_t)q, MBUFS_PER_QUEUE, eal_socket(q));
 		if (!pools[q])
-			return say(err, err_len, -ENOMEM, "ports[%u]: no memory for %u packet buffers (%zu MiB): raise memory_mib",
+			return say(err, err_len, -ENOMEM,
+				"ports[%u]: no memory for %u packet buffers (%zu MiB): raise "
+				"memory_mib",
 				index, MBUFS_PER_QUEUE, port_pool_bytes(p, MBUFS_PER_QUEUE) >> 20);
 	}
 	rc = port_open(p, (uint16_t)n->n_cores, pools, err, err_len);
@@ -140,7 +155,8 @@ static int open_port(struct tela_node *n, const struct tela_node_config *cfg, ui
 	for (uint32_t q = 0; q < n->n_cores; q++) {
 		struct core *c = n->cores[q];
 
-		rc = netif_init(&c->netif[index], p, (uint16_t)q, (uint16_t)index, n->udp_port, pools[q], &c->counts);
+		rc = netif_init(&c->netif[index], p, (uint16_t)q, (uint16_t)index, n->udp_port,
+			pools[q], &c->counts);
 		if (rc)
 			return say(err, err_len, rc, "ports[%u]: out of memory", index);
 		c->n_netifs = index + 1;
@@ -148,17 +164,24 @@ static int open_port(struct tela_node *n, const struct tela_node_config *cfg, ui
 	return 0;
 }
 
-static int make_core(struct tela_node *n, const struct tela_node_config *cfg, uint32_t index, char *err, size_t err_len)
+static int make_core(struct tela_node *n, const struct tela_node_config *cfg, uint32_t index,
+	char *err, size_t err_len)
 {
-	struct core *c = aligned_alloc(CACHE_LINE, (sizeof(*c) + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1));
-	struct machine_config mc = {.node_id = name_id(n->name), .incarnation = n->incarnation, .core = (uint16_t)index,
-		.n_cores = (uint16_t)n->n_cores, .budgets = cfg->budgets, .services = &n->table};
+	struct core *c = aligned_alloc(
+		CACHE_LINE, (sizeof(*c) + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1));
+	struct machine_config mc = {.node_id = name_id(n->name),
+		.incarnation = n->incarnation,
+		.core = (uint16_t)index,
+		.n_cores = (uint16_t)n->n_cores,
+		.budgets = cfg->budgets,
+		.services = &n->table};
 
 	n->cores[index] = c;
 	if (!c)
 		return say(err, err_len, -ENOMEM, "out of memory for core %u", index);
 	memset(c, 0, sizeof(*c));
-	mc.peer_silence_ns = (cfg->peer_silence_us ? cfg->peer_silence_us : PEER_SILENCE_DEFAULT_US) * NS_PER_US;
+	mc.peer_silence_ns =
+		(cfg->peer_silence_us ? cfg->peer_silence_us : PEER_SILENCE_DEFAULT_US) * NS_PER_US;
 	c->node = n;
 	c->index = index;
 	c->cpu = cfg->cores[index].cpu;
@@ -170,8 +193,10 @@ static int make_core(struct tela_node *n, const struct tela_node_config *cfg, ui
 	c->n_peers = n->n_peers;
 	c->peer_path = calloc(n->n_peers + 1, sizeof(*c->peer_path));
 	c->peer_shown = calloc(n->n_peers + 1, sizeof(*c->peer_shown));
-	if (!c->peer_path || !c->peer_shown || wake_init(&c->wake) || machine_init(&c->m, &mc, &core_machine_ops, c, &c->counts))
-		return say(err, err_len, -ENOMEM, "out of memory for core %u: lower the budgets", index);
+	if (!c->peer_path || !c->peer_shown || wake_init(&c->wake) ||
+		machine_init(&c->m, &mc, &core_machine_ops, c, &c->counts))
+		return say(err, err_len, -ENOMEM, "out of memory for core %u: lower the budgets",
+			index);
 	return 0;
 }
 
@@ -211,7 +236,8 @@ static uint16_t route(const struct tela_node *n, uint32_t ip)
 	return by_gateway;
 }
 
-static int add_peer(struct tela_node *n, const struct tela_peer_config *pc, struct node_peer *p, char *err, size_t err_len)
+static int add_peer(struct tela_node *n, const struct tela_peer_config *pc, struct node_peer *p,
+	char *err, size_t err_len)
 {
 	char host[64];
 	const char *colon = strchr(pc->address, ':');
@@ -222,7 +248,8 @@ static int add_peer(struct tela_node *n, const struct tela_peer_config *pc, stru
 	if (colon)
 		udp = strtol(colon + 1, NULL, 10);
 	if (inet_pton(AF_INET, host, &a) != 1 || udp < 1 || udp > 65535)
-		return say(err, err_len, -EINVAL, "peer %s: expected an address such as 10.0.0.2 or 10.0.0.2:7447, found %s",
+		return say(err, err_len, -EINVAL,
+			"peer %s: expected an address such as 10.0.0.2 or 10.0.0.2:7447, found %s",
 			pc->name, pc->address);
 	snprintf(p->name, sizeof(p->name), "%s", pc->name);
 	p->ip = a.s_addr;
@@ -239,15 +266,18 @@ int node_peer(const struct tela_node *n, const char *name)
 	return -1;
 }
 
-void node_peer_addr(const struct tela_node *n, const struct core *c, uint32_t peer, struct net_addr *ret)
+void node_peer_addr(
+	const struct tela_node *n, const struct core *c, uint32_t peer, struct net_addr *ret)
 {
 	(void)c;
-	*ret = (struct net_addr){.ip = n->peers[peer].ip, .udp = n->peers[peer].udp, .netif = n->peers[peer].netif};
+	*ret = (struct net_addr){
+		.ip = n->peers[peer].ip, .udp = n->peers[peer].udp, .netif = n->peers[peer].netif};
 }
 
 /* ---- create, start, stop ---- */
 
-static int node_build(struct tela_node *n, const struct tela_node_config *cfg, char *err, size_t err_len)
+static int node_build(
+	struct tela_node *n, const struct tela_node_config *cfg, char *err, size_t err_len)
 {
 	int rc = eal_start(cfg, err, err_len);
 
@@ -259,7 +289,8 @@ static int node_build(struct tela_node *n, const struct tela_node_config *cfg, c
 		if (rc)
 			return rc;
 		if (n->cores[i]->idle == TELA_IDLE_AUTO)
-			n->cores[i]->idle = cpu_isolated(n->cores[i]->cpu) ? TELA_IDLE_SPIN : TELA_IDLE_ADAPTIVE;
+			n->cores[i]->idle = cpu_isolated(n->cores[i]->cpu) ? TELA_IDLE_SPIN
+									   : TELA_IDLE_ADAPTIVE;
 	}
 	for (uint32_t i = 0; i < n->n_ports; i++) {
 		rc = open_port(n, cfg, i, err, err_len);
@@ -280,9 +311,11 @@ struct tela_node *tela_node_create(const struct tela_node_config *cfg, char *err
 {
 	struct tela_node *n = calloc(1, sizeof(*n));
 
-	if (!n || cfg->n_ports > NODE_PORTS_MAX || !cfg->n_cores || cfg->n_cores > PORT_QUEUES_MAX) {
-		say(err, err_len, 0, n ? "a node has 1 to %d cores and at most %d ports" : "out of memory", PORT_QUEUES_MAX,
-			NODE_PORTS_MAX);
+	if (!n || cfg->n_ports > NODE_PORTS_MAX || !cfg->n_cores ||
+		cfg->n_cores > PORT_QUEUES_MAX) {
+		say(err, err_len, 0,
+			n ? "a node has 1 to %d cores and at most %d ports" : "out of memory",
+			PORT_QUEUES_MAX, NODE_PORTS_MAX);
 		free(n);
 		return NULL;
 	}

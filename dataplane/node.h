@@ -1,4 +1,5 @@
-/* node.h - the node's own state, for the files that make it up: node.c, publish.c, watchdog.c, client.c, thread.c. */
+/* node.h - the node's own state, for the files that make it up: node.c, publish.c, watchdog.c,
+ * client.c, thread.c. */
 #pragma once
 
 #include "core.h"
@@ -33,7 +34,8 @@ struct tela_node {
 	/* attached threads */
 	pthread_mutex_t threads_lock;
 	struct tela_thread *threads[CORE_THREADS_MAX];
-	/* images: past their grace period (pushed by the reclaimer), and waiting for their pins (control thread) */
+	/* images: past their grace period (pushed by the reclaimer), and waiting for their pins
+	 * (control thread) */
 	struct call_rcu_data *reclaimer;
 	_Atomic(struct tela_image *) graced;
 	struct tela_image *retiring;
@@ -46,7 +48,8 @@ struct tela_node {
 };
 
 int node_peer(const struct tela_node *n, const char *name);
-void node_peer_addr(const struct tela_node *n, const struct core *c, uint32_t peer, struct net_addr *ret);
+void node_peer_addr(
+	const struct tela_node *n, const struct core *c, uint32_t peer, struct net_addr *ret);
 
 static inline bool node_polling(const struct tela_node *n)
 {

@@ -2,7 +2,12 @@
 
 #include "crc32c.h"
 
-enum { RTO_FLOOR_NS = 50000, RTO_CEILING_NS = 200000000, RTO_FIRST_NS = 2000000, REPLAY_JUMP_MAX = 1 << 24 };
+enum {
+	RTO_FLOOR_NS = 50000,
+	RTO_CEILING_NS = 200000000,
+	RTO_FIRST_NS = 2000000,
+	REPLAY_JUMP_MAX = 1 << 24
+};
 
 #define HEAD_REFRESH_NS (5 * NS_PER_S)
 
@@ -82,7 +87,8 @@ void path_flush(struct machine *m, struct path *p, uint64_t now_ns)
 		.number_low = (uint32_t)number,
 		.number_high = (uint32_t)(number >> 32),
 		.stamp = wire_stamp(now_ns) | 1, /* never 0: that is "none" in an echo */
-		.echo = p->last_stamp ? (p->last_stamp + wire_stamp(now_ns - p->last_stamp_ns)) | 1 : 0,
+		.echo = p->last_stamp ? (p->last_stamp + wire_stamp(now_ns - p->last_stamp_ns)) | 1
+				      : 0,
 		.age = age > UINT16_MAX ? UINT16_MAX : (uint16_t)age,
 	};
 	memset(d->data + WIRE_DATAGRAM, 0, p->header_len - WIRE_DATAGRAM);
@@ -104,7 +110,8 @@ bool path_replay_check(struct path *p, uint64_t number)
 {
 	uint64_t word, bit;
 
-	/* No loss explains a jump so far; a forged number must not carry the window away from the peer's. */
+	/* No loss explains a jump so far; a forged number must not carry the window away from the
+	 * peer's. */
 	if (number - p->rx_number > REPLAY_JUMP_MAX && number > p->rx_number)
 		return false;
 	if (number > p->rx_number) {
@@ -150,7 +157,8 @@ void path_stamps(struct machine *m, struct path *p, uint32_t stamp, uint32_t ech
 	p->silent_since_ns = 0;
 	p->last_stamp = stamp;
 	p->last_stamp_ns = m->now_ns;
-	(void)age; /* the echo is advanced to the flush, so the sender's pass is no part of `back` */
+	(void)age; /* the echo is advanced to the flush, so the sender's pass is no part of `back`
+		    */
 	/* A loop that was away measures itself, not the path. */
 	if (!echo || m->gap_ns || back > INT32_MAX)
 		return;
@@ -286,7 +294,8 @@ void path_down(struct machine *m, struct path *p, const char *why)
 
 static void path_ping(struct machine *m, struct path *p)
 {
-	frame_Probe body = {.nonce = ++p->ping_nonce, .loop_gap_us = saturate_u32(m->gap10_ns / NS_PER_US)};
+	frame_Probe body = {
+		.nonce = ++p->ping_nonce, .loop_gap_us = saturate_u32(m->gap10_ns / NS_PER_US)};
 	frame_Packet h = {.kind = frame_Kind_ping};
 
 	path_packet(m, p, h, &body, sizeof(body));
@@ -300,8 +309,9 @@ static uint64_t silence_limit(const struct machine *m, const struct path *p)
 	return max_u64(m->cfg.peer_silence_ns, 3ull * p->peer_gap_us * NS_PER_US);
 }
 
-/* What is still unanswered: is the answer late, and is the peer still there? A request is never sent again on time
- * alone; one ping asks, and its answer shows what was lost (design, section 3). */
+/* What is still unanswered: is the answer late, and is the peer still there? A request is never
+ * sent again on time alone; one ping asks, and its answer shows what was lost (design, section 3).
+ */
 static bool path_probe(struct machine *m, struct path *p)
 {
 	struct caller_slot *oldest;
@@ -312,9 +322,9 @@ static bool path_probe(struct machine *m, struct path *p)
 		return false;
 	}
 	oldest = list_entry(p->sent.next, struct caller_slot, sent);
-	/* Answers to later requests prove that this one, or its answer, was lost on the way; a quarter of a round trip is
-	 * left for packets that overtake each other (RACK, RFC 8985). A ping and its answer travel behind what was
-	 * sent before them, and leave no doubt. */
+	/* Answers to later requests prove that this one, or its answer, was lost on the way; a
+	 * quarter of a round trip is left for packets that overtake each other (RACK, RFC 8985). A
+	 * ping and its answer travel behind what was sent before them, and leave no doubt. */
 	since = p->answered_ns > p->srtt_ns / 4 ? p->answered_ns - p->srtt_ns / 4 : 0;
 	since = max_u64(since, p->pong_ns);
 	if (oldest->sent_ns < since) {
@@ -343,11 +353,26 @@ static void path_refresh(struct machine *m, struct path *p)
 		m->ops->resolve(m->io, p);
 }
 
+/* Whether a call of ours is under way on it. */
+static bool path_busy(const struct path *p)
+{
+	for (uint32_t n = 0; n < p->n_out; n++)
+		if (p->out[n]->n_busy)
+			return true;
+	return false;
+}
+
 bool path_timers(struct machine *m, struct path *p)
 {
 	bool worked = false;
 
 	if (p->state == PATH_UP) {
+		/* Nothing more will be sent to a peer that said go-away, so nothing would show that
+		 * it has ended and come back: a hello does. */
+		if (unlikely(p->draining) && !path_busy(p)) {
+			path_down(m, p, "peer has gone away");
+			return true;
+		}
 		if (unlikely(m->now_ns >= p->refresh_ns))
 			path_refresh(m, p);
 		worked = path_probe(m, p);
@@ -361,7 +386,8 @@ bool path_timers(struct machine *m, struct path *p)
 	}
 	if (p->initiator && p->state != PATH_UP && m->now_ns >= p->hello_ns) {
 		handshake_hello(m, p);
-		if (p->state == PATH_CONNECTING && m->now_ns - p->connecting_ns > 5 * silence_limit(m, p)) {
+		if (p->state == PATH_CONNECTING &&
+			m->now_ns - p->connecting_ns > 5 * silence_limit(m, p)) {
 			p->state = PATH_DOWN;
 			caller_fail_queued(m, p, "peer does not answer");
 		}

@@ -1,10 +1,13 @@
-/* path.h - a pair of cores: connection ids, datagram numbers, round trip, the datagram that is being filled.
+/* path.h - a pair of cores: connection ids, datagram numbers, round trip, the datagram that is
+ * being filled.
  *
- * Round trip, loss and replay state belong here, not to a session. A path is made by a handshake (handshake.c);
- * the side that asked keeps it for good and asks again when it is lost, the other side frees it.
+ * Round trip, loss and replay state belong here, not to a session. A path is made by a handshake
+ * (handshake.c); the side that asked keeps it for good and asks again when it is lost, the other
+ * side frees it.
  *
- *   CONNECTING -hello, cookie, hello, accept-> UP -silent, link down, new incarnation-> CONNECTING (initiator), freed (acceptor)
- *   a peer that does not answer for peer_silence_ns:  CONNECTING -> DOWN, asked at a slower rate, calls fail at once
+ *   CONNECTING -hello, cookie, hello, accept-> UP -silent, link down, new incarnation-> CONNECTING
+ * (initiator), freed (acceptor) a peer that does not answer for peer_silence_ns:  CONNECTING ->
+ * DOWN, asked at a slower rate, calls fail at once
  */
 #pragma once
 
@@ -26,7 +29,7 @@ struct dgram {
 };
 
 struct path {
-	uint32_t id;	  /* the peer puts it into datagrams to us */
+	uint32_t id;      /* the peer puts it into datagrams to us */
 	uint32_t peer_id; /* we put it into datagrams to the peer */
 	uint8_t state, integrity, header_len;
 	bool initiator, dirty, draining, head_ok;
@@ -40,16 +43,17 @@ struct path {
 	uint64_t replay[REPLAY_WORDS];
 	/* round trip and loss */
 	uint64_t srtt_ns, rttvar_ns, rto_ns;
-	uint64_t answered_ns; /* latest time of sending among the requests known to have been answered */
+	uint64_t answered_ns; /* latest time of sending among the requests known to have been
+				 answered */
 	uint64_t pong_ns;     /* when the latest ping that was answered was sent */
 	struct list sent;     /* caller slots waiting for an answer, oldest first */
 	uint64_t ping_ns, ping_nonce, ping_wait_ns; /* 0: no ping out */
-	uint64_t silent_since_ns;		    /* 0: not suspected */
+	uint64_t silent_since_ns;                   /* 0: not suspected */
 	uint32_t peer_gap_us;
 	/* sessions */
 	struct callee_session **in; /* [sessions budget] by number */
 	struct caller_session **out;
-	uint16_t n_in, n_out;	     /* sizes of the two */
+	uint16_t n_in, n_out; /* sizes of the two */
 	uint16_t peer_sessions, peer_slots;
 	/* handshake */
 	uint64_t hello_ns, hello_wait_ns, connecting_ns;
@@ -63,11 +67,14 @@ struct path {
 	uint32_t queued; /* calls waiting for the path to come up */
 };
 
-/* `len` (a multiple of 8) bytes at the tail of the open datagram, or of the next one. NULL: no buffer (counted). */
+/* `len` (a multiple of 8) bytes at the tail of the open datagram, or of the next one. NULL: no
+ * buffer (counted). */
 uint8_t *path_append(struct machine *m, struct path *p, uint32_t len);
-/* A packet of `body` (len bytes, copied) with the header `h`; h->length is filled in. Returns whether it went. */
+/* A packet of `body` (len bytes, copied) with the header `h`; h->length is filled in. Returns
+ * whether it went. */
 bool path_packet(struct machine *m, struct path *p, frame_Packet h, const void *body, uint32_t len);
-/* Closes the open datagram: header, stamps, trailer; hands it to the device. `now_ns` is the time of the flush. */
+/* Closes the open datagram: header, stamps, trailer; hands it to the device. `now_ns` is the time
+ * of the flush. */
 void path_flush(struct machine *m, struct path *p, uint64_t now_ns);
 
 /* Is `number` new on this path? Marks it seen. */
@@ -79,10 +86,11 @@ void path_rtt_sample(struct path *p, uint64_t rtt_ns);
 struct path *path_find(const struct machine *m, uint32_t id);
 /* A free path with a fresh id, or NULL (budget). */
 struct path *path_create(struct machine *m, const struct net_addr *peer, bool initiator);
-/* Gives the path a fresh connection id: what is still under way for the old one is dropped as unknown. */
+/* Gives the path a fresh connection id: what is still under way for the old one is dropped as
+ * unknown. */
 void path_new_id(struct machine *m, struct path *p);
-/* Ends everything on the path: calls made end UNAVAILABLE (maybe or surely not executed), calls served are detached.
- * The acceptor's path is freed, the initiator's starts to connect again. */
+/* Ends everything on the path: calls made end UNAVAILABLE (maybe or surely not executed), calls
+ * served are detached. The acceptor's path is freed, the initiator's starts to connect again. */
 void path_down(struct machine *m, struct path *p, const char *why);
 /* Pings, losses, silence, connecting: what time brings. Returns whether it did anything. */
 bool path_timers(struct machine *m, struct path *p);

@@ -6,7 +6,8 @@
 #include <string.h>
 
 /* Pairs are sorted by key. */
-const char *tela_config_str(const struct tela_plugin_config *c, const char *key, const char *fallback)
+const char *tela_config_str(
+	const struct tela_plugin_config *c, const char *key, const char *fallback)
 {
 	uint32_t low = 0, high = c ? c->n : 0;
 
@@ -24,8 +25,8 @@ const char *tela_config_str(const struct tela_plugin_config *c, const char *key,
 	return fallback;
 }
 
-int64_t tela_config_int(const struct tela_plugin_config *c, const char *key, int64_t fallback, int64_t min,
-	int64_t max, int *ret_error)
+int64_t tela_config_int(const struct tela_plugin_config *c, const char *key, int64_t fallback,
+	int64_t min, int64_t max, int *ret_error)
 {
 	const char *text = tela_config_str(c, key, NULL);
 	char *end;
@@ -35,7 +36,8 @@ int64_t tela_config_int(const struct tela_plugin_config *c, const char *key, int
 		return fallback;
 	errno = 0;
 	v = strtoll(text, &end, 10);
-	if (!errno && end != text && !*end && !isspace((unsigned char)*text) && v >= min && v <= max)
+	if (!errno && end != text && !*end && !isspace((unsigned char)*text) && v >= min &&
+		v <= max)
 		return v;
 	if (ret_error)
 		*ret_error = -EINVAL;

@@ -9,7 +9,12 @@
 
 #include <sched.h>
 
-enum { IDLE_SPIN_PASSES = 2000, IDLE_YIELD_PASSES = 200, IDLE_SLEEP_FIRST_NS = 20000, IDLE_SLEEP_LAST_NS = 500000 };
+enum {
+	IDLE_SPIN_PASSES = 2000,
+	IDLE_YIELD_PASSES = 200,
+	IDLE_SLEEP_FIRST_NS = 20000,
+	IDLE_SLEEP_LAST_NS = 500000
+};
 
 __thread struct core *core_current __attribute__((tls_model("initial-exec")));
 
@@ -61,18 +66,31 @@ void core_peer_view_read(const struct core *c, uint32_t peer, struct core_peer_v
 	ret->incarnation = atomic_load_explicit(&s->incarnation, memory_order_relaxed);
 }
 
+/* What the pass has produced so far goes out; the clock is read only if there is something. */
+static bool flush(struct core *c)
+{
+	bool waits = false;
+
+	if (c->m.n_dirty)
+		machine_flush(&c->m, core_clock(c));
+	for (uint32_t i = 0; i < c->n_netifs; i++)
+		waits |= netif_flush(&c->netif[i]) > 0;
+	return waits;
+}
+
 bool core_pass(struct core *c)
 {
-	unsigned frames[CORE_NETIFS_MAX];
-	bool worked = false;
+	unsigned frames = 0;
+	bool worked;
 
 	for (uint32_t i = 0; i < c->n_netifs; i++)
-		frames[i] = netif_burst(&c->netif[i]);
+		frames += netif_burst(&c->netif[i]);
 	machine_begin(&c->m, core_clock(c));
-	for (uint32_t i = 0; i < c->n_netifs; i++) {
+	for (uint32_t i = 0; i < c->n_netifs; i++)
 		netif_input(&c->netif[i], c->m.now_ns, deliver, c);
-		worked |= frames[i] > 0;
-	}
+	if (frames)
+		flush(c); /* answers do not wait for the housekeeping below */
+	worked = frames > 0;
 	if (unlikely(atomic_load_explicit(&c->command, memory_order_relaxed)))
 		serve_commands(c);
 	if (unlikely(c->m.now_ns >= c->shown_ns))
@@ -82,19 +100,17 @@ bool core_pass(struct core *c)
 		worked |= c->task[i].fn((struct tela_core *)c, c->task[i].arg);
 	worked |= machine_local(&c->m);
 	worked |= machine_timers(&c->m);
-	machine_flush(&c->m, core_clock(c));
-	for (uint32_t i = 0; i < c->n_netifs; i++)
-		worked |= netif_flush(&c->netif[i]) > 0;
-	return worked;
+	return flush(c) || worked;
 }
 
-/* What the pass has done is visible to whoever reads `passes`; then the grace period may move on. */
+/* What the pass has done is visible to whoever reads `passes`; then the grace period may move on.
+ */
 static void quiescent(struct core *c)
 {
 	atomic_store_explicit(&c->in_flight, c->m.n_calls_busy + c->m.n_made, memory_order_relaxed);
 	atomic_store_explicit(&c->gap10_ns, c->m.gap10_ns, memory_order_relaxed);
-	atomic_store_explicit(&c->passes, atomic_load_explicit(&c->passes, memory_order_relaxed) + 1,
-		memory_order_release);
+	atomic_store_explicit(&c->passes,
+		atomic_load_explicit(&c->passes, memory_order_relaxed) + 1, memory_order_release);
 	if (unlikely(uatomic_read(&urcu_qsbr_gp.futex) == -1))
 		count(&c->counts, count_qsbr_wakes);
 	rcu_quiescent_state();
@@ -102,7 +118,8 @@ static void quiescent(struct core *c)
 
 static void sleep_a_while(struct core *c)
 {
-	uint64_t ns = min_u64((uint64_t)IDLE_SLEEP_FIRST_NS << min_u32((c->idle_passes - IDLE_SPIN_PASSES) / 4, 5),
+	uint64_t ns = min_u64((uint64_t)IDLE_SLEEP_FIRST_NS
+				      << min_u32((c->idle_passes - IDLE_SPIN_PASSES) / 4, 5),
 		IDLE_SLEEP_LAST_NS);
 
 	ns = min_u64(ns, machine_idle_ns(&c->m));
@@ -117,10 +134,11 @@ static void sleep_a_while(struct core *c)
 	rcu_thread_offline();
 	wake_sleep(&c->wake, ns);
 	rcu_thread_online();
-	c->m.slept = true; /* the gap was chosen, it is no stall */
+	c->m.slept_ns = ns; /* chosen, so it is no stall */
 }
 
-/* Adaptive: pause, then give the CPU away, then sleep in short steps, so that a quiet node costs little. */
+/* Adaptive: pause, then give the CPU away, then sleep in short steps, so that a quiet node costs
+ * little. */
 static void idle(struct core *c)
 {
 	c->idle_passes++;
@@ -138,29 +156,34 @@ static void idle(struct core *c)
 	}
 }
 
+static inline void add_ns(_Atomic uint64_t *to, uint64_t ns)
+{
+	atomic_store_explicit(
+		to, atomic_load_explicit(to, memory_order_relaxed) + ns, memory_order_relaxed);
+}
+
 int core_main(void *arg)
 {
 	struct core *c = arg;
-	uint64_t before = rte_rdtsc();
+	bool worked = false;
 
 	core_current = c;
 	rcu_register_thread();
+	c->m.now_ns = core_clock(c);
 	while (!atomic_load_explicit(&c->stop, memory_order_relaxed)) {
-		bool worked = core_pass(c);
-		uint64_t now = rte_rdtsc();
+		uint64_t before = c->m.now_ns;
+		bool did = worked;
 
+		worked = core_pass(c);
+		/* From one reading of the pass's clock to the next: what the last pass took. */
+		add_ns(&c->polled_ns, c->m.now_ns - before);
+		if (did)
+			add_ns(&c->busy_ns, c->m.now_ns - before);
 		quiescent(c);
-		atomic_store_explicit(&c->cycles, atomic_load_explicit(&c->cycles, memory_order_relaxed) + now - before,
-			memory_order_relaxed);
-		if (likely(worked)) {
-			atomic_store_explicit(&c->busy_cycles,
-				atomic_load_explicit(&c->busy_cycles, memory_order_relaxed) + now - before,
-				memory_order_relaxed);
+		if (likely(worked))
 			c->idle_passes = 0;
-		} else {
+		else
 			idle(c);
-		}
-		before = now;
 	}
 	rcu_unregister_thread();
 	core_current = NULL;

@@ -17,10 +17,12 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "dpdk.h"
 #include "eal.h"
+#include "memif_quirks.h"
 #include "say.h"
 #include "tela_node.h"
 
@@ -30,8 +32,11 @@ enum {
 	BUFFER_SLACK = 4 + 12,   /* a VLAN tag, and room to align the payload */
 	DESCRIPTORS = 1024,
 	MEMIF_BSIZE_DEFAULT = 2048,
-	RETRY_POLLS = 20, /* of port_poll_link() between attempts of a memif client */
 };
+
+/* Between attempts of a memif client: nobody listened; somebody did, but the link is not up yet. */
+#define RETRY_NS 50000000u
+#define AGREE_NS 1000000000u
 
 /* ---- what a device string says ---- */
 
@@ -144,8 +149,15 @@ static int find_device(struct port *p, char *err, size_t err_len)
 			"installed?)",
 			p->name, p->device);
 	}
-	if (device_is(p->device, "net_memif"))
+	if (device_is(p->device, "net_memif")) {
+		if (!memif_quirks_active())
+			return say(err, err_len, -ENOTSUP,
+				"port %s: memif needs munmap() and sendmsg() of this library, but "
+				"another's are "
+				"in front: link libtela before it, or do without LD_PRELOAD",
+				p->name);
 		remove_stale_socket(p->device);
+	}
 	ret = rte_dev_probe(p->device);
 	if (!ret)
 		ret = rte_eth_dev_get_port_by_name(name, &p->id);
@@ -403,19 +415,29 @@ static int start_client(struct port *p)
 	return ret;
 }
 
-/* A memif client connects when it is started, at no other time. */
+static uint64_t clock_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* A memif client connects when it is started, at no other time. One that found its server listening
+ * is given a while to agree with it. */
 static void reconnect(struct port *p)
 {
-	if (p->retry--)
+	uint64_t now_ns = clock_ns();
+
+	if (now_ns < p->retry_ns)
 		return;
-	p->retry = RETRY_POLLS;
 	if (p->started) {
 		set_closed(p, true);
 		guard_wait(p->guard, PORT_QUEUES_MAX);
 		rte_eth_dev_stop(p->id);
 		p->started = false;
 	}
-	start_client(p);
+	p->retry_ns = now_ns + (start_client(p) ? RETRY_NS : AGREE_NS);
 }
 
 int port_start(struct port *p, char *err, size_t err_len)
@@ -425,7 +447,7 @@ int port_start(struct port *p, char *err, size_t err_len)
 	if (ret && !p->memif_client)
 		return say(err, err_len, ret, "port %s: the device does not start: %s", p->name,
 			strerror(-ret));
-	p->retry = RETRY_POLLS;
+	p->retry_ns = clock_ns() + (ret ? RETRY_NS : AGREE_NS);
 	return 0;
 }
 
@@ -436,6 +458,8 @@ bool port_poll_link(struct port *p)
 
 	is = p->started && !rte_eth_link_get_nowait(p->id, &link) &&
 	     link.link_status == RTE_ETH_LINK_UP;
+	if (was && !is)
+		p->retry_ns = 0;
 	if (!is && p->memif_client)
 		reconnect(p);
 	if (is == was)

@@ -46,7 +46,7 @@ struct port {
 	double loss, duplicate, reorder;
 	uint64_t fault_seed;
 	bool open, started, guarded, memif_client;
-	uint32_t retry; /* polls until a memif client tries to connect again */
+	uint64_t retry_ns; /* when a memif client tries to connect again */
 	void *rte_device;
 };
 

@@ -1,17 +1,11 @@
-/* port_guard.c - see port_guard.h. munmap() is ours for the whole process: the one place between
- * memif's "not connected any more" and the end of its rings that can be reached from outside of the
- * driver. It is the plain system call for every thread but EAL's interrupt thread.
- */
+/* port_guard.c - see port_guard.h. */
 #include "port_guard.h"
 
 #include <linux/membarrier.h>
 #include <pthread.h>
 #include <sched.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#include <rte_interrupts.h>
 
 enum { WATCHED_MAX = 64 };
 
@@ -72,7 +66,7 @@ void guard_wait(struct port_guard *guards, uint32_t n)
 	}
 }
 
-static void wait_for_all(void)
+void guard_wait_watched(void)
 {
 	pthread_mutex_lock(&watched.lock);
 	for (uint32_t i = 0; i < WATCHED_MAX; i++) {
@@ -80,11 +74,4 @@ static void wait_for_all(void)
 			guard_wait(watched.at[i].guards, watched.at[i].n);
 	}
 	pthread_mutex_unlock(&watched.lock);
-}
-
-int munmap(void *addr, size_t len)
-{
-	if (rte_thread_is_intr())
-		wait_for_all();
-	return (int)syscall(SYS_munmap, addr, len);
 }

@@ -47,3 +47,5 @@ void guard_unwatch(struct port_guard *guards);
 /* Returns when every burst that had begun before the call is over: microseconds, or as long as the
  * core is off its CPU. [any thread but data cores] */
 void guard_wait(struct port_guard *guards, uint32_t n);
+/* The same for all that are watched: what memif_quirks.c calls. [interrupt thread] */
+void guard_wait_watched(void);

@@ -1,7 +1,9 @@
-/* publish.c - services and images from the control side: publish with one store, retire when nothing can see the old one.
+/* publish.c - services and images from the control side: publish with one store, retire when
+ * nothing can see the old one.
  *
- * The order in which an image goes is in image.h. The reclaimer is liburcu's call_rcu worker, one thread that batches grace
- * periods; it only moves images to a list. The control thread takes them from there (tela_node_poll) and looks at pins.
+ * The order in which an image goes is in image.h. The reclaimer is liburcu's call_rcu worker, one
+ * thread that batches grace periods; it only moves images to a list. The control thread takes them
+ * from there (tela_node_poll) and looks at pins.
  */
 #include "fault.h"
 #include "node.h"
@@ -39,8 +41,8 @@ void reclaimer_stop(struct tela_node *n)
 	n->reclaimer = NULL;
 }
 
-/* Every core has been quiescent. Reading what they stored before is also what makes that order visible to
- * a race detector, which does not see into liburcu. */
+/* Every core has been quiescent. Reading what they stored before is also what makes that order
+ * visible to a race detector, which does not see into liburcu. */
 static void see_cores(struct tela_node *n)
 {
 	for (uint32_t i = 0; i < n->n_cores; i++)
@@ -58,8 +60,8 @@ static void graced(struct rcu_head *head)
 
 		do
 			g->image->next = old;
-		while (!atomic_compare_exchange_weak_explicit(&n->graced, &old, g->image, memory_order_release,
-			memory_order_relaxed));
+		while (!atomic_compare_exchange_weak_explicit(
+			&n->graced, &old, g->image, memory_order_release, memory_order_relaxed));
 	}
 	if (g->thread) {
 		wake_fini(&g->thread->wake);
@@ -103,8 +105,10 @@ void node_reclaim_barrier(struct tela_node *n)
 	rcu_barrier();
 }
 
-/* Cores take the new injector at their next frame; the old one goes when none can hold it any more. */
-int tela_node_faults(struct tela_node *n, uint32_t port, double loss, double duplicate, double reorder)
+/* Cores take the new injector at their next frame; the old one goes when none can hold it any more.
+ */
+int tela_node_faults(
+	struct tela_node *n, uint32_t port, double loss, double duplicate, double reorder)
 {
 	bool any = loss > 0 || duplicate > 0 || reorder > 0;
 
@@ -112,7 +116,9 @@ int tela_node_faults(struct tela_node *n, uint32_t port, double loss, double dup
 		return -EINVAL;
 	for (uint32_t i = 0; i < n->n_cores; i++) {
 		struct netif *nif = &n->cores[i]->netif[port];
-		struct fault *fresh = any ? fault_create(loss, duplicate, reorder, n->ports[port].fault_seed + i) : NULL;
+		struct fault *fresh =
+			any ? fault_create(loss, duplicate, reorder, n->ports[port].fault_seed + i)
+			    : NULL;
 		struct fault *old;
 
 		if (any && !fresh)
@@ -167,7 +173,8 @@ struct tela_service *tela_service_find(struct tela_node *n, const char *name)
 void tela_service_admit(struct tela_service *s, bool admit, const char *reason)
 {
 	if (!admit) {
-		/* Cores read the text only after they have seen `admit` false; it is not changed while it is false. */
+		/* Cores read the text only after they have seen `admit` false; it is not changed
+		 * while it is false. */
 		if (atomic_load(&s->admit))
 			snprintf(s->reason, sizeof(s->reason), "%s", reason ? reason : "paused");
 	}
@@ -185,8 +192,8 @@ uint32_t tela_service_in_flight(const struct tela_service *s)
 
 /* ---- images ---- */
 
-struct tela_image *tela_image_build(struct tela_service *s, const struct tela_image_link *links, uint32_t n_links,
-	char *err, size_t err_len)
+struct tela_image *tela_image_build(struct tela_service *s, const struct tela_image_link *links,
+	uint32_t n_links, char *err, size_t err_len)
 {
 	return image_build(s, s->node->n_cores, links, n_links, err, err_len);
 }
@@ -212,7 +219,8 @@ void tela_image_publish(struct tela_service *s, struct tela_image *i,
 /* Retires what no call holds any more. Control thread. */
 static void retire_images(struct tela_node *n)
 {
-	struct tela_image *i = atomic_exchange_explicit(&n->graced, NULL, memory_order_acquire), *next, **at;
+	struct tela_image *i = atomic_exchange_explicit(&n->graced, NULL, memory_order_acquire),
+			  *next, **at;
 
 	for (; i; i = next) {
 		next = i->next;
@@ -240,7 +248,8 @@ void tela_node_poll(struct tela_node *n)
 
 		if (port_poll_link(p) && !atomic_load(&p->up))
 			for (uint32_t c = 0; c < n->n_cores; c++) {
-				atomic_fetch_or(&n->cores[c]->command, (uint32_t)CORE_LINK_DOWN << i);
+				atomic_fetch_or(
+					&n->cores[c]->command, (uint32_t)CORE_LINK_DOWN << i);
 				wake_up(&n->cores[c]->wake);
 			}
 	}

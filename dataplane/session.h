@@ -1,8 +1,9 @@
 /* session.h - sessions and their slots, at the caller and at the callee.
  *
- * A session belongs to one path and one direction; its caller numbers it. A slot carries one call after the other; a
- * higher call number acknowledges the last response. A session opens with SLOT_BLOCK slots and is granted more in blocks,
- * from the core's budget. Slot memory comes from slabs filled at start.
+ * A session belongs to one path and one direction; its caller numbers it. A slot carries one call
+ * after the other; a higher call number acknowledges the last response. A session opens with
+ * SLOT_BLOCK slots and is granted more in blocks, from the core's budget. Slot memory comes from
+ * slabs filled at start.
  *
  *  caller slot:  FREE -> BUILDING -> QUEUED (no path yet) -> WAITING -> FREE
  *                                 \-> WAITING -> RUNNING (in progress: probed, not resent) -> FREE
@@ -25,8 +26,9 @@ enum {
 	SLOT_BLOCK = 8,
 	SLOT_BLOCKS_MAX = 256,
 	SLOTS_MAX = SLOT_BLOCK * SLOT_BLOCKS_MAX,
-	SLOT_REQUEST_BYTES = 320, /* of a request that stays in its slot, packet header and envelope included */
-	SLOT_REPLY_BYTES = 280,	  /* of a retained reply that stays in its slot, likewise */
+	SLOT_REQUEST_BYTES =
+		320, /* of a request that stays in its slot, packet header and envelope included */
+	SLOT_REPLY_BYTES = 280, /* of a retained reply that stays in its slot, likewise */
 	SESSION_BINDS = 8,
 };
 
@@ -44,7 +46,7 @@ enum caller_state {
 
 struct caller_slot {
 	struct list sent; /* in path->sent, by time of sending; in machine->local when local */
-	uint8_t *wire;	  /* packet header, envelope, payload: `bytes` or a message buffer's */
+	uint8_t *wire;    /* packet header, envelope, payload: `bytes` or a message buffer's */
 	uint64_t sent_ns;
 	uint64_t deadline_ns;
 	tela_done_fn done;
@@ -62,25 +64,26 @@ struct caller_slot {
 	uint16_t index, envelope_len;
 	uint8_t state, flags;
 	uint16_t resends;
-	uint32_t probe_us; /* while RUNNING: time to the next probe */
-	bool bound;	   /* wire holds a canonical envelope */
-	bool on_wire;	   /* some packet of it was sent */
+	uint32_t probe_us;    /* while RUNNING: time to the next probe */
+	bool bound;           /* wire holds a canonical envelope */
+	bool on_wire;         /* some packet of it was sent */
 	struct call *serving; /* local calls: who serves it */
-	uint64_t probe_ns; /* while RUNNING */
+	uint64_t probe_ns;    /* while RUNNING */
 	_Alignas(CACHE_LINE) uint8_t bytes[SLOT_REQUEST_BYTES];
 };
 
-_Static_assert(offsetof(struct caller_slot, session) == CACHE_LINE, "what a send and a response touch is one line");
+_Static_assert(offsetof(struct caller_slot, session) == CACHE_LINE,
+	"what a send and a response touch is one line");
 
 struct caller_session {
 	struct list of_machine;
-	struct path *path;     /* NULL: local */
+	struct path *path; /* NULL: local */
 	const struct tela_service_desc *service;
 	struct caller_slot *free;
 	uint64_t credit_asked_ns; /* 0: no question open */
 	uint32_t number;
 	uint16_t n_slots, n_owned, n_busy; /* granted by the callee, in hand here, in use */
-	uint16_t bind; /* 0: not bound yet */
+	uint16_t bind;                     /* 0: not bound yet */
 	struct caller_slot *block[SLOT_BLOCKS_MAX];
 };
 
@@ -108,7 +111,7 @@ struct callee_slot {
 		struct bulk_tx *tx; /* REPLIED, in several fragments */
 		struct bulk_rx *rx; /* RECEIVING */
 	};
-	uint8_t *wire;	 /* packet header of the retained reply, in `bytes` or in `msg` */
+	uint8_t *wire;   /* packet header of the retained reply, in `bytes` or in `msg` */
 	struct msg *msg; /* holds a reply too large for `bytes` */
 	uint8_t bytes[SLOT_REPLY_BYTES]; /* on a multiple of 8 */
 };

@@ -1,4 +1,5 @@
-/* siphash.h - SipHash-2-4 (Aumasson and Bernstein, 2012): the keyed hash behind the handshake's stateless cookie. */
+/* siphash.h - SipHash-2-4 (Aumasson and Bernstein, 2012): the keyed hash behind the handshake's
+ * stateless cookie. */
 #pragma once
 
 #include <stdint.h>

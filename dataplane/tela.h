@@ -79,8 +79,8 @@ struct tela_method_desc {
 };
 
 struct tela_service_desc {
-	const char *name; /* "echo.Echo" */
-	uint64_t schema;  /* hash of what matters for compatibility */
+	const char *name;           /* "echo.Echo" */
+	uint64_t schema;            /* hash of what matters for compatibility */
 	const uint64_t *compatible; /* hashes of earlier schemas found compatible */
 	uint32_t n_compatible;
 	uint32_t n_methods;
@@ -132,7 +132,8 @@ int tela_call_replace(struct tela_call *call, const void *payload, size_t len);
 /* Metadata of the request: the value of `key`, or {NULL, 0}. [core] */
 struct tela_str tela_call_metadata(const struct tela_call *call, const char *key);
 
-/* The 128-bit id that is the same for every attempt at one request; false if the caller set none. [core] */
+/* The 128-bit id that is the same for every attempt at one request; false if the caller set none.
+ * [core] */
 bool tela_call_key(const struct tela_call *call, uint64_t ret_key[2]);
 
 /* The core that runs the call. [core] */
@@ -151,11 +152,13 @@ void *tela_reply_begin(struct tela_call *call, size_t size);
 enum tela_verdict tela_reply_commit(struct tela_call *call, size_t len);
 /* begin, copy, commit. */
 enum tela_verdict tela_reply_copy(struct tela_call *call, const void *payload, size_t len);
-/* Answers with a status and no payload; `message` (NULL: none) is copied, at most 200 bytes. Returns TELA_ANSWER. */
+/* Answers with a status and no payload; `message` (NULL: none) is copied, at most 200 bytes.
+ * Returns TELA_ANSWER. */
 enum tela_verdict tela_reply_status(struct tela_call *call, uint8_t code, const char *message);
 /* The reply as set so far, NULL if none: for leave hooks that look at it. */
 const void *tela_reply_payload(const struct tela_call *call, size_t *ret_len);
-/* Adds a pair to the reply's metadata; both are copied. 0 or -ENOSPC (an envelope is at most 1 KiB). */
+/* Adds a pair to the reply's metadata; both are copied. 0 or -ENOSPC (an envelope is at most 1
+ * KiB). */
 int tela_reply_metadata(struct tela_call *call, const char *key, const char *value);
 
 /* ---- pending calls ---- */
@@ -167,25 +170,29 @@ struct tela_handle {
 	uint64_t generation;
 };
 
-/* Makes the call pending: its request is copied out of the datagram it arrived in, so that it may be
- * read from other threads until the call is resumed; older pointers to it are dead. Then return
+/* Makes the call pending: its request is copied out of the datagram it arrived in, so that it may
+ * be read from other threads until the call is resumed; older pointers to it are dead. Then return
  * TELA_PENDING. 0, or -ENOBUFS with nothing changed (answer RESOURCE_EXHAUSTED). [core] */
 int tela_call_pend(struct tela_call *call, struct tela_handle *ret_handle, const void **ret_request,
 	size_t *ret_len);
 
-/* How a pending call goes on. `payload` is copied before these return. Exactly one of them, once, for each handle;
- * it must come even when the caller has gone meanwhile (the reply is then dropped and counted).
- * 0, -EAGAIN (the ring to that core is full: try again), -ENOMEM. [thread] */
-int tela_thread_answer(struct tela_thread *t, struct tela_handle h, const void *payload, size_t len);
-int tela_thread_answer_status(struct tela_thread *t, struct tela_handle h, uint8_t code,
-	const char *message);
+/* How a pending call goes on. `payload` is copied before these return. Exactly one of them, once,
+ * for each handle; it must come even when the caller has gone meanwhile (the reply is then dropped
+ * and counted). 0, -EAGAIN (the ring to that core is full: try again), -ENOMEM. [thread] */
+int tela_thread_answer(
+	struct tela_thread *t, struct tela_handle h, const void *payload, size_t len);
+int tela_thread_answer_status(
+	struct tela_thread *t, struct tela_handle h, uint8_t code, const char *message);
 /* The next link runs; payload NULL: with the request as it is, else with this one. */
-int tela_thread_continue(struct tela_thread *t, struct tela_handle h, const void *payload, size_t len);
-/* The same from a task or completion on the call's own core: at once, nested at most one deep. [core] */
+int tela_thread_continue(
+	struct tela_thread *t, struct tela_handle h, const void *payload, size_t len);
+/* The same from a task or completion on the call's own core: at once, nested at most one deep.
+ * [core] */
 int tela_core_answer(struct tela_core *core, struct tela_handle h, const void *payload, size_t len);
-int tela_core_answer_status(struct tela_core *core, struct tela_handle h, uint8_t code,
-	const char *message);
-int tela_core_continue(struct tela_core *core, struct tela_handle h, const void *payload, size_t len);
+int tela_core_answer_status(
+	struct tela_core *core, struct tela_handle h, uint8_t code, const char *message);
+int tela_core_continue(
+	struct tela_core *core, struct tela_handle h, const void *payload, size_t len);
 
 /* ---- calling ---- */
 
@@ -196,7 +203,7 @@ enum {
 
 /* Options of one call; zero everywhere is the default. */
 struct tela_options {
-	uint64_t deadline_us; /* 0: the method's default, else the client's, else 15 s */
+	uint64_t deadline_us;     /* 0: the method's default, else the client's, else 15 s */
 	uint64_t max_reply_bytes; /* largest reply payload taken; 0: 1 MiB */
 	uint32_t flags;
 	uint32_t n_metadata;
@@ -210,7 +217,7 @@ struct tela_pair {
 
 /* How a call ended, for a completion. Valid until the completion returns. */
 struct tela_result {
-	uint8_t code;	 /* enum tela_code */
+	uint8_t code;    /* enum tela_code */
 	uint8_t outcome; /* enum tela_outcome */
 	uint16_t resends;
 	uint32_t queue_ns, dwell_ns; /* as the callee measured, at its pass resolution */
@@ -243,9 +250,9 @@ int tela_request_begin(struct tela_client *c, const struct tela_method_desc *m, 
 int tela_request_send(struct tela_request *r, tela_done_fn done, void *arg);
 void tela_request_abandon(struct tela_request *r);
 
-/* Where calls of `service` go: to the node named `peer` in the configuration, or to this node itself (NULL).
- * `sessions` per core, 0: one. The descriptor must outlive the client. NULL with errno ENOENT (no such
- * peer), ENOMEM. Closed with the node. [control] */
+/* Where calls of `service` go: to the node named `peer` in the configuration, or to this node
+ * itself (NULL). `sessions` per core, 0: one. The descriptor must outlive the client. NULL with
+ * errno ENOENT (no such peer), ENOMEM. Closed with the node. [control] */
 struct tela_client *tela_client_open(struct tela_node *n, const char *peer,
 	const struct tela_service_desc *service, unsigned sessions);
 
@@ -257,8 +264,8 @@ unsigned tela_core_index(const struct tela_core *core);
 
 /* ---- attached threads ---- */
 
-/* Attaches the calling thread; it may then make blocking calls and resume pending ones. Not for data cores.
- * NULL with errno EBUSY (no place left), ENOMEM. [any other thread] */
+/* Attaches the calling thread; it may then make blocking calls and resume pending ones. Not for
+ * data cores. NULL with errno EBUSY (no place left), ENOMEM. [any other thread] */
 struct tela_thread *tela_thread_attach(struct tela_node *n);
 void tela_thread_detach(struct tela_thread *t);
 
@@ -275,8 +282,9 @@ struct tela_reply {
 	char message[204];
 };
 
-/* Calls and waits until it has ended, at the latest shortly after its deadline. 0 when the call ended, with
- * whatever code; -ENOMEM, -EMSGSIZE, -ESHUTDOWN (node is stopping). `reply` need not be initialised. [thread] */
+/* Calls and waits until it has ended, at the latest shortly after its deadline. 0 when the call
+ * ended, with whatever code; -ENOMEM, -EMSGSIZE, -ESHUTDOWN (node is stopping). `reply` need not be
+ * initialised. [thread] */
 int tela_thread_call(struct tela_thread *t, struct tela_client *c, const struct tela_method_desc *m,
 	const void *payload, size_t len, const struct tela_options *o, struct tela_reply *reply);
 void tela_reply_free(struct tela_reply *reply);

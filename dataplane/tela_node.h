@@ -1,8 +1,9 @@
 /* tela_node.h - a node: ports, data cores, peers, services and their images.
  *
  * What telad does from a configuration file, an embedding program does with these calls. One node a
- * process (EAL is one a process). The thread that creates the node is its control thread: every call here is
- * for that thread alone unless it says otherwise; none of them waits for a data core to finish work.
+ * process (EAL is one a process). The thread that creates the node is its control thread: every
+ * call here is for that thread alone unless it says otherwise; none of them waits for a data core
+ * to finish work.
  *
  * Errors: NULL or -errno, with a sentence in `err` that says what to do.
  */
@@ -15,23 +16,24 @@
 extern "C" {
 #endif
 
-#define TELA_VERSION "0.1.0"
+#define TELA_VERSION      "0.1.0"
 #define TELA_WIRE_VERSION 1
-#define TELA_UDP_PORT 7447
-#define TELA_NAME_MAX 63
+#define TELA_UDP_PORT     7447
+#define TELA_NAME_MAX     63
 
 enum tela_idle {
-	TELA_IDLE_AUTO,	    /* spin on an isolated CPU, adaptive elsewhere */
+	TELA_IDLE_AUTO, /* spin on an isolated CPU, adaptive elsewhere */
 	TELA_IDLE_SPIN,
 	TELA_IDLE_ADAPTIVE, /* pause, then short sleeps */
 };
 
 struct tela_port_config {
 	const char *name;    /* for people */
-	const char *device;  /* EAL device arguments: "net_memif0,role=server,id=0,socket=/run/x" or a PCI address */
+	const char *device;  /* EAL device arguments: "net_memif0,role=server,id=0,socket=/run/x" or
+				a PCI address */
 	const char *address; /* "10.0.0.1/24" */
 	const char *gateway; /* NULL: none */
-	uint16_t mtu;	     /* largest IP packet; 0: what the device takes, at most 9000 */
+	uint16_t mtu;        /* largest IP packet; 0: what the device takes, at most 9000 */
 	/* Faults injected below the session layer when sending, each a probability; 0: none. */
 	double loss, duplicate, reorder;
 	uint64_t fault_seed;
@@ -49,16 +51,16 @@ struct tela_peer_config {
 
 /* Memory a core may take, per budget; 0: the default. Printed at start with the bytes it takes. */
 struct tela_budgets {
-	uint32_t paths;		/* 64 */
-	uint32_t sessions;	/* served, per path: 256 */
-	uint32_t slots;		/* per core, of sessions served: 16384 */
+	uint32_t paths;             /* 64 */
+	uint32_t sessions;          /* served, per path: 256 */
+	uint32_t slots;             /* per core, of sessions served: 16384 */
 	uint32_t slots_per_session; /* 1024 */
-	uint32_t calls;		/* being served at once, pending and detached included: 4096 */
-	uint32_t detached;	/* 1024 */
-	uint32_t messages_2k;	/* message buffers for what is too large for a slot: 2048 */
-	uint32_t messages_64k;	/* 64 */
-	uint32_t messages_1m;	/* of 1 MiB + 64 KiB: 16 */
-	uint32_t in_flight;	/* calls made by this core: 16384 */
+	uint32_t calls;             /* being served at once, pending and detached included: 4096 */
+	uint32_t detached;          /* 1024 */
+	uint32_t messages_2k;       /* message buffers for what is too large for a slot: 2048 */
+	uint32_t messages_64k;      /* 64 */
+	uint32_t messages_1m;       /* of 1 MiB + 64 KiB: 16 */
+	uint32_t in_flight;         /* calls made by this core: 16384 */
 };
 
 struct tela_node_config {
@@ -67,57 +69,65 @@ struct tela_node_config {
 	const struct tela_core_config *cores;
 	const struct tela_peer_config *peers;
 	uint32_t n_ports, n_cores, n_peers;
-	uint16_t udp_port;	 /* 0: TELA_UDP_PORT */
-	bool no_huge;		 /* ordinary memory in place of huge pages */
-	bool share_cpu;		 /* allow a CPU that already has a poller, in this process or another */
-	uint32_t memory_mib;	 /* 0: 256 */
-	const char *file_prefix; /* EAL's; NULL: made from the name and the process id */
-	uint32_t peer_silence_us; /* a peer silent for so long, and three of its loop gaps, is down; 0: 200 ms */
+	uint16_t udp_port;   /* 0: TELA_UDP_PORT */
+	bool no_huge;        /* ordinary memory in place of huge pages */
+	bool share_cpu;      /* allow a CPU that already has a poller, in this process or another */
+	uint32_t memory_mib; /* 0: 256 */
+	const char *file_prefix;  /* EAL's; NULL: made from the name and the process id */
+	uint32_t peer_silence_us; /* a peer silent for so long, and three of its loop gaps, is down;
+				     0: 1 s */
 	struct tela_budgets budgets;
 };
 
-/* Starts EAL (which may move the caller between CPUs; its affinity is put back), opens the ports, reads the
- * affinity of every poll core back. NULL with `err`. */
+/* Starts EAL (which may move the caller between CPUs; its affinity is put back), opens the ports,
+ * reads the affinity of every poll core back. NULL with `err`. */
 struct tela_node *tela_node_create(const struct tela_node_config *c, char *err, size_t err_len);
 /* Lets the data cores poll. 0 or -errno. */
 int tela_node_start(struct tela_node *n, char *err, size_t err_len);
-/* Stops accepting: new calls are answered UNAVAILABLE "draining" (surely not executed), peers get go-away. */
+/* Stops accepting: new calls are answered UNAVAILABLE "draining" (surely not executed), peers get
+ * go-away. */
 void tela_node_drain(struct tela_node *n);
 /* Calls being served, and calls made, on all cores. */
 uint32_t tela_node_in_flight(const struct tela_node *n);
-/* Ends the data cores, closes the ports, cleans EAL up, frees all. Calls in flight end UNAVAILABLE. */
+/* Ends the data cores, closes the ports, cleans EAL up, frees all. Calls in flight end UNAVAILABLE.
+ */
 void tela_node_destroy(struct tela_node *n);
 
 const char *tela_node_name(const struct tela_node *n);
 uint64_t tela_node_incarnation(const struct tela_node *n);
 uint32_t tela_node_n_cores(const struct tela_node *n);
 /* Writes a table of the budgets and the bytes they take. */
-void tela_node_print_budgets(const struct tela_node *n, void (*line)(void *arg, const char *text), void *arg);
+void tela_node_print_budgets(
+	const struct tela_node *n, void (*line)(void *arg, const char *text), void *arg);
 
 /* ---- services and images ---- */
 
 struct tela_service; /* lives until the node ends */
 struct tela_image;   /* immutable once built */
 
-/* Adds a service without an image: calls are answered UNAVAILABLE "starting". NULL: EEXIST, ENOMEM, E2BIG in errno. */
+/* Adds a service without an image: calls are answered UNAVAILABLE "starting". NULL: EEXIST, ENOMEM,
+ * E2BIG in errno. */
 struct tela_service *tela_service_add(struct tela_node *n, const struct tela_service_desc *desc);
 
-/* One link of an image, in call order. Strings and link are copied; `self` must live until the image is retired. */
+/* One link of an image, in call order. Strings and link are copied; `self` must live until the
+ * image is retired. */
 struct tela_image_link {
 	const struct tela_link *link;
 	void *self;
 	const char *plugin; /* whose it is, for people */
 };
 
-/* Compiles the chains of every method: request_in links first, then the method's own, in the order given.
- * `generation` 0: the next of that service. NULL with `err`: a link for a method or service that does not exist (-EINVAL), -ENOMEM. */
-struct tela_image *tela_image_build(struct tela_service *s, const struct tela_image_link *links, uint32_t n_links,
-	char *err, size_t err_len);
+/* Compiles the chains of every method: request_in links first, then the method's own, in the order
+ * given. `generation` 0: the next of that service. NULL with `err`: a link for a method or service
+ * that does not exist (-EINVAL), -ENOMEM. */
+struct tela_image *tela_image_build(struct tela_service *s, const struct tela_image_link *links,
+	uint32_t n_links, char *err, size_t err_len);
 void tela_image_free(struct tela_image *i); /* one that was never published */
 uint64_t tela_image_generation(const struct tela_image *i);
 
-/* Publishes with one pointer store. The previous image is handed to `retired(arg, generation, calls)` on the control
- * thread, out of tela_node_poll(), when no call can run under it any more; `calls` were executed under it. */
+/* Publishes with one pointer store. The previous image is handed to `retired(arg, generation,
+ * calls)` on the control thread, out of tela_node_poll(), when no call can run under it any more;
+ * `calls` were executed under it. */
 void tela_image_publish(struct tela_service *s, struct tela_image *i,
 	void (*retired)(void *arg, uint64_t generation, uint64_t calls), void *arg);
 const struct tela_image *tela_service_image(const struct tela_service *s);
@@ -130,33 +140,38 @@ uint32_t tela_service_in_flight(const struct tela_service *s);
 /* For plugins that find the service they are part of. [any but data cores] */
 struct tela_service *tela_service_find(struct tela_node *n, const char *name);
 
-/* Housekeeping of the control side: retired images, link state, watchdog reports. Call it every few milliseconds;
- * it never waits. */
+/* Housekeeping of the control side: retired images, link state, watchdog reports. Call it every few
+ * milliseconds; it never waits. */
 void tela_node_poll(struct tela_node *n);
 
-/* Faults injected below the session layer from now on, on what this node sends through `port`: probabilities from 0 to 1, all
- * 0 for none. For tests and demonstrations. 0, -EINVAL, -ENOMEM. */
-int tela_node_faults(struct tela_node *n, uint32_t port, double loss, double duplicate, double reorder);
+/* Faults injected below the session layer from now on, on what this node sends through `port`:
+ * probabilities from 0 to 1, all 0 for none. For tests and demonstrations. 0, -EINVAL, -ENOMEM. */
+int tela_node_faults(
+	struct tela_node *n, uint32_t port, double loss, double duplicate, double reorder);
 
 /* ---- tasks ---- */
 
-/* A stage of one's own in a core's loop, run every pass; returns whether it did work. [control], before start */
+/* A stage of one's own in a core's loop, run every pass; returns whether it did work. [control],
+ * before start */
 typedef bool (*tela_task_fn)(struct tela_core *core, void *arg);
 int tela_task_add(struct tela_node *n, uint32_t core, tela_task_fn fn, void *arg);
 
 /* ---- what can be seen ---- */
 
-/* Calls emit for every counter of `core` (or of all, UINT32_MAX), zeros included; `drop` tells drops from events. [any but data cores] */
+/* Calls emit for every counter of `core` (or of all, UINT32_MAX), zeros included; `drop` tells
+ * drops from events. [any but data cores] */
 void tela_node_counters(const struct tela_node *n, uint32_t core,
-	void (*emit)(void *arg, const char *name, const char *help, bool drop, uint64_t value), void *arg);
-uint64_t tela_node_counter(const struct tela_node *n, const char *name); /* summed; 0 if there is none of that name */
+	void (*emit)(void *arg, const char *name, const char *help, bool drop, uint64_t value),
+	void *arg);
+uint64_t tela_node_counter(
+	const struct tela_node *n, const char *name); /* summed; 0 if there is none of that name */
 
 struct tela_core_info {
 	int cpu;
 	enum tela_idle idle;
-	uint64_t passes, busy_cycles, cycles;
-	uint64_t loop_gap_us; /* longest of the last 10 s */
-	bool stalled;	      /* as the watchdog sees it */
+	uint64_t passes, busy_ns, polled_ns; /* time in passes that found work; in all */
+	uint64_t loop_gap_us;                /* longest of the last 10 s */
+	bool stalled;                        /* as the watchdog sees it */
 };
 int tela_node_core_info(const struct tela_node *n, uint32_t core, struct tela_core_info *ret);
 

@@ -2,12 +2,12 @@
  *
  * A plugin is linked in or loaded from a shared object that exports
  *     const struct tela_plugin *tela_plugin_v1(void);
- * A running plugin is an *instance*; two instances of one plugin may overlap during a replacement, so
- * a plugin keeps its state in its instance, not in globals. Hooks run on the lifecycle thread, one at a
- * time, each with a deadline (default 5 s); links run on data cores.
+ * A running plugin is an *instance*; two instances of one plugin may overlap during a replacement,
+ * so a plugin keeps its state in its instance, not in globals. Hooks run on the lifecycle thread,
+ * one at a time, each with a deadline (default 5 s); links run on data cores.
  *
- * Call order and start order: service-model section 1. B stands above A if A `needs` B's result; A stands
- * above B if A `wraps` B. The service stands above its plugins, except those that wrap it.
+ * Call order and start order: service-model section 1. B stands above A if A `needs` B's result; A
+ * stands above B if A `wraps` B. The service stands above its plugins, except those that wrap it.
  */
 #pragma once
 
@@ -19,7 +19,8 @@ extern "C" {
 
 #define TELA_PLUGIN_ABI 1
 
-/* Names the chain of a callback that belongs to no schema: every call from outside walks it first. */
+/* Names the chain of a callback that belongs to no schema: every call from outside walks it first.
+ */
 #define TELA_REQUEST_IN "request_in"
 
 /* One link. `callback` is TELA_REQUEST_IN, or NULL for a method of `service` with id `method`.
@@ -32,18 +33,19 @@ struct tela_link {
 	tela_leave_fn leave;
 };
 
-/* Configuration of an instance: a flat list of key and value strings, sorted by key, nested keys joined with
- * dots ("limits.rate"). Immutable. */
+/* Configuration of an instance: a flat list of key and value strings, sorted by key, nested keys
+ * joined with dots ("limits.rate"). Immutable. */
 struct tela_plugin_config {
 	uint32_t n;
 	const struct tela_pair *pairs;
 };
 
-/* Value of `key` or `fallback`; the integer form also returns `fallback` and sets *ret_error (if not NULL)
- * to -EINVAL when the value is no decimal integer in [min, max]. [any] */
-const char *tela_config_str(const struct tela_plugin_config *c, const char *key, const char *fallback);
-int64_t tela_config_int(const struct tela_plugin_config *c, const char *key, int64_t fallback, int64_t min,
-	int64_t max, int *ret_error);
+/* Value of `key` or `fallback`; the integer form also returns `fallback` and sets *ret_error (if
+ * not NULL) to -EINVAL when the value is no decimal integer in [min, max]. [any] */
+const char *tela_config_str(
+	const struct tela_plugin_config *c, const char *key, const char *fallback);
+int64_t tela_config_int(const struct tela_plugin_config *c, const char *key, int64_t fallback,
+	int64_t min, int64_t max, int *ret_error);
 
 struct tela_instance; /* opaque: the running instance */
 
@@ -51,10 +53,10 @@ struct tela_instance; /* opaque: the running instance */
 struct tela_hook {
 	struct tela_node *node;
 	struct tela_instance *instance;
-	const char *service;			 /* the service it is part of */
+	const char *service;                     /* the service it is part of */
 	const struct tela_plugin_config *config; /* merged, validated */
-	void *self;				 /* what `start` returned, NULL before it */
-	char *error;				 /* say why, at most error_len bytes with its NUL */
+	void *self;                              /* what `start` returned, NULL before it */
+	char *error;                             /* say why, at most error_len bytes with its NUL */
 	size_t error_len;
 };
 
@@ -62,21 +64,26 @@ struct tela_plugin {
 	uint32_t abi; /* TELA_PLUGIN_ABI */
 	uint32_t n_links;
 	const char *name, *version;
-	const char *const *needs;    /* names, NULL-terminated; NULL: none */
+	const char *const *needs; /* names, NULL-terminated; NULL: none */
 	const char *const *wraps;
-	const char *const *keys;     /* configuration keys it knows, NULL-terminated; others are refused */
+	const char *const
+		*keys; /* configuration keys it knows, NULL-terminated; others are refused */
 	const struct tela_link *links;
 	/* Services only: what it serves. NULL for a plain plugin. */
 	const struct tela_service_desc *serves;
 
 	/* Validates h->config. 0 or -errno with h->error. Optional. */
 	int (*config)(struct tela_hook *h);
-	/* Makes the instance's state; *ret_self is the `self` of its links. 0 or -errno with h->error. Optional. */
+	/* Makes the instance's state; *ret_self is the `self` of its links. 0 or -errno with
+	 * h->error. Optional. */
 	int (*start)(struct tela_hook *h, void **ret_self);
-	/* The instance has left every image and no call can reach it: frees what start made. Optional. */
+	/* The instance has left every image and no call can reach it: frees what start made.
+	 * Optional. */
 	void (*stop)(struct tela_hook *h);
-	/* Figures of its own for `telactl stats`: calls emit(arg, name, value) for each. [control] Optional. */
-	void (*stats)(void *self, void (*emit)(void *arg, const char *name, uint64_t value), void *arg);
+	/* Figures of its own for `telactl stats`: calls emit(arg, name, value) for each.
+	 * On the lifecycle thread, with a deadline as for hooks. Optional. */
+	void (*stats)(
+		void *self, void (*emit)(void *arg, const char *name, uint64_t value), void *arg);
 };
 
 #define TELA_PLUGIN_ENTRY "tela_plugin_v1"

@@ -66,7 +66,8 @@ static bool call_try(struct core *c, struct thread_msg *msg)
 	int rc;
 
 	if (c->m.now_ns >= msg->deadline_ns) {
-		call_failed(c, msg, TELA_DEADLINE_EXCEEDED, "deadline passed before a slot was free");
+		call_failed(
+			c, msg, TELA_DEADLINE_EXCEEDED, "deadline passed before a slot was free");
 		return true;
 	}
 	o.deadline_us = (msg->deadline_ns - c->m.now_ns + 999) / NS_PER_US;
@@ -109,7 +110,8 @@ static void serve(struct core *c, struct thread_msg *msg)
 		call_resume(&c->m, msg->handle, false, msg->code, msg->message, "", 0);
 		break;
 	case THREAD_CONTINUE:
-		call_resume(&c->m, msg->handle, true, TELA_OK, NULL, msg->has_payload ? msg->payload : NULL, msg->len);
+		call_resume(&c->m, msg->handle, true, TELA_OK, NULL,
+			msg->has_payload ? msg->payload : NULL, msg->len);
 		break;
 	}
 	give_back(c, msg);
@@ -120,7 +122,8 @@ bool core_serve_threads(struct core *c)
 	uint32_t n = atomic_load_explicit(&c->n_threads, memory_order_acquire);
 	bool worked = false;
 
-	list_for_each_safe(e, tmp, &c->waiting) {
+	list_for_each_safe(e, tmp, &c->waiting)
+	{
 		struct thread_msg *msg = list_entry(e, struct thread_msg, waiting);
 
 		list_del(e);
@@ -184,7 +187,8 @@ struct tela_thread *tela_thread_attach(struct tela_node *n)
 
 			atomic_store_explicit(&c->thread[place], &t->ring[i], memory_order_release);
 			if (atomic_load(&c->n_threads) <= place)
-				atomic_store_explicit(&c->n_threads, place + 1, memory_order_release);
+				atomic_store_explicit(
+					&c->n_threads, place + 1, memory_order_release);
 		}
 	}
 	pthread_mutex_unlock(&n->threads_lock);
@@ -235,7 +239,8 @@ static void wait_for_core(struct tela_thread *t)
 	wake_sleep(&t->wake, 10 * NS_PER_MS);
 }
 
-/* Messages that were pushed are the cores' until they come back; a core that has stopped gives none back. */
+/* Messages that were pushed are the cores' until they come back; a core that has stopped gives none
+ * back. */
 void tela_thread_detach(struct tela_thread *t)
 {
 	struct tela_node *n;
@@ -266,8 +271,8 @@ static int push(struct tela_thread *t, uint32_t core, struct thread_msg *msg)
 	return 0;
 }
 
-static int resume(struct tela_thread *t, struct tela_handle h, enum thread_op op, uint8_t code, const char *message,
-	const void *payload, size_t len)
+static int resume(struct tela_thread *t, struct tela_handle h, enum thread_op op, uint8_t code,
+	const char *message, const void *payload, size_t len)
 {
 	struct thread_msg *msg;
 	int rc;
@@ -277,7 +282,11 @@ static int resume(struct tela_thread *t, struct tela_handle h, enum thread_op op
 	msg = malloc(sizeof(*msg) + len);
 	if (!msg)
 		return -ENOMEM;
-	*msg = (struct thread_msg){.op = op, .code = code, .handle = h, .payload = msg->bytes, .len = len,
+	*msg = (struct thread_msg){.op = op,
+		.code = code,
+		.handle = h,
+		.payload = msg->bytes,
+		.len = len,
 		.has_payload = payload != NULL};
 	list_init(&msg->waiting);
 	if (len)
@@ -295,12 +304,14 @@ int tela_thread_answer(struct tela_thread *t, struct tela_handle h, const void *
 	return resume(t, h, THREAD_ANSWER, 0, NULL, payload, len);
 }
 
-int tela_thread_answer_status(struct tela_thread *t, struct tela_handle h, uint8_t code, const char *message)
+int tela_thread_answer_status(
+	struct tela_thread *t, struct tela_handle h, uint8_t code, const char *message)
 {
 	return resume(t, h, THREAD_STATUS, code, message, NULL, 0);
 }
 
-int tela_thread_continue(struct tela_thread *t, struct tela_handle h, const void *payload, size_t len)
+int tela_thread_continue(
+	struct tela_thread *t, struct tela_handle h, const void *payload, size_t len)
 {
 	return resume(t, h, THREAD_CONTINUE, 0, NULL, payload, payload ? len : 0);
 }
@@ -317,8 +328,14 @@ int tela_thread_call(struct tela_thread *t, struct tela_client *c, const struct 
 	reply->envelope = malloc(ENVELOPE_MAX);
 	if (!msg || !reply->payload || !reply->envelope)
 		goto fail;
-	*msg = (struct thread_msg){.op = THREAD_CALL, .client = c, .method = m, .options = o, .reply = reply,
-		.reply_room = room, .payload = payload, .len = len};
+	*msg = (struct thread_msg){.op = THREAD_CALL,
+		.client = c,
+		.method = m,
+		.options = o,
+		.reply = reply,
+		.reply_room = room,
+		.payload = payload,
+		.len = len};
 	list_init(&msg->waiting);
 	do
 		rc = push(t, t->place % t->node->n_cores, msg);

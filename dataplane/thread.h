@@ -1,7 +1,8 @@
 /* thread.h - attached threads: messages they exchange with a core over a ring pair.
  *
- * The thread fills a message, pushes it, and gets the same message back when the core is done with it; until then the core
- * owns it. All memory is the thread's: the core neither allocates nor frees.
+ * The thread fills a message, pushes it, and gets the same message back when the core is done with
+ * it; until then the core owns it. All memory is the thread's: the core neither allocates nor
+ * frees.
  */
 #pragma once
 

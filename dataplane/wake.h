@@ -1,8 +1,9 @@
 /* wake.h - waking a sleeper without a system call for one that is awake.
  *
- * Protocol, sleeper and waker each in two steps with a full fence between them, so that at least one of them sees the other:
- *   sleeper: asleep = 1; fence; is there really nothing to do? then wait on the descriptor; asleep = 0
- *   waker:   leave the work where the sleeper looks; fence; asleep? then write the descriptor
+ * Protocol, sleeper and waker each in two steps with a full fence between them, so that at least
+ * one of them sees the other: sleeper: asleep = 1; fence; is there really nothing to do? then wait
+ * on the descriptor; asleep = 0 waker:   leave the work where the sleeper looks; fence; asleep?
+ * then write the descriptor
  */
 #pragma once
 
@@ -32,21 +33,24 @@ static inline void wake_fini(struct wake *w)
 	w->fd = -1;
 }
 
-/* Returns whether a system call was needed. At most one per sleep: the first waker takes the flag down. */
+/* Returns whether a system call was needed. At most one per sleep: the first waker takes the flag
+ * down. */
 static inline bool wake_up(struct wake *w)
 {
 	uint64_t one = 1;
 	ssize_t n;
 
 	atomic_thread_fence(memory_order_seq_cst);
-	if (!atomic_load_explicit(&w->asleep, memory_order_relaxed) || !atomic_exchange(&w->asleep, 0))
+	if (!atomic_load_explicit(&w->asleep, memory_order_relaxed) ||
+		!atomic_exchange(&w->asleep, 0))
 		return false;
 	n = write(w->fd, &one, sizeof(one));
 	(void)n; /* it can only fail when the counter is full, and then the sleeper wakes */
 	return true;
 }
 
-/* Says that sleep comes next; the caller then looks for work once more, and calls one of the two below. */
+/* Says that sleep comes next; the caller then looks for work once more, and calls one of the two
+ * below. */
 static inline void wake_prepare(struct wake *w)
 {
 	atomic_store_explicit(&w->asleep, 1, memory_order_relaxed);

@@ -1,8 +1,9 @@
 /* watchdog.c - notices a data core that has stopped polling.
  *
- * It counts silence in its own ticks: when the whole process was stopped, so was the watchdog, and no core is
- * blamed for it. A core silent past the first limit is marked (its handler holds it); past the second the process ends with a
- * core dump, since nothing that the core may still read can ever be freed after it.
+ * It counts silence in its own ticks: when the whole process was stopped, so was the watchdog, and
+ * no core is blamed for it. A core silent past the first limit is marked (its handler holds it);
+ * past the second the process ends with a core dump, since nothing that the core may still read can
+ * ever be freed after it.
  */
 #include "node.h"
 #include "eal.h"
@@ -23,11 +24,14 @@ static void watch_core(struct tela_node *n, struct core *c, uint64_t *last, uint
 	}
 	*silent_ms += TICK_MS;
 	if (*silent_ms >= n->stall_warn_ms && !atomic_exchange(&c->stalled, true))
-		fprintf(stderr, "<3>%s: core %u (CPU %d) has not polled for %u ms: a handler holds it\n", n->name,
-			c->index, c->cpu, *silent_ms);
+		fprintf(stderr,
+			"<3>%s: core %u (CPU %d) has not polled for %u ms: a handler holds it\n",
+			n->name, c->index, c->cpu, *silent_ms);
 	if (n->stall_abort_ms && *silent_ms >= n->stall_abort_ms) {
-		fprintf(stderr, "<2>%s: core %u (CPU %d) has not polled for %u ms: ending with a core dump\n", n->name,
-			c->index, c->cpu, *silent_ms);
+		fprintf(stderr,
+			"<2>%s: core %u (CPU %d) has not polled for %u ms: ending with a core "
+			"dump\n",
+			n->name, c->index, c->cpu, *silent_ms);
 		abort();
 	}
 }

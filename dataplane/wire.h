@@ -1,7 +1,8 @@
-/* wire.h - the datagram around packets, as bytes. The structs are schemas/frame.fbs's; this adds what they cannot say.
+/* wire.h - the datagram around packets, as bytes. The structs are schemas/frame.fbs's; this adds
+ * what they cannot say.
  *
- *   | Ethernet IP UDP | Datagram 28, padding | Packet 24, body, padding to 8 | Packet ... | trailer 0, 4 |
- *                                            ^ header_length, a multiple of 8 behind the headers in use
+ *   | Ethernet IP UDP | Datagram 28, padding | Packet 24, body, padding to 8 | Packet ... | trailer
+ * 0, 4 | ^ header_length, a multiple of 8 behind the headers in use
  */
 #pragma once
 

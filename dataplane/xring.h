@@ -1,8 +1,9 @@
-/* xring.h - a single-producer single-consumer ring of pointers between a data core and another thread.
+/* xring.h - a single-producer single-consumer ring of pointers between a data core and another
+ * thread.
  *
- * The producer owns `head`, the consumer `tail`, each on its own line. push's release store of head pairs with pop's
- * acquire load of it (the pointed-to message is seen whole); pop's release store of tail pairs with push's acquire load
- * (the place is free before it is written again).
+ * The producer owns `head`, the consumer `tail`, each on its own line. push's release store of head
+ * pairs with pop's acquire load of it (the pointed-to message is seen whole); pop's release store
+ * of tail pairs with push's acquire load (the place is free before it is written again).
  */
 #pragma once
 
@@ -43,5 +44,5 @@ static inline void *xring_pop(struct xring *r)
 static inline bool xring_empty(const struct xring *r)
 {
 	return atomic_load_explicit(&r->head, memory_order_acquire) ==
-		atomic_load_explicit(&r->tail, memory_order_relaxed);
+	       atomic_load_explicit(&r->tail, memory_order_relaxed);
 }

@@ -1,7 +1,7 @@
 /* bfbs.c - bounded reader of reflection buffers; see bfbs.h.
  *
- * A cursor that has failed stays failed and answers 0, NULL or empty to everything, so callers look at
- * it where they must rather than after each step. The slots below are those of reflection.fbs.
+ * A cursor that has failed stays failed and answers 0, NULL or empty to everything, so callers look
+ * at it where they must rather than after each step. The slots below are those of reflection.fbs.
  */
 #include "bfbs.h"
 #include "bfbs_cursor.h"
@@ -43,7 +43,8 @@ static struct type read_type(struct cursor *c, uint32_t table, unsigned slot)
 {
 	const uint32_t at = cursor_child(c, table, slot);
 	struct type t = {BASE_NONE, BASE_NONE, -1};
-	const uint64_t base = cursor_scalar(c, at, 4, 1, 0), element = cursor_scalar(c, at, 6, 1, 0);
+	const uint64_t base = cursor_scalar(c, at, 4, 1, 0),
+		       element = cursor_scalar(c, at, 6, 1, 0);
 
 	if (!at || base >= BASE_COUNT || element >= BASE_COUNT) {
 		cursor_fail(c, "a type is missing or unknown");

@@ -27,7 +27,7 @@ uint32_t cursor_start(struct cursor *c, const uint8_t *data, size_t len); /* the
 uint64_t cursor_scalar(
 	struct cursor *c, uint32_t table, unsigned slot, unsigned size, uint64_t absent);
 uint32_t cursor_child(struct cursor *c, uint32_t table, unsigned slot); /* a table */
-uint32_t cursor_table(struct cursor *c, uint32_t at);			 /* `at`, if one begins there */
+uint32_t cursor_table(struct cursor *c, uint32_t at); /* `at`, if one begins there */
 const char *cursor_string(struct cursor *c, uint32_t table, unsigned slot);
 const char *cursor_string_at(struct cursor *c, uint32_t at);
 struct elements cursor_vector(struct cursor *c, uint32_t table, unsigned slot);

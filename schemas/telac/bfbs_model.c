@@ -1,5 +1,5 @@
-/* bfbs_model.c - see bfbs_model.h. flatc would not write what this rejects: the file is damaged, or a
- * newer flatc's. So the messages name what is wrong rather than teach.
+/* bfbs_model.c - see bfbs_model.h. flatc would not write what this rejects: the file is damaged, or
+ * a newer flatc's. So the messages name what is wrong rather than teach.
  */
 #include "bfbs_model.h"
 
@@ -12,8 +12,8 @@ static bool is_name(const char *s, bool dots)
 	bool start = true;
 
 	for (; *s; s++) {
-		if (start ? !isalpha((unsigned char)*s) && *s != '_' :
-			    !isalnum((unsigned char)*s) && *s != '_' && !(dots && *s == '.'))
+		if (start ? !isalpha((unsigned char)*s) && *s != '_'
+			  : !isalnum((unsigned char)*s) && *s != '_' && !(dots && *s == '.'))
 			return false;
 		start = *s == '.';
 	}
@@ -86,7 +86,8 @@ static const char *check_field(struct schema *s, const struct object *o, size_t 
 	if (!o->is_struct && f->offset != 4 + 2 * i)
 		return schema_format(s, "%s.%s is not where its id says", o->name, f->name);
 	if (base_is_scalar(f->type.base) && !fits(f->type.base, f->default_integer))
-		return schema_format(s, "the default of %s.%s does not fit its type", o->name, f->name);
+		return schema_format(
+			s, "the default of %s.%s does not fit its type", o->name, f->name);
 	return NULL;
 }
 
@@ -121,7 +122,8 @@ static const char *check_struct(struct schema *s, const struct object *o)
 	return NULL;
 }
 
-/* Appends `o` to the order of structs behind those that it contains; false if it contains itself. */
+/* Appends `o` to the order of structs behind those that it contains; false if it contains itself.
+ */
 static bool settle(struct schema *s, struct object *o, unsigned depth)
 {
 	size_t i;

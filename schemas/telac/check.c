@@ -43,7 +43,8 @@ static const char *attribute_reason(const struct field *f)
 	if (f->key)
 		return "telac does not cover `key` (sorted vectors) yet";
 	if (attribute_find(&f->attributes, "nested_flatbuffer"))
-		return "telac does not cover `nested_flatbuffer` yet: nothing would verify what is inside";
+		return "telac does not cover `nested_flatbuffer` yet: nothing would verify what is "
+		       "inside";
 	if (attribute_find(&f->attributes, "flexbuffer"))
 		return "telac does not cover `flexbuffer`: nothing would verify what is inside";
 	if (attribute_find(&f->attributes, "force_align"))
@@ -123,8 +124,8 @@ static void check_service(struct check *c, struct service *v)
 	for (i = 1; i < v->n_methods; i++) {
 		if (v->methods[i].id && v->methods[i].id == v->methods[i - 1].id)
 			refuse(c, v->file, v->name, v->methods[i].name,
-				schema_format(c->s, "method_id %u is that of %s too", v->methods[i].id,
-					v->methods[i - 1].name));
+				schema_format(c->s, "method_id %u is that of %s too",
+					v->methods[i].id, v->methods[i - 1].name));
 	}
 }
 

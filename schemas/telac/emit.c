@@ -53,10 +53,17 @@ const char *last_part(const char *full_name)
 const char *c_scalar(struct emit *e, const struct type *t)
 {
 	static const char *const names[BASE_COUNT] = {
-		[BASE_BOOL] = "bool", [BASE_BYTE] = "int8_t", [BASE_UBYTE] = "uint8_t",
-		[BASE_SHORT] = "int16_t", [BASE_USHORT] = "uint16_t", [BASE_INT] = "int32_t",
-		[BASE_UINT] = "uint32_t", [BASE_LONG] = "int64_t", [BASE_ULONG] = "uint64_t",
-		[BASE_FLOAT] = "float", [BASE_DOUBLE] = "double",
+		[BASE_BOOL] = "bool",
+		[BASE_BYTE] = "int8_t",
+		[BASE_UBYTE] = "uint8_t",
+		[BASE_SHORT] = "int16_t",
+		[BASE_USHORT] = "uint16_t",
+		[BASE_INT] = "int32_t",
+		[BASE_UINT] = "uint32_t",
+		[BASE_LONG] = "int64_t",
+		[BASE_ULONG] = "uint64_t",
+		[BASE_FLOAT] = "float",
+		[BASE_DOUBLE] = "double",
 	};
 	const struct enumeration *n = type_enum(e->s, t);
 
@@ -66,9 +73,17 @@ const char *c_scalar(struct emit *e, const struct type *t)
 const char *c_short(const struct type *t)
 {
 	static const char *const names[BASE_COUNT] = {
-		[BASE_BOOL] = "bool", [BASE_BYTE] = "i8", [BASE_UBYTE] = "u8", [BASE_SHORT] = "i16",
-		[BASE_USHORT] = "u16", [BASE_INT] = "i32", [BASE_UINT] = "u32", [BASE_LONG] = "i64",
-		[BASE_ULONG] = "u64", [BASE_FLOAT] = "f32", [BASE_DOUBLE] = "f64",
+		[BASE_BOOL] = "bool",
+		[BASE_BYTE] = "i8",
+		[BASE_UBYTE] = "u8",
+		[BASE_SHORT] = "i16",
+		[BASE_USHORT] = "u16",
+		[BASE_INT] = "i32",
+		[BASE_UINT] = "u32",
+		[BASE_LONG] = "i64",
+		[BASE_ULONG] = "u64",
+		[BASE_FLOAT] = "f32",
+		[BASE_DOUBLE] = "f64",
 	};
 
 	return names[t->base == BASE_VECTOR ? t->element : t->base];
@@ -135,8 +150,8 @@ static void emit_includes(struct emit *e)
 	size_t i;
 
 	for (i = 0; i < s->n_objects + s->n_enums; i++) {
-		const char *file = i < s->n_objects ? s->objects[i].file :
-						      s->enums[i - s->n_objects].file;
+		const char *file =
+			i < s->n_objects ? s->objects[i].file : s->enums[i - s->n_objects].file;
 		const char *base = strrchr(file, '/');
 		size_t n;
 
@@ -168,17 +183,22 @@ static void emit_tables(struct emit *e)
 
 		if (!owns(e, &s->objects[i]))
 			continue;
-		out(e, "/* A %s inside a verified buffer; p NULL: absent. */\n", s->objects[i].name);
+		out(e, "/* A %s inside a verified buffer; p NULL: absent. */\n",
+			s->objects[i].name);
 		out(e, "typedef struct %s_t {\n\tconst uint8_t *p;\n} %s_t;\n", c, c);
 		out(e, "struct %s_args;\n", c);
-		out(e, "static inline bool %s_fb_verify(struct tela_fb_verifier *v, uint32_t at);\n", c);
+		out(e,
+			"static inline bool %s_fb_verify(struct tela_fb_verifier *v, uint32_t "
+			"at);\n",
+			c);
 		out(e,
 			"static inline uint64_t %s_fb_measure(\n"
 			"\tuint64_t pos, const struct %s_args *a, unsigned depth);\n",
 			c, c);
 		out(e,
 			"static inline uint32_t %s_fb_put(\n"
-			"\tuint8_t *buf, uint32_t pos, const struct %s_args *a, uint32_t *ret_at);\n\n",
+			"\tuint8_t *buf, uint32_t pos, const struct %s_args *a, uint32_t "
+			"*ret_at);\n\n",
 			c, c);
 	}
 	for (k = 0; k < sizeof(parts) / sizeof(*parts); k++) {
@@ -195,7 +215,8 @@ void emit_data(struct emit *e)
 	size_t i;
 
 	out(e, "/* %s.h - made by telac from %s: do not edit.\n", e->stem, s->file);
-	out(e, " *\n * Readers, verifiers and builders; tela_fb.h says what they ask and promise.\n */\n");
+	out(e, " *\n * Readers, verifiers and builders; tela_fb.h says what they ask and "
+	       "promise.\n */\n");
 	out(e, "#pragma once\n\n#include <tela_fb.h>\n");
 	emit_includes(e);
 	out(e, "\n");

@@ -20,7 +20,8 @@ void out(struct emit *e, const char *format, ...) __attribute__((format(printf, 
 void out_docs(struct emit *e, const char *indent, const struct texts *docs);
 const char *last_part(const char *full_name); /* Message of echo.Message */
 
-/* Names in C: uint32_t, or the enum's; u32 as in tela_fb_load_u32; both of a scalar or an element. */
+/* Names in C: uint32_t, or the enum's; u32 as in tela_fb_load_u32; both of a scalar or an element.
+ */
 const char *c_scalar(struct emit *e, const struct type *t);
 const char *c_short(const struct type *t);
 /* The default of a scalar as an expression. Valid until the next call. */
@@ -40,4 +41,4 @@ void emit_builder(struct emit *e, const struct object *o);  /* likewise */
 void emit_whole(struct emit *e, const struct object *o);    /* root, verify, size, build */
 
 void emit_data(struct emit *e); /* NAME.h */
-void emit_rpc(struct emit *e);	/* NAME_rpc.h */
+void emit_rpc(struct emit *e);  /* NAME_rpc.h */

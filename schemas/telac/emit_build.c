@@ -1,11 +1,11 @@
 /* emit_build.c - builders.
  *
  * The general path writes what is present and differs from its default. It takes three functions a
- * table: its shape (bytes of table and vtable), the end of it and its children (measure), and writing
- * (put). Children follow their table in the order of their ids.
+ * table: its shape (bytes of table and vtable), the end of it and its children (measure), and
+ * writing (put). Children follow their table in the order of their ids.
  *
- * A root table without tables or vectors of offsets in it has a second path, emit_whole.c: where all
- * its references are there, everything up to its first child is a constant image.
+ * A root table without tables or vectors of offsets in it has a second path, emit_whole.c: where
+ * all its references are there, everything up to its first child is a constant image.
  */
 #include "emit.h"
 #include "emit_build.h"
@@ -48,8 +48,8 @@ static void emit_shape(struct emit *e, const struct object *o)
 {
 	size_t i;
 
-	out(e, "static inline struct tela_fb_shape %s_fb_shape(const struct %s_args *a)\n{\n", o->c_name,
-		o->c_name);
+	out(e, "static inline struct tela_fb_shape %s_fb_shape(const struct %s_args *a)\n{\n",
+		o->c_name, o->c_name);
 	out(e, "\tstruct tela_fb_shape s = {4, 4, 4};\n\n");
 	if (!o->n_order)
 		out(e, "\t(void)a;\n");
@@ -60,8 +60,8 @@ static void emit_shape(struct emit *e, const struct object *o)
 			continue;
 		out(e, "\tif (");
 		out_present(e, f);
-		out(e, ")\n\t\ttela_fb_shape_add(&s, %u, %" PRIu32 ", %" PRIu32 ");\n", slot_of(f) + 2,
-			field_size(e->s, f), field_align(e->s, f));
+		out(e, ")\n\t\ttela_fb_shape_add(&s, %u, %" PRIu32 ", %" PRIu32 ");\n",
+			slot_of(f) + 2, field_size(e->s, f), field_align(e->s, f));
 	}
 	out(e, "\treturn s;\n}\n\n");
 }
@@ -113,7 +113,8 @@ static void measure_child(struct emit *e, const struct field *f)
 
 	if (kind == KIND_TABLE) {
 		out(e, "\tif (a->%s && pos)\n", f->member);
-		out(e, "\t\tpos = %s_fb_measure(pos, a->%s, depth + 1);\n", inner->c_name, f->member);
+		out(e, "\t\tpos = %s_fb_measure(pos, a->%s, depth + 1);\n", inner->c_name,
+			f->member);
 		return;
 	}
 	out(e, "\tif (");
@@ -123,7 +124,8 @@ static void measure_child(struct emit *e, const struct field *f)
 	if (kind != KIND_TABLES)
 		return;
 	out(e, "\t\tfor (i = 0; i < a->%s_len && pos; i++)\n", f->member);
-	out(e, "\t\t\tpos = %s_fb_measure(pos, &a->%s[i], depth + 1);\n\t}\n", inner->c_name, f->member);
+	out(e, "\t\t\tpos = %s_fb_measure(pos, &a->%s[i], depth + 1);\n\t}\n", inner->c_name,
+		f->member);
 }
 
 bool has_kind(struct emit *e, const struct object *o, enum kind kind)
@@ -169,10 +171,11 @@ static void put_slot(struct emit *e, const struct field *f)
 	out(e, "\t\t%s = tela_fb_put_slot(buf, at, s.vsize, %u, &next, %" PRIu32 ");\n",
 		is_child(kind) ? f->c_ref : "field", slot_of(f), field_size(e->s, f));
 	if (kind == KIND_SCALAR)
-		out(e, "\t\ttela_fb_store_%s(buf + field, a->%s);\n\t}\n", c_short(&f->type), f->member);
-	else if (kind == KIND_STRUCT)
-		out(e, "\t\t%s_store(buf + field, a->%s);\n\t}\n", type_object(e->s, &f->type)->c_name,
+		out(e, "\t\ttela_fb_store_%s(buf + field, a->%s);\n\t}\n", c_short(&f->type),
 			f->member);
+	else if (kind == KIND_STRUCT)
+		out(e, "\t\t%s_store(buf + field, a->%s);\n\t}\n",
+			type_object(e->s, &f->type)->c_name, f->member);
 }
 
 /* Writes a child that is no table and holds none; `ref` is where its offset stands. */
@@ -194,12 +197,13 @@ void out_put(struct emit *e, const struct field *f, const char *ref)
 			f->member);
 		return;
 	case KIND_BYTES:
-		out(e, "pos = tela_fb_put_vector(buf, pos, %s, a->%s.data, a->%s.len, 1, 4);\n", ref,
-			f->member, f->member);
+		out(e, "pos = tela_fb_put_vector(buf, pos, %s, a->%s.data, a->%s.len, 1, 4);\n",
+			ref, f->member, f->member);
 		return;
 	default:
-		out(e, "pos = tela_fb_put_vector(buf, pos, %s, a->%s, a->%s_len, %" PRIu32 ", %" PRIu32
-		       ");\n",
+		out(e,
+			"pos = tela_fb_put_vector(buf, pos, %s, a->%s, a->%s_len, %" PRIu32
+			", %" PRIu32 ");\n",
 			ref, f->member, f->member, element_size(e->s, f), element_align(e->s, f));
 	}
 }
@@ -221,7 +225,8 @@ static void put_child(struct emit *e, const struct field *f)
 		return;
 	}
 	out(e, "\tif (%s) {\n", f->c_ref);
-	out(e, "\t\tfirst = tela_fb_put_length(buf, pos, %s, a->%s_len, 4);\n", f->c_ref, f->member);
+	out(e, "\t\tfirst = tela_fb_put_length(buf, pos, %s, a->%s_len, 4);\n", f->c_ref,
+		f->member);
 	out(e, "\t\tpos = first + 4 * (uint32_t)a->%s_len;\n", f->member);
 	out(e, "\t\tfor (i = 0; i < a->%s_len; i++) {\n", f->member);
 	out(e, "\t\t\tpos = %s_fb_put(buf, pos, &a->%s[i], &child);\n", inner->c_name, f->member);

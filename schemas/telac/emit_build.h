@@ -4,7 +4,7 @@
 #include "emit.h"
 
 bool is_vector(enum kind kind); /* has a member NAME_len */
-bool is_child(enum kind kind);	/* stands behind the table, an offset in it */
+bool is_child(enum kind kind);  /* stands behind the table, an offset in it */
 bool has_kind(struct emit *e, const struct object *o, enum kind kind);
 
 /* An expression on the arguments `a`: is the field there? */

@@ -4,11 +4,11 @@
 #include <inttypes.h>
 
 /* "static inline TYPE echo_Message_data" up to its arguments; `tail` "" or "_len", "_at". */
-static void out_head(struct emit *e, const struct object *o, const struct field *f, const char *type,
-	const char *tail, const char *more)
+static void out_head(struct emit *e, const struct object *o, const struct field *f,
+	const char *type, const char *tail, const char *more)
 {
-	out(e, "static inline %s%s_%s%s(%s_t t%s)\n{\n", type, o->c_name, *tail ? f->name : f->reader,
-		tail, o->c_name, more);
+	out(e, "static inline %s%s_%s%s(%s_t t%s)\n{\n", type, o->c_name,
+		*tail ? f->name : f->reader, tail, o->c_name, more);
 }
 
 static void read_scalar(struct emit *e, const struct object *o, const struct field *f)
@@ -61,11 +61,14 @@ static void read_element(struct emit *e, const struct object *o, const struct fi
 	char type[512];
 
 	snprintf(type, sizeof(type), "%s%s ",
-		kind == KIND_STRINGS ? "struct tela_str" : inner ? name : c_scalar(e, &f->type),
+		kind == KIND_STRINGS ? "struct tela_str"
+		: inner              ? name
+				     : c_scalar(e, &f->type),
 		kind == KIND_TABLES ? "_t" : "");
 	out_head(e, o, f, type, "_at", ", size_t i");
 	if (kind == KIND_STRINGS) {
-		out(e, "\treturn tela_fb_as_str(tela_fb_follow_element(t.p, %u, i));\n}\n\n", slot_of(f));
+		out(e, "\treturn tela_fb_as_str(tela_fb_follow_element(t.p, %u, i));\n}\n\n",
+			slot_of(f));
 		return;
 	}
 	if (kind == KIND_TABLES) {

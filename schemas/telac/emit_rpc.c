@@ -40,7 +40,8 @@ static void emit_server(struct emit *e, const struct service *v)
 {
 	size_t i;
 
-	out(e, "/* One link for each method; NULL: not served. */\nstruct %s_server {\n", v->c_name);
+	out(e, "/* One link for each method; NULL: not served. */\nstruct %s_server {\n",
+		v->c_name);
 	for (i = 0; i < v->n_methods; i++) {
 		out_docs(e, "\t", &v->methods[i].docs);
 		out(e, "\tenum tela_verdict (*%s)(struct tela_call *call, void *self);\n",
@@ -49,7 +50,8 @@ static void emit_server(struct emit *e, const struct service *v)
 	out(e, "};\n\n");
 	out(e, "/* The link for method `id`, NULL if there is none. */\n");
 	out(e,
-		"static inline tela_enter_fn %s_server_method(const struct %s_server *s, uint16_t id)\n"
+		"static inline tela_enter_fn %s_server_method(const struct %s_server *s, uint16_t "
+		"id)\n"
 		"{\n\tswitch (id) {\n",
 		v->c_name, v->c_name);
 	for (i = 0; i < v->n_methods; i++)
@@ -64,18 +66,21 @@ static void emit_serving(struct emit *e, const struct service *v, const struct m
 	const char *request = m->request->c_name, *response = m->response->c_name;
 
 	out_docs(e, "", &m->docs);
-	out(e, "static inline %s_t %s_%s_request(const struct tela_call *call)\n{\n", request, v->c_name,
-		m->name);
+	out(e, "static inline %s_t %s_%s_request(const struct tela_call *call)\n{\n", request,
+		v->c_name, m->name);
 	out(e, "\treturn %s_root(tela_call_request(call, NULL));\n}\n\n", request);
 	out(e,
 		"static inline enum tela_verdict %s_%s_reply(\n"
 		"\tstruct tela_call *call, const struct %s_args *a)\n{\n",
 		v->c_name, m->name, response);
 	out(e, "\tconst size_t size = %s_size(a);\n\tvoid *into;\n\n", response);
-	out(e, "\tif (!size)\n\t\treturn tela_reply_status(call, TELA_INTERNAL, \"%s cannot be built\");\n",
+	out(e,
+		"\tif (!size)\n\t\treturn tela_reply_status(call, TELA_INTERNAL, \"%s cannot be "
+		"built\");\n",
 		m->response->name);
 	out(e, "\tinto = tela_reply_begin(call, size);\n\tif (!into)\n\t\treturn TELA_ANSWER;\n");
-	out(e, "\treturn tela_reply_commit(call, (size_t)%s_build(into, size, a));\n}\n\n", response);
+	out(e, "\treturn tela_reply_commit(call, (size_t)%s_build(into, size, a));\n}\n\n",
+		response);
 }
 
 /* What a caller uses. */
@@ -85,7 +90,8 @@ static void emit_calling(struct emit *e, const struct service *v, size_t at)
 	const char *request = m->request->c_name, *response = m->response->c_name;
 
 	out(e,
-		"/* On a data core: 0, -EINVAL (cannot be built), or as tela_request_begin() has it. */\n"
+		"/* On a data core: 0, -EINVAL (cannot be built), or as tela_request_begin() has "
+		"it. */\n"
 		"static inline int %s_%s_call(struct tela_client *c, const struct %s_args *a,\n"
 		"\tconst struct tela_options *o, tela_done_fn done, void *arg)\n{\n",
 		v->c_name, m->name, request);
@@ -94,21 +100,25 @@ static void emit_calling(struct emit *e, const struct service *v, size_t at)
 		"\tif (!size)\n\t\treturn -EINVAL;\n"
 		"\terr = tela_request_begin(c, &%s_methods[%zu], size, o, &r);\n"
 		"\tif (err)\n\t\treturn err;\n"
-		"\t%s_build(r.payload, size, a);\n\treturn tela_request_send(&r, done, arg);\n}\n\n",
+		"\t%s_build(r.payload, size, a);\n\treturn tela_request_send(&r, done, "
+		"arg);\n}\n\n",
 		request, v->c_name, at, request);
 	out(e, "/* Absent unless the call ended well. */\n");
-	out(e, "static inline %s_t %s_%s_result(const struct tela_result *r)\n{\n", response, v->c_name,
-		m->name);
+	out(e, "static inline %s_t %s_%s_result(const struct tela_result *r)\n{\n", response,
+		v->c_name, m->name);
 	out(e, "\treturn %s_root(r->code ? NULL : r->payload);\n}\n\n", response);
 	out(e,
-		"/* On an attached thread, until the call has ended; *ret lives as long as *reply does.\n"
+		"/* On an attached thread, until the call has ended; *ret lives as long as *reply "
+		"does.\n"
 		" * 0, -EINVAL (cannot be built), -ENOMEM, or as tela_thread_call() has it. */\n"
 		"static inline int %s_%s_wait(struct tela_thread *t, struct tela_client *c,\n"
-		"\tconst struct %s_args *a, const struct tela_options *o, struct tela_reply *reply,\n"
+		"\tconst struct %s_args *a, const struct tela_options *o, struct tela_reply "
+		"*reply,\n"
 		"\t%s_t *ret)\n{\n",
 		v->c_name, m->name, request, response);
 	out(e,
-		"\tconst size_t size = %s_size(a);\n\tuint64_t small[512];\n\tvoid *payload = small;\n"
+		"\tconst size_t size = %s_size(a);\n\tuint64_t small[512];\n\tvoid *payload = "
+		"small;\n"
 		"\tint err;\n\n\tif (!size)\n\t\treturn -EINVAL;\n"
 		"\tif (size > sizeof(small) && !(payload = malloc(size)))\n\t\treturn -ENOMEM;\n"
 		"\t%s_build(payload, size, a);\n"
@@ -138,8 +148,10 @@ void emit_rpc(struct emit *e)
 	size_t i;
 
 	out(e, "/* %s_rpc.h - made by telac from %s: do not edit.\n", e->stem, s->file);
-	out(e, " *\n * Typed calls and replies; tela.h says on which threads they may be used.\n */\n");
-	out(e, "#pragma once\n\n#include <stdlib.h>\n\n#include <tela.h>\n\n#include \"%s.h\"\n\n", e->stem);
+	out(e, " *\n * Typed calls and replies; tela.h says on which threads they may be used.\n "
+	       "*/\n");
+	out(e, "#pragma once\n\n#include <stdlib.h>\n\n#include <tela.h>\n\n#include \"%s.h\"\n\n",
+		e->stem);
 	for (i = 0; i < s->n_services; i++) {
 		if (schema_owns(s, s->services[i].file))
 			emit_service(e, &s->services[i]);

@@ -52,8 +52,10 @@ void emit_enum(struct emit *e, const struct enumeration *n)
 	out_docs(e, "", &n->docs);
 	out(e, "typedef %s %s;\n", c_scalar(e, &type), n->c_name);
 	emit_enumerators(e, n);
-	out(e, "/* \"?\" for a value without a name%s. */\n", n->bit_flags ? ", such as two flags" : "");
-	out(e, "static inline const char *%s_name(%s v)\n{\n\tswitch (v) {\n", n->c_name, n->c_name);
+	out(e, "/* \"?\" for a value without a name%s. */\n",
+		n->bit_flags ? ", such as two flags" : "");
+	out(e, "static inline const char *%s_name(%s v)\n{\n\tswitch (v) {\n", n->c_name,
+		n->c_name);
 	for (i = 0; i < n->n_values; i++) {
 		if (!seen_before(n, i))
 			out(e, "\tcase %s_%s:\n\t\treturn \"%s\";\n", n->c_name, n->values[i].name,
@@ -98,8 +100,8 @@ static void emit_scrub(struct emit *e, const struct object *o, uint32_t base)
 
 		to = i < o->n_fields ? f->offset : o->size;
 		if (to > end)
-			out(e, "\tmemset((uint8_t *)p + %" PRIu32 ", 0, %" PRIu32 ");\n", base + end,
-				to - end);
+			out(e, "\tmemset((uint8_t *)p + %" PRIu32 ", 0, %" PRIu32 ");\n",
+				base + end, to - end);
 		if (i == o->n_fields)
 			break;
 		if (type_object(e->s, &f->type))
@@ -108,7 +110,8 @@ static void emit_scrub(struct emit *e, const struct object *o, uint32_t base)
 	}
 }
 
-/* Padding is written as zero whatever the caller's copy has there: it may be left over from anything. */
+/* Padding is written as zero whatever the caller's copy has there: it may be left over from
+ * anything. */
 static void emit_store(struct emit *e, const struct object *o)
 {
 	const char *c = o->c_name;
@@ -142,8 +145,8 @@ void emit_struct(struct emit *e, const struct object *o)
 	out(e, "} %s;\n\nenum { %s_SIZE = %" PRIu32 " };\n", c, c, o->size);
 	out(e, "TELA_FB_ASSERT(sizeof(%s) == %s_SIZE, \"%s\");\n", c, c, o->name);
 	for (i = 0; i < o->n_fields; i++)
-		out(e, "TELA_FB_ASSERT(offsetof(%s, %s) == %u, \"%s.%s\");\n", c, o->fields[i].member,
-			o->fields[i].offset, o->name, o->fields[i].name);
+		out(e, "TELA_FB_ASSERT(offsetof(%s, %s) == %u, \"%s.%s\");\n", c,
+			o->fields[i].member, o->fields[i].offset, o->name, o->fields[i].name);
 	out(e,
 		"\nstatic inline %s %s_load(const void *p)\n{\n\t%s v;\n\n"
 		"\tmemcpy(&v, p, sizeof(v));\n\treturn v;\n}\n",

@@ -1,4 +1,5 @@
-/* emit_verify.c - what checks a table before it is read: one line of straight code for each field. */
+/* emit_verify.c - what checks a table before it is read: one line of straight code for each field.
+ */
 #include "emit.h"
 
 #include <inttypes.h>
@@ -38,8 +39,8 @@ static void verify_table(struct emit *e, const struct field *f)
 
 static void verify_tables(struct emit *e, const struct field *f)
 {
-	out(e, "\tif (!tela_fb_verify_refs(v, &t, %u, %s, &from, &n))\n\t\treturn false;\n", slot_of(f),
-		f->required ? "true" : "false");
+	out(e, "\tif (!tela_fb_verify_refs(v, &t, %u, %s, &from, &n))\n\t\treturn false;\n",
+		slot_of(f), f->required ? "true" : "false");
 	out(e, "\tfor (; n; n--, from += 4) {\n");
 	out(e, "\t\tif (!tela_fb_verify_entry(v, from, &to) || !%s_fb_verify(v, to))\n",
 		type_object(e->s, &f->type)->c_name);
@@ -57,7 +58,8 @@ void emit_verifier(struct emit *e, const struct object *o)
 		tables = tables || kind == KIND_TABLE || kind == KIND_TABLES;
 		vectors = vectors || kind == KIND_TABLES;
 	}
-	out(e, "static inline bool %s_fb_verify(struct tela_fb_verifier *v, uint32_t at)\n{\n", o->c_name);
+	out(e, "static inline bool %s_fb_verify(struct tela_fb_verifier *v, uint32_t at)\n{\n",
+		o->c_name);
 	out(e, "\tstruct tela_fb_table t;\n");
 	if (tables)
 		out(e, vectors ? "\tuint32_t from, n, to;\n" : "\tuint32_t to;\n");

@@ -1,9 +1,9 @@
 /* emit_whole.c - root, verify, size and build of a whole buffer.
  *
- * The short path: for a table with nothing but scalars, structs, strings and flat vectors in it, all
- * of whose pointers are set, the bytes from the root offset to the end of the table lie at constant
- * places. They are copied from an image, and the values stored into it, defaults too. Any argument
- * left out takes the general path, which writes only what is present.
+ * The short path: for a table with nothing but scalars, structs, strings and flat vectors in it,
+ * all of whose pointers are set, the bytes from the root offset to the end of the table lie at
+ * constant places. They are copied from an image, and the values stored into it, defaults too. Any
+ * argument left out takes the general path, which writes only what is present.
  */
 #include "emit_build.h"
 
@@ -42,7 +42,8 @@ static bool make_image(struct emit *e, const struct object *o, struct image *m)
 
 	if (o->n_fields > IMAGE_MAX)
 		return false;
-	if (has_kind(e, o, KIND_TABLE) || has_kind(e, o, KIND_TABLES) || has_kind(e, o, KIND_STRINGS))
+	if (has_kind(e, o, KIND_TABLE) || has_kind(e, o, KIND_TABLES) ||
+		has_kind(e, o, KIND_STRINGS))
 		return false;
 	for (i = 0; i < o->n_order; i++) {
 		const struct field *f = &o->fields[o->order[i]];
@@ -133,8 +134,8 @@ static void build_short(struct emit *e, const struct object *o, const struct ima
 		const uint32_t at = m->table + m->places[o->order[i]];
 
 		if (field_kind(e->s, f) == KIND_SCALAR)
-			out(e, "\t\ttela_fb_store_%s(buf + %" PRIu32 ", a->%s);\n", c_short(&f->type), at,
-				f->member);
+			out(e, "\t\ttela_fb_store_%s(buf + %" PRIu32 ", a->%s);\n",
+				c_short(&f->type), at, f->member);
 		else if (field_kind(e->s, f) == KIND_STRUCT)
 			out(e, "\t\t%s_store(buf + %" PRIu32 ", a->%s);\n",
 				type_object(e->s, &f->type)->c_name, at, f->member);
@@ -154,7 +155,8 @@ static void build_short(struct emit *e, const struct object *o, const struct ima
 
 static void emit_build(struct emit *e, const struct object *o, const struct image *m)
 {
-	out(e, "/* Bytes written to `into`, which has room for `room`; -EINVAL, -ENOSPC: nothing written. */\n");
+	out(e, "/* Bytes written to `into`, which has room for `room`; -EINVAL, -ENOSPC: nothing "
+	       "written. */\n");
 	out(e, "static inline int %s_build(void *into, size_t room, const struct %s_args *a)\n{\n",
 		o->c_name, o->c_name);
 	if (m)

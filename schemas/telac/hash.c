@@ -1,5 +1,5 @@
-/* hash.c - see hash.h. Types are numbered as they are first met, from the methods by id and the fields
- * by id on, so that neither their names nor their places in the file count.
+/* hash.c - see hash.h. Types are numbered as they are first met, from the methods by id and the
+ * fields by id on, so that neither their names nor their places in the file count.
  */
 #include "hash.h"
 
@@ -77,7 +77,8 @@ static void mix_object(struct walk *w, const struct object *o)
 {
 	size_t i;
 
-	mix(w, "%s %" PRIu32 " %" PRIu32 "\n", o->is_struct ? "struct" : "table", o->size, o->align);
+	mix(w, "%s %" PRIu32 " %" PRIu32 "\n", o->is_struct ? "struct" : "table", o->size,
+		o->align);
 	for (i = 0; i < o->n_fields; i++) {
 		const struct field *f = &o->fields[i];
 

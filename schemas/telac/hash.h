@@ -4,6 +4,6 @@
 #include "schema.h"
 
 /* FNV-1a, 64 bits, over what matters on the wire: names of the service and its methods, method ids,
- * and of every type in reach the ids, types, defaults and flags of fields, values of enums, layout of
- * structs. Not over comments, names of types and fields, or the order of declaration. */
+ * and of every type in reach the ids, types, defaults and flags of fields, values of enums, layout
+ * of structs. Not over comments, names of types and fields, or the order of declaration. */
 uint64_t hash_service(const struct schema *s, const struct service *v);

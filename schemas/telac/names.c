@@ -1,5 +1,5 @@
-/* names.c - dots become underscores, words of C and C++ get an underscore behind them, and so does a
- * field whose reader would have the name of something else that its table gets.
+/* names.c - dots become underscores, words of C and C++ get an underscore behind them, and so does
+ * a field whose reader would have the name of something else that its table gets.
  *
  * All names that a header defines are collected and sorted; two of a kind are refused, for the C
  * compiler would only say so about code that nobody wrote.
@@ -13,7 +13,7 @@ struct names {
 	struct schema *s;
 	struct name {
 		const char *c, *full;
-	} *at;
+	} * at;
 	size_t n, room;
 };
 
@@ -24,9 +24,9 @@ static bool is_word(const char *name)
 		"class", "compl", "concept", "const", "const_cast", "consteval", "constexpr",
 		"constinit", "continue", "co_await", "co_return", "co_yield", "decltype", "default",
 		"delete", "do", "double", "dynamic_cast", "else", "enum", "errno", "explicit",
-		"export", "extern", "false", "float", "for", "friend", "goto", "if", "inline", "int",
-		"linux", "long", "mutable", "namespace", "new", "noexcept", "not", "not_eq", "nullptr",
-		"operator", "or", "or_eq", "private", "protected", "public", "register",
+		"export", "extern", "false", "float", "for", "friend", "goto", "if", "inline",
+		"int", "linux", "long", "mutable", "namespace", "new", "noexcept", "not", "not_eq",
+		"nullptr", "operator", "or", "or_eq", "private", "protected", "public", "register",
 		"reinterpret_cast", "requires", "restrict", "return", "short", "signed", "sizeof",
 		"static", "static_assert", "static_cast", "struct", "switch", "template", "this",
 		"thread_local", "throw", "true", "try", "typedef", "typeid", "typename", "typeof",
@@ -44,8 +44,8 @@ static bool is_word(const char *name)
 /* What a table's own functions and types end in. */
 static bool is_taken(const char *name)
 {
-	static const char *const taken[] = {"t", "args", "root", "verify", "size", "build", "fb_shape",
-		"fb_full", "fb_verify", "fb_measure", "fb_put", "ARGS_INIT"};
+	static const char *const taken[] = {"t", "args", "root", "verify", "size", "build",
+		"fb_shape", "fb_full", "fb_verify", "fb_measure", "fb_put", "ARGS_INIT"};
 	size_t i;
 
 	for (i = 0; i < sizeof(taken) / sizeof(*taken); i++) {
@@ -111,7 +111,8 @@ static void name_struct(struct names *n, struct object *o)
 
 static void name_table(struct names *n, struct object *o)
 {
-	static const char *const own[] = {"t", "args", "root", "verify", "size", "build", "ARGS_INIT"};
+	static const char *const own[] = {
+		"t", "args", "root", "verify", "size", "build", "ARGS_INIT"};
 	size_t i;
 
 	o->c_name = flat(n->s, o->name);
@@ -138,8 +139,7 @@ static void name_table(struct names *n, struct object *o)
 
 static void name_service(struct names *n, struct service *v)
 {
-	static const char *const tails[] = {
-		"ID", "request", "reply", "call", "result", "wait"};
+	static const char *const tails[] = {"ID", "request", "reply", "call", "result", "wait"};
 	size_t i, k;
 
 	v->c_name = flat(n->s, v->name);
@@ -154,8 +154,7 @@ static void name_service(struct names *n, struct service *v)
 
 		m->member = schema_format(n->s, "%s%s", m->name, is_word(m->name) ? "_" : "");
 		for (k = 0; k < sizeof(tails) / sizeof(*tails); k++)
-			add(n, full, v->c_name,
-				schema_format(n->s, "%s_%s", m->name, tails[k]));
+			add(n, full, v->c_name, schema_format(n->s, "%s_%s", m->name, tails[k]));
 	}
 }
 
@@ -176,10 +175,12 @@ static const char *check_members(struct names *n, const struct object *o, const 
 			continue;
 		for (k = 0; k < o->n_fields; k++) {
 			if (o->fields[k].deprecated ||
-				strcmp(o->fields[k].member, schema_format(n->s, "%s_len", f->member)))
+				strcmp(o->fields[k].member,
+					schema_format(n->s, "%s_len", f->member)))
 				continue;
 			*ret_name = schema_format(n->s, "%s.%s", o->name, o->fields[k].name);
-			return schema_format(n->s, "the length of `%s` has this name in C", f->name);
+			return schema_format(
+				n->s, "the length of `%s` has this name in C", f->name);
 		}
 	}
 	return NULL;
@@ -203,7 +204,8 @@ const char *names_assign(struct schema *s, const char **ret_name)
 		if (strcmp(n.at[i - 1].c, n.at[i].c))
 			continue;
 		*ret_name = n.at[i].full;
-		return schema_format(s, "the C name %s is that of %s too", n.at[i].c, n.at[i - 1].full);
+		return schema_format(
+			s, "the C name %s is that of %s too", n.at[i].c, n.at[i - 1].full);
 	}
 	for (i = 0; i < s->n_objects && !why; i++)
 		why = check_members(&n, &s->objects[i], ret_name);

@@ -66,9 +66,18 @@ const char *attribute_find(const struct attributes *a, const char *key)
 unsigned base_size(enum base b)
 {
 	static const uint8_t sizes[BASE_COUNT] = {
-		[BASE_UTYPE] = 1, [BASE_BOOL] = 1, [BASE_BYTE] = 1, [BASE_UBYTE] = 1,
-		[BASE_SHORT] = 2, [BASE_USHORT] = 2, [BASE_INT] = 4, [BASE_UINT] = 4,
-		[BASE_FLOAT] = 4, [BASE_LONG] = 8, [BASE_ULONG] = 8, [BASE_DOUBLE] = 8,
+		[BASE_UTYPE] = 1,
+		[BASE_BOOL] = 1,
+		[BASE_BYTE] = 1,
+		[BASE_UBYTE] = 1,
+		[BASE_SHORT] = 2,
+		[BASE_USHORT] = 2,
+		[BASE_INT] = 4,
+		[BASE_UINT] = 4,
+		[BASE_FLOAT] = 4,
+		[BASE_LONG] = 8,
+		[BASE_ULONG] = 8,
+		[BASE_DOUBLE] = 8,
 	};
 
 	return sizes[b];

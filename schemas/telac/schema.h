@@ -132,11 +132,12 @@ struct schema {
 
 /* Zeroed, suitably aligned, never NULL: telac ends when memory does. */
 void *schema_alloc(struct schema *s, size_t n, size_t size);
-char *schema_format(struct schema *s, const char *format, ...) __attribute__((format(printf, 2, 3), nonnull(2)));
+char *schema_format(struct schema *s, const char *format, ...)
+	__attribute__((format(printf, 2, 3), nonnull(2)));
 void schema_free(struct schema *s);
 
 const char *attribute_find(const struct attributes *a, const char *key); /* "" if it has no value */
-unsigned base_size(enum base b);					 /* 0 unless a scalar */
+unsigned base_size(enum base b);                                         /* 0 unless a scalar */
 
 static inline bool base_is_scalar(enum base b)
 {

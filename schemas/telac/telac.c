@@ -1,7 +1,7 @@
 /* telac.c - the FlatBuffers compiler for C: one binary schema in, one or two headers out.
  *
- * The whole schema is read and checked before anything is written, and each header is written beside
- * its name and renamed, so that a failed run leaves the old output or none.
+ * The whole schema is read and checked before anything is written, and each header is written
+ * beside its name and renamed, so that a failed run leaves the old output or none.
  */
 #include "bfbs.h"
 #include "check.h"
@@ -48,8 +48,9 @@ struct options {
 static int parse(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {{"output", required_argument, NULL, 'o'},
-		{"depfile", required_argument, NULL, 'd'}, {"schema-name", required_argument, NULL, 's'},
-		{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'v'}, {0}};
+		{"depfile", required_argument, NULL, 'd'},
+		{"schema-name", required_argument, NULL, 's'}, {"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'v'}, {0}};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "o:h", longs, NULL)) != -1) {
@@ -82,7 +83,8 @@ static int read_file(const char *path, uint8_t **ret_data, size_t *ret_len)
 		return -errno;
 	do {
 		if (len == room) {
-			uint8_t *larger = room < INT32_MAX ? realloc(data, room = 2 * room + 65536) : NULL;
+			uint8_t *larger =
+				room < INT32_MAX ? realloc(data, room = 2 * room + 65536) : NULL;
 
 			if (!larger) {
 				free(data);
@@ -117,8 +119,8 @@ static char *stem_of(struct schema *s, const char *path)
 	return stem;
 }
 
-static int write_header(struct schema *s, const char *stem, const char *path,
-	void (*part)(struct emit *e))
+static int write_header(
+	struct schema *s, const char *stem, const char *path, void (*part)(struct emit *e))
 {
 	const char *fresh = schema_format(s, "%s.new", path);
 	struct emit e = {fopen(fresh, "w"), s, stem};

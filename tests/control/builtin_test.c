@@ -1,4 +1,5 @@
-/* builtin_test.c - the plugins that the tests' telad has linked in: a service and three plugins around it. */
+/* builtin_test.c - the plugins that the tests' telad has linked in: a service and three plugins
+ * around it. */
 #include "test_plugins.h"
 
 #include "../../control/builtin.h"
@@ -16,7 +17,8 @@ static int verify(const void *payload, size_t len)
 	return len == 3 ? -EBADMSG : 0; /* so that a test can give a request that is not valid */
 }
 
-static const struct tela_method_desc methods[] = {{.name = "Ping", .id = 1, .verify_request = verify}};
+static const struct tela_method_desc methods[] = {
+	{.name = "Ping", .id = 1, .verify_request = verify}};
 static const struct tela_service_desc desc = {
 	.name = TEST_SERVICE, .schema = TEST_SCHEMA, .n_methods = 1, .methods = methods};
 static const struct tela_service_desc other = {
@@ -56,24 +58,59 @@ static const char *const needs_auth[] = {"auth", NULL};
 static const char *const wraps_service[] = {"svc", NULL};
 static const char *const needs_ghost[] = {"ghost", NULL};
 
-static const struct tela_plugin svc = {.abi = TELA_PLUGIN_ABI, .n_links = 1, .name = "svc", .version = "1.0",
-	.links = serve, .serves = &desc, .keys = limit_keys};
-static const struct tela_plugin svc2 = {.abi = TELA_PLUGIN_ABI, .n_links = 1, .name = "svc2", .version = "1.0",
-	.links = serve_other, .serves = &other};
-static const struct tela_plugin plain = {.abi = TELA_PLUGIN_ABI, .n_links = 1, .name = "plain", .version = "1.0",
-	.links = every, .keys = limit_keys};
-static const struct tela_plugin counts = {.abi = TELA_PLUGIN_ABI, .n_links = 1, .name = "counts", .version = "1.1",
-	.links = every, .start = start_counts, .stop = stop_counts, .stats = stats};
-static const struct tela_plugin auth = {.abi = TELA_PLUGIN_ABI, .n_links = 1, .name = "auth", .version = "1.0",
-	.links = every};
-static const struct tela_plugin limit = {.abi = TELA_PLUGIN_ABI, .n_links = 1, .name = "limit", .version = "1.0",
-	.links = every, .needs = needs_auth};
-static const struct tela_plugin wrapper = {.abi = TELA_PLUGIN_ABI, .n_links = 1, .name = "wrapper", .version = "1.0",
-	.links = every, .wraps = wraps_service};
-static const struct tela_plugin lonely = {.abi = TELA_PLUGIN_ABI, .n_links = 1, .name = "lonely", .version = "1.0",
-	.links = every, .needs = needs_ghost};
-static const struct tela_plugin failing = {.abi = TELA_PLUGIN_ABI, .n_links = 1, .name = "failing", .version = "1.0",
-	.links = every, .start = start_fails};
+static const struct tela_plugin svc = {.abi = TELA_PLUGIN_ABI,
+	.n_links = 1,
+	.name = "svc",
+	.version = "1.0",
+	.links = serve,
+	.serves = &desc,
+	.keys = limit_keys};
+static const struct tela_plugin svc2 = {.abi = TELA_PLUGIN_ABI,
+	.n_links = 1,
+	.name = "svc2",
+	.version = "1.0",
+	.links = serve_other,
+	.serves = &other};
+static const struct tela_plugin plain = {.abi = TELA_PLUGIN_ABI,
+	.n_links = 1,
+	.name = "plain",
+	.version = "1.0",
+	.links = every,
+	.keys = limit_keys};
+static const struct tela_plugin counts = {.abi = TELA_PLUGIN_ABI,
+	.n_links = 1,
+	.name = "counts",
+	.version = "1.1",
+	.links = every,
+	.start = start_counts,
+	.stop = stop_counts,
+	.stats = stats};
+static const struct tela_plugin auth = {
+	.abi = TELA_PLUGIN_ABI, .n_links = 1, .name = "auth", .version = "1.0", .links = every};
+static const struct tela_plugin limit = {.abi = TELA_PLUGIN_ABI,
+	.n_links = 1,
+	.name = "limit",
+	.version = "1.0",
+	.links = every,
+	.needs = needs_auth};
+static const struct tela_plugin wrapper = {.abi = TELA_PLUGIN_ABI,
+	.n_links = 1,
+	.name = "wrapper",
+	.version = "1.0",
+	.links = every,
+	.wraps = wraps_service};
+static const struct tela_plugin lonely = {.abi = TELA_PLUGIN_ABI,
+	.n_links = 1,
+	.name = "lonely",
+	.version = "1.0",
+	.links = every,
+	.needs = needs_ghost};
+static const struct tela_plugin failing = {.abi = TELA_PLUGIN_ABI,
+	.n_links = 1,
+	.name = "failing",
+	.version = "1.0",
+	.links = every,
+	.start = start_fails};
 
 const struct tela_plugin *const tela_builtin_plugins[] = {
 	&svc, &svc2, &plain, &counts, &auth, &limit, &wrapper, &lonely, &failing, NULL};

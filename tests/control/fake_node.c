@@ -104,7 +104,8 @@ uint32_t tela_node_n_cores(const struct tela_node *n)
 	return n->config->n_cores;
 }
 
-void tela_node_print_budgets(const struct tela_node *n, void (*line)(void *arg, const char *text), void *arg)
+void tela_node_print_budgets(
+	const struct tela_node *n, void (*line)(void *arg, const char *text), void *arg)
 {
 	(void)n;
 	line(arg, "budget calls 4096 1.0 MiB");
@@ -122,8 +123,8 @@ struct tela_service *tela_service_add(struct tela_node *n, const struct tela_ser
 	return s;
 }
 
-struct tela_image *tela_image_build(struct tela_service *s, const struct tela_image_link *links, uint32_t n_links,
-	char *err, size_t err_len)
+struct tela_image *tela_image_build(struct tela_service *s, const struct tela_image_link *links,
+	uint32_t n_links, char *err, size_t err_len)
 {
 	struct tela_image *i = calloc(1, sizeof(*i));
 
@@ -209,7 +210,8 @@ void tela_node_poll(struct tela_node *n)
 	}
 }
 
-int tela_node_faults(struct tela_node *n, uint32_t port, double loss, double duplicate, double reorder)
+int tela_node_faults(
+	struct tela_node *n, uint32_t port, double loss, double duplicate, double reorder)
 {
 	(void)loss;
 	(void)duplicate;
@@ -218,7 +220,8 @@ int tela_node_faults(struct tela_node *n, uint32_t port, double loss, double dup
 }
 
 void tela_node_counters(const struct tela_node *n, uint32_t core,
-	void (*emit)(void *arg, const char *name, const char *help, bool drop, uint64_t value), void *arg)
+	void (*emit)(void *arg, const char *name, const char *help, bool drop, uint64_t value),
+	void *arg)
 {
 	(void)n;
 	(void)core;
@@ -229,13 +232,15 @@ void tela_node_counters(const struct tela_node *n, uint32_t core,
 
 int tela_node_core_info(const struct tela_node *n, uint32_t core, struct tela_core_info *ret)
 {
-	*ret = (struct tela_core_info){.cpu = n->config->cores[core].cpu, .passes = 1, .cycles = 2, .busy_cycles = 1};
+	*ret = (struct tela_core_info){
+		.cpu = n->config->cores[core].cpu, .passes = 1, .polled_ns = 2, .busy_ns = 1};
 	return 0;
 }
 
 int tela_node_port_info(const struct tela_node *n, uint32_t port, struct tela_port_info *ret)
 {
-	*ret = (struct tela_port_info){.name = n->config->ports[port].name, .driver = "fake", .mtu = 1500, .up = true};
+	*ret = (struct tela_port_info){
+		.name = n->config->ports[port].name, .driver = "fake", .mtu = 1500, .up = true};
 	return 0;
 }
 
@@ -257,8 +262,8 @@ const char *tela_outcome_name(unsigned outcome)
 	return outcome ? "?" : "executed";
 }
 
-struct tela_client *tela_client_open(struct tela_node *n, const char *peer, const struct tela_service_desc *service,
-	unsigned sessions)
+struct tela_client *tela_client_open(struct tela_node *n, const char *peer,
+	const struct tela_service_desc *service, unsigned sessions)
 {
 	static struct tela_client client;
 
@@ -288,8 +293,8 @@ void tela_thread_detach(struct tela_thread *t)
 	(void)t;
 }
 
-int tela_thread_call(struct tela_thread *t, struct tela_client *c, const struct tela_method_desc *m, const void *payload,
-	size_t len, const struct tela_options *o, struct tela_reply *reply)
+int tela_thread_call(struct tela_thread *t, struct tela_client *c, const struct tela_method_desc *m,
+	const void *payload, size_t len, const struct tela_options *o, struct tela_reply *reply)
 {
 	(void)t;
 	(void)c;

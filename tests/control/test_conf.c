@@ -1,4 +1,5 @@
-/* test_conf.c - a configuration that is right, and every way to be wrong with its exact line and key. */
+/* test_conf.c - a configuration that is right, and every way to be wrong with its exact line and
+ * key. */
 #include "../../control/conf.h"
 
 #include "../../dataplane/base.h"
@@ -46,29 +47,32 @@ static void test_smallest(void **state)
 
 static void test_everything(void **state)
 {
-	struct conf *c = parse(
-		"node:\n"
-		"  {name: server, udp_port: 7000, huge_pages: false, memory_mib: 64, admin: /tmp/x.sock,\n"
-		"   drain_deadline_ms: 1, share_cpu: true, peer_silence_ms: 7, hook_deadline_ms: 9, file_prefix: p,\n"
-		"   log_level: debug}\n"
-		"budgets: {calls: 17, messages_1m: 3}\n"
-		"ports:\n"
-		"  - {name: mem0, device: \"net_memif0,role=server\", address: 10.77.0.1/24, gateway: 10.77.0.9, mtu: 576,\n"
-		"     faults: {loss: 0.25, duplicate: 1, reorder: 1e-3, seed: 18446744073709551615}}\n"
-		"cores:\n"
-		"  - {cpu: 3, idle: adaptive}\n"
-		"  - {cpu: 1, idle: spin}\n"
-		"peers:\n"
-		"  - {name: bench, address: \"10.77.0.2:99\"}\n"
-		"services:\n"
-		"  - name: echo\n"
-		"    object: optional.so\n"
-		"    config: {b: 2, a: {z: 1, y: {x: text}}}\n"
-		"    plugins:\n"
-		"      - {plugin: counter, as: c1}\n"
-		"      - plugin: counter\n"
-		"        config:\n"
-		"          key: \"\"\n");
+	struct conf *c = parse("node:\n"
+			       "  {name: server, udp_port: 7000, huge_pages: false, memory_mib: "
+			       "64, admin: /tmp/x.sock,\n"
+			       "   drain_deadline_ms: 1, share_cpu: true, peer_silence_ms: 7, "
+			       "hook_deadline_ms: 9, file_prefix: p,\n"
+			       "   log_level: debug}\n"
+			       "budgets: {calls: 17, messages_1m: 3}\n"
+			       "ports:\n"
+			       "  - {name: mem0, device: \"net_memif0,role=server\", address: "
+			       "10.77.0.1/24, gateway: 10.77.0.9, mtu: 576,\n"
+			       "     faults: {loss: 0.25, duplicate: 1, reorder: 1e-3, seed: "
+			       "18446744073709551615}}\n"
+			       "cores:\n"
+			       "  - {cpu: 3, idle: adaptive}\n"
+			       "  - {cpu: 1, idle: spin}\n"
+			       "peers:\n"
+			       "  - {name: bench, address: \"10.77.0.2:99\"}\n"
+			       "services:\n"
+			       "  - name: echo\n"
+			       "    object: optional.so\n"
+			       "    config: {b: 2, a: {z: 1, y: {x: text}}}\n"
+			       "    plugins:\n"
+			       "      - {plugin: counter, as: c1}\n"
+			       "      - plugin: counter\n"
+			       "        config:\n"
+			       "          key: \"\"\n");
 
 	assert_string_equal(errors, "");
 	assert_non_null(c);
@@ -100,53 +104,67 @@ static const struct wrong {
 	{"[]", "n.yaml:1: expected a mapping, found a list\n"},
 	{"cores: [{cpu: 0}]\n", "n.yaml:1: 'node' is missing (the node itself)\n"},
 	{"node: {name: n}\n", "n.yaml:1: 'cores' is missing (data cores)\n"},
-	{"node: {}\ncores: [{cpu: 0}]\n", "n.yaml:1: node: 'name' is missing (of this node in the mesh)\n"},
+	{"node: {}\ncores: [{cpu: 0}]\n",
+		"n.yaml:1: node: 'name' is missing (of this node in the mesh)\n"},
 	{"node: {name: n}\ncores: []\n", "n.yaml:2: cores: expected a list of 1..64, found 0\n"},
 	{"node: {name: n}\ncores: 3\n", "n.yaml:2: cores: expected a list, found '3'\n"},
 	{"node: {name: n}\ncores: [3]\n", "n.yaml:2: cores[0]: expected a mapping, found '3'\n"},
-	{"node: {name: n}\ncores: [{}]\n",
-		"n.yaml:2: cores[0]: 'cpu' is missing (the CPU that this data core has to itself)\n"},
+	{"node: {name: n}\ncores: [{}]\n", "n.yaml:2: cores[0]: 'cpu' is missing (the CPU that "
+					   "this data core has to itself)\n"},
 	{"node: {name: n}\ncores: [{cpu: 0}, {cpu: 1}, {cpu: 0}]\n",
 		"n.yaml:2: cores[2].cpu: '0' is already taken on line 2\n"},
-	{"node: {name: n}\ncores: [{cpu: -1}]\n", "n.yaml:2: cores[0].cpu: expected 0..4095, found '-1'\n"},
+	{"node: {name: n}\ncores: [{cpu: -1}]\n",
+		"n.yaml:2: cores[0].cpu: expected 0..4095, found '-1'\n"},
 	{"node: {name: n}\ncores: [{cpu: 0, idle: lazy}]\n",
 		"n.yaml:2: cores[0].idle: expected one of auto, spin, adaptive, found 'lazy'\n"},
-	{HEAD "prots: []\n",
-		"n.yaml:3: unknown key 'prots'; known are node, budgets, ports, cores, peers, services\n"},
+	{HEAD "prots: []\n", "n.yaml:3: unknown key 'prots'; known are node, budgets, ports, "
+			     "cores, peers, services\n"},
 	{HEAD "peers:\n- {name: a, address: 1.2.3.4}\n- {name: a, address: 1.2.3.5}\n",
 		"n.yaml:5: peers[1].name: 'a' is already taken on line 4\n"},
 	{HEAD "peers:\n- {name: a, address: 1.2.3}\n",
-		"n.yaml:4: peers[0].address: expected an address such as 10.0.0.2 or 10.0.0.2:7447, found '1.2.3'\n"},
+		"n.yaml:4: peers[0].address: expected an address such as 10.0.0.2 or "
+		"10.0.0.2:7447, found '1.2.3'\n"},
 	{HEAD "peers:\n- {name: a, address: \"1.2.3.4:0\"}\n",
-		"n.yaml:4: peers[0].address: expected an address such as 10.0.0.2 or 10.0.0.2:7447, found '1.2.3.4:0'\n"},
+		"n.yaml:4: peers[0].address: expected an address such as 10.0.0.2 or "
+		"10.0.0.2:7447, found '1.2.3.4:0'\n"},
 	{HEAD "ports:\n- name: p\n  device: d\n  address: 1.2.3.4/24\n  mtu: abc\n",
 		"n.yaml:7: ports[0].mtu: expected 576..9000, found 'abc'\n"},
 	{HEAD "ports:\n- name: p\n  device: d\n  address: 1.2.3.4/24\n  mtu: 9001\n",
 		"n.yaml:7: ports[0].mtu: expected 576..9000, found '9001'\n"},
 	{HEAD "ports:\n- {name: p, device: d, address: 1.2.3.4}\n",
-		"n.yaml:4: ports[0].address: expected an address with its prefix, such as 10.0.0.1/24, found '1.2.3.4'\n"},
+		"n.yaml:4: ports[0].address: expected an address with its prefix, such as "
+		"10.0.0.1/24, found '1.2.3.4'\n"},
 	{HEAD "ports:\n- {name: p, device: d, address: 1.2.3.4/33}\n",
-		"n.yaml:4: ports[0].address: expected an address with its prefix, such as 10.0.0.1/24, found '1.2.3.4/33'\n"},
+		"n.yaml:4: ports[0].address: expected an address with its prefix, such as "
+		"10.0.0.1/24, found '1.2.3.4/33'\n"},
 	{HEAD "ports:\n- {name: p, device: d, address: 1.2.3.4/8, faults: {loss: 1.5}}\n",
-		"n.yaml:4: ports[0].faults.loss: expected a probability, 0.0 to 1.0, found '1.5'\n"},
+		"n.yaml:4: ports[0].faults.loss: expected a probability, 0.0 to 1.0, found "
+		"'1.5'\n"},
 	{HEAD "ports:\n- {name: p, device: d, address: 1.2.3.4/8, faults: {loss: nan}}\n",
-		"n.yaml:4: ports[0].faults.loss: expected a probability, 0.0 to 1.0, found 'nan'\n"},
+		"n.yaml:4: ports[0].faults.loss: expected a probability, 0.0 to 1.0, found "
+		"'nan'\n"},
 	{HEAD "ports:\n- {name: p, device: d, address: 1.2.3.4/8, faults: 3}\n",
 		"n.yaml:4: ports[0].faults: expected a mapping, found '3'\n"},
 	{HEAD "budgets: {calls: 0}\n", "n.yaml:3: budgets.calls: expected 1..4194304, found '0'\n"},
-	{HEAD "budgets: {calls: [1]}\n", "n.yaml:3: budgets.calls: expected one value, found a list\n"},
-	{HEAD "services:\n- name: echo\n- name: echo\n", "n.yaml:5: services[1].name: 'echo' is already taken on line 4\n"},
-	{HEAD "services:\n- name: \"a b\"\n",
-		"n.yaml:4: services[0].name: expected a name of letters, digits, '_', '.' and '-', found 'a b'\n"},
+	{HEAD "budgets: {calls: [1]}\n",
+		"n.yaml:3: budgets.calls: expected one value, found a list\n"},
+	{HEAD "services:\n- name: echo\n- name: echo\n",
+		"n.yaml:5: services[1].name: 'echo' is already taken on line 4\n"},
+	{HEAD "services:\n- name: \"a b\"\n", "n.yaml:4: services[0].name: expected a name of "
+					      "letters, digits, '_', '.' and '-', found 'a b'\n"},
 	{HEAD "services:\n- name: echo\n  plugins:\n  - plugin: a\n  - {plugin: b, as: a}\n",
-		"n.yaml:7: services[0].plugins[1].as: 'a' is already there (line 6); name this one with 'as:'\n"},
+		"n.yaml:7: services[0].plugins[1].as: 'a' is already there (line 6); name this one "
+		"with 'as:'\n"},
 	{HEAD "services:\n- name: echo\n  plugins: [{plugin: echo}]\n",
-		"n.yaml:5: services[0].plugins[0].plugin: 'echo' is already there (line 4); name this one with 'as:'\n"},
+		"n.yaml:5: services[0].plugins[0].plugin: 'echo' is already there (line 4); name "
+		"this one with 'as:'\n"},
 	{HEAD "services:\n- name: echo\n  plugins: [{as: x}]\n",
 		"n.yaml:5: services[0].plugins[0]: 'plugin' is missing (name of the plugin)\n"},
-	{HEAD "services:\n- name: echo\n  config: 3\n", "n.yaml:5: services[0].config: expected a mapping, found '3'\n"},
+	{HEAD "services:\n- name: echo\n  config: 3\n",
+		"n.yaml:5: services[0].config: expected a mapping, found '3'\n"},
 	{HEAD "services:\n- name: echo\n  config:\n    a: [1, 2]\n",
-		"n.yaml:6: services[0].config.a: expected a value or a mapping of values, found a list\n"},
+		"n.yaml:6: services[0].config.a: expected a value or a mapping of values, found a "
+		"list\n"},
 	{HEAD "services:\n- name: echo\n  config: {a: {b: 1}, a.b: 2}\n",
 		"n.yaml:5: services[0].config: key 'a.b' is there twice\n"},
 	{HEAD "services:\n- name: echo\n  config: {a: 1, a: 2}\n",
@@ -160,13 +178,15 @@ static const struct wrong {
 		"n.yaml:1: node.udp_port: expected 1..65535, found '18446744073709551617'\n"},
 	{"node: {name: n, udp_port: ' 7'}\ncores: [{cpu: 0}]\n",
 		"n.yaml:1: node.udp_port: expected 1..65535, found ' 7'\n"},
-	{"node: {name: n, admin: [a]}\ncores: [{cpu: 0}]\n", "n.yaml:1: node.admin: expected text, found a list\n"},
-	{"node: {name: \"a\\0b\"}\ncores: [{cpu: 0}]\n", "n.yaml:1: node.name: expected text, found 'a'\n"},
+	{"node: {name: n, admin: [a]}\ncores: [{cpu: 0}]\n",
+		"n.yaml:1: node.admin: expected text, found a list\n"},
+	{"node: {name: \"a\\0b\"}\ncores: [{cpu: 0}]\n",
+		"n.yaml:1: node.name: expected text, found 'a'\n"},
 	{HEAD "---\nnode: {}\n", "n.yaml:4: a second document; there may be one\n"},
-	{"node: {name: n\ncores: 3\n",
-		"n.yaml:2: not YAML: did not find expected ',' or '}', while parsing a flow mapping\n"},
-	{"node:\n\tname: n\n",
-		"n.yaml:2: not YAML: found character that cannot start any token, while scanning for the next token\n"},
+	{"node: {name: n\ncores: 3\n", "n.yaml:2: not YAML: did not find expected ',' or '}', "
+				       "while parsing a flow mapping\n"},
+	{"node:\n\tname: n\n", "n.yaml:2: not YAML: found character that cannot start any token, "
+			       "while scanning for the next token\n"},
 	{"node: *none\n", "n.yaml:1: not YAML: found undefined alias\n"},
 };
 
@@ -186,7 +206,8 @@ static void test_all_errors_at_once(void **state)
 
 static void test_empty_values_are_as_if_not_there(void **state)
 {
-	struct conf *c = parse(HEAD "ports:\n- {name: p, device: d, address: 1.2.3.4/8, gateway: , mtu: }\npeers:\nservices:\n");
+	struct conf *c = parse(HEAD "ports:\n- {name: p, device: d, address: 1.2.3.4/8, gateway: , "
+				    "mtu: }\npeers:\nservices:\n");
 
 	assert_string_equal(errors, "");
 	assert_null(c->node.ports[0].gateway);
@@ -200,8 +221,8 @@ static void test_bombs(void **state)
 	char text[4096] = HEAD "services:\n- name: e\n  config:\n    l0: &l0 {a: 1}\n";
 
 	for (int i = 1; i < 12; i++)
-		sprintf(text + strlen(text), "    l%d: &l%d {a: *l%d, b: *l%d, c: *l%d, d: *l%d}\n", i, i, i - 1, i - 1, i - 1,
-			i - 1);
+		sprintf(text + strlen(text), "    l%d: &l%d {a: *l%d, b: *l%d, c: *l%d, d: *l%d}\n",
+			i, i, i - 1, i - 1, i - 1, i - 1);
 	assert_null(parse(text));
 	assert_non_null(strstr(errors, "too large"));
 	assert_null(parse(HEAD "services:\n- name: e\n  config: &c {a: *c}\n"));
@@ -216,13 +237,14 @@ static void test_garbage(void **state)
 	for (int round = 0; round < 3000; round++) {
 		size_t len = 0;
 
-		strcpy(text, HEAD "ports:\n- {name: p, device: d, address: 1.2.3.4/8}\nservices:\n- name: e\n  config: {a: 1}\n");
+		strcpy(text, HEAD "ports:\n- {name: p, device: d, address: "
+				  "1.2.3.4/8}\nservices:\n- name: e\n  config: {a: 1}\n");
 		len = strlen(text);
 		for (int i = 0; i < 6; i++) {
 			x ^= x << 13;
 			x ^= x >> 7;
 			x ^= x << 17;
-			text[x % len] = "{}[]:,-&*!|>'\"%@`#\n\t a1"[(x >> 32) % 25];
+			text[x % len] = "{}[]:,-&*!|>'\"%@`#\n\t a1"[(x >> 32) % 23];
 		}
 		errors[0] = 0;
 		n_errors = 0;
@@ -234,7 +256,8 @@ static void test_no_file(void **state)
 {
 	errors[0] = 0;
 	assert_null(conf_load("/nonexistent/n.yaml", report, NULL));
-	assert_string_equal(errors, "/nonexistent/n.yaml: cannot be read: No such file or directory\n");
+	assert_string_equal(
+		errors, "/nonexistent/n.yaml: cannot be read: No such file or directory\n");
 	errors[0] = 0;
 	assert_null(conf_load("/", report, NULL));
 	assert_string_equal(errors, "/: cannot be read: Is a directory\n");

@@ -1,5 +1,5 @@
-/* test_lifecycle.c - jobs in order, a job that never returns, a load that never returns. No time is asserted but the
- * order of deadlines: a hung job must fail, whenever that is. */
+/* test_lifecycle.c - jobs in order, a job that never returns, a load that never returns. No time is
+ * asserted but the order of deadlines: a hung job must fail, whenever that is. */
 #include "../../control/lifecycle.h"
 
 #include "../../dataplane/base.h"
@@ -45,8 +45,10 @@ static void done(struct lifecycle_job *job, int error)
 static void submit(struct lifecycle *l, struct test_job *j, int value, bool hang, bool loading)
 {
 	*j = (struct test_job){.value = value};
-	j->job = (struct lifecycle_job){
-		.what = "a test job", .run = hang ? run_hang : run_value, .done = done, .loading = loading};
+	j->job = (struct lifecycle_job){.what = "a test job",
+		.run = hang ? run_hang : run_value,
+		.done = done,
+		.loading = loading};
 	lifecycle_submit(l, &j->job);
 }
 

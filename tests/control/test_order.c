@@ -1,4 +1,4 @@
-/* test_order.c - the two orders of service-model section 1, one input and one stated order each. */
+/* test_order.c - call order and start order: one input and one stated order each. */
 #include "../../control/order.h"
 
 #include "../../dataplane/base.h"
@@ -8,8 +8,14 @@
 #include <cmocka.h>
 
 #define LIST(...) ((const char *const[]){__VA_ARGS__, NULL})
-#define PLUGIN(n, ...) {.name = n, .plugin = n, __VA_ARGS__}
-#define SERVICE	       {.name = "svc", .plugin = "svc", .also = "test.Svc"}
+#define PLUGIN(n, ...)                                                                             \
+	{                                                                                          \
+		.name = n, .plugin = n, __VA_ARGS__                                                \
+	}
+#define SERVICE                                                                                    \
+	{                                                                                          \
+		.name = "svc", .plugin = "svc", .also = "test.Svc"                                 \
+	}
 
 static char err[512];
 
@@ -42,7 +48,8 @@ static void expect(const struct order_item *items, uint32_t n, const char *call,
 	do {                                                                                       \
 		const struct order_item items[] = {__VA_ARGS__};                                   \
 		uint32_t c[ORDER_MAX], s[ORDER_MAX];                                               \
-		assert_int_equal(order_solve(items, ARRAY_SIZE(items), c, s, err, sizeof(err)), code); \
+		assert_int_equal(                                                                  \
+			order_solve(items, ARRAY_SIZE(items), c, s, err, sizeof(err)), code);      \
 		assert_string_equal(err, text);                                                    \
 	} while (0)
 
@@ -55,9 +62,10 @@ static void test_service_stands_first_and_starts_last(void **state)
 static void test_needed_stands_above_and_starts_first(void **state)
 {
 	/* Malla's own example: rate limiting by identity needs authentication. */
-	EXPECT("svc auth limit", "auth limit svc", SERVICE, PLUGIN("limit", .needs = LIST("auth")), PLUGIN("auth"));
-	EXPECT("svc c b a", "c b a svc", SERVICE, PLUGIN("a", .needs = LIST("b")), PLUGIN("b", .needs = LIST("c")),
-		PLUGIN("c"));
+	EXPECT("svc auth limit", "auth limit svc", SERVICE, PLUGIN("limit", .needs = LIST("auth")),
+		PLUGIN("auth"));
+	EXPECT("svc c b a", "c b a svc", SERVICE, PLUGIN("a", .needs = LIST("b")),
+		PLUGIN("b", .needs = LIST("c")), PLUGIN("c"));
 }
 
 static void test_wrapper_stands_above_and_starts_later(void **state)
@@ -73,44 +81,52 @@ static void test_wrapper_of_the_service(void **state)
 
 static void test_what_stands_above_a_wrapper(void **state)
 {
-	/* auth stands above w, which needs it; it starts before w, and nothing says that it comes after the service. */
-	EXPECT("auth w svc a", "a auth svc w", SERVICE, PLUGIN("a"), PLUGIN("w", .wraps = LIST("svc"), .needs = LIST("auth")),
-		PLUGIN("auth"));
+	/* auth stands above w, which needs it; it starts before w, and nothing says that it comes
+	 * after the service. */
+	EXPECT("auth w svc a", "a auth svc w", SERVICE, PLUGIN("a"),
+		PLUGIN("w", .wraps = LIST("svc"), .needs = LIST("auth")), PLUGIN("auth"));
 	/* v wraps w, which wraps the service: both start after it. */
-	EXPECT("v w svc", "svc w v", SERVICE, PLUGIN("w", .wraps = LIST("svc")), PLUGIN("v", .wraps = LIST("w")));
-	/* x needs the wrapper: in call order below the service, in start order after the wrapper. */
-	EXPECT("w svc x", "svc w x", SERVICE, PLUGIN("x", .needs = LIST("w")), PLUGIN("w", .wraps = LIST("svc")));
+	EXPECT("v w svc", "svc w v", SERVICE, PLUGIN("w", .wraps = LIST("svc")),
+		PLUGIN("v", .wraps = LIST("w")));
+	/* x needs the wrapper: in call order below the service, in start order after the wrapper.
+	 */
+	EXPECT("w svc x", "svc w x", SERVICE, PLUGIN("x", .needs = LIST("w")),
+		PLUGIN("w", .wraps = LIST("svc")));
 }
 
 static void test_ties_keep_the_declared_order(void **state)
 {
-	EXPECT("svc b c a d", "d c a b svc", SERVICE, PLUGIN("a", .needs = LIST("c")), PLUGIN("b"), PLUGIN("c"), PLUGIN("d"));
+	EXPECT("svc b c a d", "d c a b svc", SERVICE, PLUGIN("a", .needs = LIST("c")), PLUGIN("b"),
+		PLUGIN("c"), PLUGIN("d"));
 }
 
 static void test_twice_under_other_names(void **state)
 {
-	EXPECT("svc one two limit", "two one limit svc", SERVICE, PLUGIN("limit", .needs = LIST("auth")),
-		{.name = "one", .plugin = "auth"}, {.name = "two", .plugin = "auth"});
+	EXPECT("svc one two limit", "two one limit svc", SERVICE,
+		PLUGIN("limit", .needs = LIST("auth")), {.name = "one", .plugin = "auth"},
+		{.name = "two", .plugin = "auth"});
 }
 
 static void test_missing(void **state)
 {
-	EXPECT_ERROR(-ENOENT, "limit needs or wraps 'auth', which is not there: add it, or load it", SERVICE,
-		PLUGIN("limit", .needs = LIST("auth")));
-	EXPECT_ERROR(-ENOENT, "w needs or wraps 'ghost', which is not there: add it, or load it", SERVICE,
-		PLUGIN("w", .wraps = LIST("ghost")));
+	EXPECT_ERROR(-ENOENT, "limit needs or wraps 'auth', which is not there: add it, or load it",
+		SERVICE, PLUGIN("limit", .needs = LIST("auth")));
+	EXPECT_ERROR(-ENOENT, "w needs or wraps 'ghost', which is not there: add it, or load it",
+		SERVICE, PLUGIN("w", .wraps = LIST("ghost")));
 }
 
 static void test_cycles_name_their_members(void **state)
 {
-	EXPECT_ERROR(-ELOOP, "a cycle in the call order: a before b before a", SERVICE, PLUGIN("a", .needs = LIST("b")),
-		PLUGIN("b", .needs = LIST("a")), PLUGIN("c"));
-	EXPECT_ERROR(-ELOOP, "a cycle in the call order: a before a", SERVICE, PLUGIN("a", .needs = LIST("a")));
+	EXPECT_ERROR(-ELOOP, "a cycle in the call order: a before b before a", SERVICE,
+		PLUGIN("a", .needs = LIST("b")), PLUGIN("b", .needs = LIST("a")), PLUGIN("c"));
+	EXPECT_ERROR(-ELOOP, "a cycle in the call order: a before a", SERVICE,
+		PLUGIN("a", .needs = LIST("a")));
 	EXPECT_ERROR(-ELOOP, "a cycle in the call order: a before c before b before a", SERVICE,
-		PLUGIN("a", .needs = LIST("b")), PLUGIN("b", .needs = LIST("c")), PLUGIN("c", .needs = LIST("a")));
+		PLUGIN("a", .needs = LIST("b")), PLUGIN("b", .needs = LIST("c")),
+		PLUGIN("c", .needs = LIST("a")));
 	/* Fine in call order: b above a. But each must start after the other. */
-	EXPECT_ERROR(-ELOOP, "a cycle in the start order: a before b before a", SERVICE, PLUGIN("a", .needs = LIST("b")),
-		PLUGIN("b", .wraps = LIST("a")));
+	EXPECT_ERROR(-ELOOP, "a cycle in the start order: a before b before a", SERVICE,
+		PLUGIN("a", .needs = LIST("b")), PLUGIN("b", .wraps = LIST("a")));
 }
 
 static void test_too_many(void **state)

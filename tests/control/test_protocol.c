@@ -33,14 +33,19 @@ static void expect_answer(const char *line, const char *error)
 static void test_arguments(void **state)
 {
 	expect_answer("{\"cmd\":\"test\",\"id\":1,\"service\":\"a\"}", "");
-	expect_answer("{\"service\":\"a\",\"limit\":7,\"drops\":true,\"config\":{},\"steps\":[]}", "");
+	expect_answer(
+		"{\"service\":\"a\",\"limit\":7,\"drops\":true,\"config\":{},\"steps\":[]}", "");
 	expect_answer("{}", "test: 'service' is missing (a service)");
 	expect_answer("{\"service\":3}", "test: 'service' must be a text (a service)");
-	expect_answer("{\"service\":\"a\",\"limit\":-1}", "test: 'limit' must be a number (a limit)");
-	expect_answer("{\"service\":\"a\",\"limit\":1.5}", "test: 'limit' must be a number (a limit)");
+	expect_answer(
+		"{\"service\":\"a\",\"limit\":-1}", "test: 'limit' must be a number (a limit)");
+	expect_answer(
+		"{\"service\":\"a\",\"limit\":1.5}", "test: 'limit' must be a number (a limit)");
 	expect_answer("{\"service\":\"a\",\"drops\":1}", "test: 'drops' must be a flag (a flag)");
-	expect_answer("{\"service\":\"a\",\"config\":[]}", "test: 'config' must be an object, config (keys)");
-	expect_answer("{\"service\":\"a\",\"x\":1}", "test takes no 'x'; it takes service, limit, drops, config, steps");
+	expect_answer("{\"service\":\"a\",\"config\":[]}",
+		"test: 'config' must be an object, config (keys)");
+	expect_answer("{\"service\":\"a\",\"x\":1}",
+		"test takes no 'x'; it takes service, limit, drops, config, steps");
 }
 
 static void expect_malformed(const char *line, size_t len, const char *error)

@@ -20,7 +20,8 @@ static bool chance(struct pair *p, double probability)
 	return probability > 0 && (double)(pair_random(p) >> 11) / 9007199254740992.0 < probability;
 }
 
-static void wire_put(struct pair *p, uint8_t to, const struct net_addr *from, const void *data, uint32_t len)
+static void wire_put(
+	struct pair *p, uint8_t to, const struct net_addr *from, const void *data, uint32_t len)
 {
 	struct pair_frame *f;
 
@@ -28,7 +29,8 @@ static void wire_put(struct pair *p, uint8_t to, const struct net_addr *from, co
 		return;
 	f = malloc(sizeof(*f));
 	CHECK(f && len <= sizeof(f->bytes));
-	f->at_ns = p->now_ns + p->delay_ns + (chance(p, p->reorder) ? pair_random(p) % (20 * p->delay_ns + 1) : 0);
+	f->at_ns = p->now_ns + p->delay_ns +
+		   (chance(p, p->reorder) ? pair_random(p) % (20 * p->delay_ns + 1) : 0);
 	f->len = len;
 	f->to = to;
 	f->from = *from;
@@ -111,14 +113,23 @@ static bool io_shared(void *io, uint16_t netif)
 	return ((struct pair_end *)io)->pair->shared_memory;
 }
 
-static const struct machine_ops ops = {.get = io_get, .send = io_send, .drop = io_drop, .send_raw = io_send_raw,
-	.resolve = io_resolve, .random = io_random, .mtu = io_mtu, .shared_memory = io_shared};
+static const struct machine_ops ops = {.get = io_get,
+	.send = io_send,
+	.drop = io_drop,
+	.send_raw = io_send_raw,
+	.resolve = io_resolve,
+	.random = io_random,
+	.mtu = io_mtu,
+	.shared_memory = io_shared};
 
 static void end_init(struct pair *p, int i, const struct tela_budgets *budgets)
 {
 	struct pair_end *e = &p->end[i];
-	struct machine_config cfg = {.node_id = 100 + (uint64_t)i, .incarnation = pair_random(p) | 1, .n_cores = 1,
-		.peer_silence_ns = 50 * NS_PER_MS, .services = &e->table};
+	struct machine_config cfg = {.node_id = 100 + (uint64_t)i,
+		.incarnation = pair_random(p) | 1,
+		.n_cores = 1,
+		.peer_silence_ns = 50 * NS_PER_MS,
+		.services = &e->table};
 
 	if (budgets)
 		cfg.budgets = *budgets;
@@ -129,8 +140,8 @@ static void end_init(struct pair *p, int i, const struct tela_budgets *budgets)
 	machine_begin(&e->m, p->now_ns);
 }
 
-static void end_serve(struct pair_end *e, const struct tela_service_desc *desc, const struct tela_image_link *links,
-	uint32_t n_links)
+static void end_serve(struct pair_end *e, const struct tela_service_desc *desc,
+	const struct tela_image_link *links, uint32_t n_links)
 {
 	char err[200];
 	struct tela_image *image;
@@ -153,8 +164,8 @@ static void end_fini(struct pair_end *e)
 	}
 }
 
-void pair_init(struct pair *p, uint64_t seed, const struct tela_service_desc *desc, const struct tela_image_link *links,
-	uint32_t n_links, const struct tela_budgets *budgets)
+void pair_init(struct pair *p, uint64_t seed, const struct tela_service_desc *desc,
+	const struct tela_image_link *links, uint32_t n_links, const struct tela_budgets *budgets)
 {
 	memset(p, 0, sizeof(*p));
 	p->seed = seed;
@@ -179,8 +190,8 @@ void pair_connect(struct pair *p, const struct tela_service_desc *desc, uint32_t
 		CHECK(!caller_session_open(&e->m, &e->sessions[i], e->path, desc));
 }
 
-void pair_restart(struct pair *p, int end, const struct tela_service_desc *desc, const struct tela_image_link *links,
-	uint32_t n_links)
+void pair_restart(struct pair *p, int end, const struct tela_service_desc *desc,
+	const struct tela_image_link *links, uint32_t n_links)
 {
 	struct tela_budgets budgets = p->end[end].m.cfg.budgets;
 
@@ -209,7 +220,8 @@ static void receive(struct pair *p, int end)
 void pair_inject(struct pair *p, int to, const void *data, uint32_t len)
 {
 	struct net_addr from = {.ip = p->end[1 - to].ip, .udp = 7447};
-	uint8_t *copy = malloc(len ? len : 1); /* exactly its length, so that a read beyond it shows */
+	uint8_t *copy =
+		malloc(len ? len : 1); /* exactly its length, so that a read beyond it shows */
 
 	CHECK(copy);
 	memcpy(copy, data, len);

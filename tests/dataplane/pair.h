@@ -1,7 +1,7 @@
 /* pair.h - two protocol machines and the wire between them, on a virtual clock.
  *
- * The real machine with its real parts; only the world around it is made here: a seeded wire that loses, repeats,
- * delays and damages, and a clock that moves when told. One seed, one run.
+ * The real machine with its real parts; only the world around it is made here: a seeded wire that
+ * loses, repeats, delays and damages, and a clock that moves when told. One seed, one run.
  */
 #pragma once
 
@@ -39,14 +39,14 @@ struct pair {
 	double loss, duplicate, reorder, corrupt;
 	bool shared_memory;
 	uint16_t mtu;
-	uint64_t n_buffers; /* handed out and not given back */
+	uint64_t n_buffers;    /* handed out and not given back */
 	uint64_t buffers_fail; /* 1 in n fails, 0: none */
 	uint64_t sent;
 };
 
 /* end[0] calls, end[1] serves `desc` under an image made of `links`. */
-void pair_init(struct pair *p, uint64_t seed, const struct tela_service_desc *desc, const struct tela_image_link *links,
-	uint32_t n_links, const struct tela_budgets *budgets);
+void pair_init(struct pair *p, uint64_t seed, const struct tela_service_desc *desc,
+	const struct tela_image_link *links, uint32_t n_links, const struct tela_budgets *budgets);
 void pair_fini(struct pair *p);
 /* Opens `n` sessions of end[0] to end[1]. */
 void pair_connect(struct pair *p, const struct tela_service_desc *desc, uint32_t n);
@@ -54,8 +54,8 @@ void pair_connect(struct pair *p, const struct tela_service_desc *desc, uint32_t
 void pair_pass(struct pair *p);
 void pair_run(struct pair *p, uint64_t ns);
 /* The end forgets everything, as a process that was killed and started again. */
-void pair_restart(struct pair *p, int end, const struct tela_service_desc *desc, const struct tela_image_link *links,
-	uint32_t n_links);
+void pair_restart(struct pair *p, int end, const struct tela_service_desc *desc,
+	const struct tela_image_link *links, uint32_t n_links);
 uint64_t pair_random(struct pair *p);
 /* A datagram as if it had come from `end`'s address. */
 void pair_inject(struct pair *p, int to, const void *data, uint32_t len);

@@ -1,4 +1,5 @@
-/* The protocol machine between two ends: every call ends once, with its own bytes, and runs at most once. */
+/* The protocol machine between two ends: every call ends once, with its own bytes, and runs at most
+ * once. */
 #include "pair.h"
 
 #include <setjmp.h>
@@ -70,10 +71,14 @@ static const struct tela_method_desc methods[] = {
 	{"marked", 5, 0, 0, verify_8, NULL},
 };
 static const uint64_t earlier[] = {41};
-static const struct tela_service_desc desc = {"test.Test", 42, earlier, 1, ARRAY_SIZE(methods), methods};
-static const struct tela_service_desc older = {"test.Test", 41, NULL, 0, ARRAY_SIZE(methods), methods};
-static const struct tela_service_desc stranger = {"test.Test", 7, NULL, 0, ARRAY_SIZE(methods), methods};
-static const struct tela_service_desc nobody = {"test.Nobody", 42, NULL, 0, ARRAY_SIZE(methods), methods};
+static const struct tela_service_desc desc = {
+	"test.Test", 42, earlier, 1, ARRAY_SIZE(methods), methods};
+static const struct tela_service_desc older = {
+	"test.Test", 41, NULL, 0, ARRAY_SIZE(methods), methods};
+static const struct tela_service_desc stranger = {
+	"test.Test", 7, NULL, 0, ARRAY_SIZE(methods), methods};
+static const struct tela_service_desc nobody = {
+	"test.Nobody", 42, NULL, 0, ARRAY_SIZE(methods), methods};
 
 static const struct tela_link links[] = {
 	{NULL, &desc, 1, echo, NULL},
@@ -81,8 +86,8 @@ static const struct tela_link links[] = {
 	{NULL, &desc, 3, refuse, NULL},
 	{NULL, &desc, 5, echo, leave},
 };
-static const struct tela_image_link image_links[] = {
-	{&links[0], NULL, "test"}, {&links[1], NULL, "test"}, {&links[2], NULL, "test"}, {&links[3], NULL, "test"}};
+static const struct tela_image_link image_links[] = {{&links[0], NULL, "test"},
+	{&links[1], NULL, "test"}, {&links[2], NULL, "test"}, {&links[3], NULL, "test"}};
 
 /* ---- calls ---- */
 
@@ -120,7 +125,8 @@ static void done(void *arg, const struct tela_result *r)
 	memcpy(&id, r->payload, 8);
 	o->own_bytes = id == o->id;
 	for (size_t i = 8; i < r->len; i++)
-		o->own_bytes &= ((const uint8_t *)r->payload)[i] == (uint8_t)(id * 31 + i * 7 + (i >> 8));
+		o->own_bytes &=
+			((const uint8_t *)r->payload)[i] == (uint8_t)(id * 31 + i * 7 + (i >> 8));
 }
 
 struct tela_str tela_result_metadata(const struct tela_result *r, const char *key)
@@ -130,8 +136,8 @@ struct tela_str tela_result_metadata(const struct tela_result *r, const char *ke
 	return envelope_metadata(r->envelope ? frame_Envelope_root(r->envelope) : none, key);
 }
 
-static int start(struct pair *p, uint32_t session, unsigned method, uint64_t id, size_t len, struct outcome *o,
-	const struct tela_options *options)
+static int start(struct pair *p, uint32_t session, unsigned method, uint64_t id, size_t len,
+	struct outcome *o, const struct tela_options *options)
 {
 	struct pair_end *e = &p->end[0];
 	struct tela_request r;
@@ -144,7 +150,8 @@ static int start(struct pair *p, uint32_t session, unsigned method, uint64_t id,
 	return caller_send(&e->m, r.slot, done, o);
 }
 
-static struct outcome call(struct pair *p, unsigned method, uint64_t id, size_t len, const struct tela_options *options)
+static struct outcome call(struct pair *p, unsigned method, uint64_t id, size_t len,
+	const struct tela_options *options)
 {
 	struct outcome o;
 
@@ -158,8 +165,16 @@ static struct outcome call(struct pair *p, unsigned method, uint64_t id, size_t 
 static struct pair *pair_new(uint64_t seed, uint32_t sessions)
 {
 	static struct pair p;
-	static const struct tela_budgets small = {.paths = 8, .sessions = 16, .slots = 1024, .slots_per_session = 64,
-		.calls = 256, .detached = 16, .messages_2k = 64, .messages_64k = 8, .messages_1m = 8, .in_flight = 1024};
+	static const struct tela_budgets small = {.paths = 8,
+		.sessions = 16,
+		.slots = 1024,
+		.slots_per_session = 64,
+		.calls = 256,
+		.detached = 16,
+		.messages_2k = 64,
+		.messages_64k = 8,
+		.messages_1m = 8,
+		.in_flight = 1024};
 
 	memset(executions, 0, sizeof(executions));
 	n_parked = n_left = 0;
@@ -249,7 +264,8 @@ static void test_schema_and_name(void **state)
 	static const struct {
 		const struct tela_service_desc *as;
 		uint8_t code;
-	} cases[] = {{&older, TELA_OK}, {&stranger, TELA_FAILED_PRECONDITION}, {&nobody, TELA_UNAVAILABLE}};
+	} cases[] = {{&older, TELA_OK}, {&stranger, TELA_FAILED_PRECONDITION},
+		{&nobody, TELA_UNAVAILABLE}};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -258,7 +274,9 @@ static void test_schema_and_name(void **state)
 
 		pair_fini(p);
 		p = pair_new(4, 0);
-		assert_int_equal(caller_session_open(&p->end[0].m, &p->end[0].sessions[0], p->end[0].path, cases[i].as), 0);
+		assert_int_equal(caller_session_open(&p->end[0].m, &p->end[0].sessions[0],
+					 p->end[0].path, cases[i].as),
+			0);
 		o = call(p, 1, 9, 40, NULL);
 		assert_int_equal(o.code, cases[i].code);
 		assert_int_equal(o.outcome, o.code ? TELA_NOT_EXECUTED : TELA_EXECUTED);
@@ -269,8 +287,8 @@ static void test_schema_and_name(void **state)
 
 static void test_sizes(void **state)
 {
-	static const size_t sizes[] = {8, 9, 200, 232, 233, 255, 256, 257, 1300, 1352, 1360, 1361, 2000, 4096, 65536,
-		100001, 500000, 1 << 20};
+	static const size_t sizes[] = {8, 9, 200, 232, 233, 255, 256, 257, 1300, 1352, 1360, 1361,
+		2000, 4096, 65536, 100001, 500000, 1 << 20};
 	struct pair *p = pair_new(5, 1);
 
 	(void)state;
@@ -311,7 +329,8 @@ static void faults(struct pair *p, double loss, double duplicate, double reorder
 }
 
 /* `n` calls over a bad wire, as many at once as slots allow. */
-static void storm(struct pair *p, uint32_t n, uint32_t sessions, size_t len_max, uint64_t deadline_us)
+static void storm(
+	struct pair *p, uint32_t n, uint32_t sessions, size_t len_max, uint64_t deadline_us)
 {
 	static struct load l;
 	struct tela_options o = {.deadline_us = deadline_us};
@@ -343,8 +362,8 @@ static void storm(struct pair *p, uint32_t n, uint32_t sessions, size_t len_max,
 
 static void test_bad_wire(void **state)
 {
-	static const double at[][4] = {{0, 0, 0, 0}, {0.01, 0, 0, 0}, {0, 0.05, 0, 0}, {0, 0, 0.1, 0}, {0, 0, 0, 0.02},
-		{0.05, 0.05, 0.05, 0.01}, {0.3, 0.1, 0.2, 0}};
+	static const double at[][4] = {{0, 0, 0, 0}, {0.01, 0, 0, 0}, {0, 0.05, 0, 0},
+		{0, 0, 0.1, 0}, {0, 0, 0, 0.02}, {0.05, 0.05, 0.05, 0.01}, {0.3, 0.1, 0.2, 0}};
 
 	(void)state;
 	for (uint64_t seed = 1; seed <= 3; seed++) {
@@ -357,7 +376,8 @@ static void test_bad_wire(void **state)
 			storm(p, 400, 4, 300, 10000000);
 			for (uint32_t k = 0; k < 400; k++)
 				ok += executions[k];
-			print_message("seed %lu faults %zu: %u executed, %lu resends\n", (unsigned long)seed, i, ok,
+			print_message("seed %lu faults %zu: %u executed, %lu resends\n",
+				(unsigned long)seed, i, ok,
 				(unsigned long)count_read(&p->end[0].counts, count_resends));
 			assert_int_equal(ok, 400); /* nothing is given up within ten seconds */
 			if (i == 0)
@@ -415,8 +435,10 @@ static void test_pending(void **state)
 	assert_int_equal(image_pins(atomic_load(&p->end[1].service->image)), 1);
 	assert_true(count_read(&p->end[0].counts, count_probes) > 0);
 	assert_int_equal(count_read(&p->end[0].counts, count_resends), 0);
-	assert_int_equal(call_resume(&p->end[1].m, parked[0], false, TELA_OK, NULL, "12345678", 8), 0);
-	assert_int_equal(call_resume(&p->end[1].m, parked[0], false, TELA_OK, NULL, "12345678", 8), -ESTALE);
+	assert_int_equal(
+		call_resume(&p->end[1].m, parked[0], false, TELA_OK, NULL, "12345678", 8), 0);
+	assert_int_equal(
+		call_resume(&p->end[1].m, parked[0], false, TELA_OK, NULL, "12345678", 8), -ESTALE);
 	pair_run(p, NS_PER_MS);
 	assert_true(o.done);
 	assert_int_equal(o.code, TELA_OK);
@@ -437,7 +459,8 @@ static void test_pending_reply_lost(void **state)
 	assert_int_equal(start(p, 0, 2, 3, 64, &o, NULL), 0);
 	pair_run(p, 5 * NS_PER_MS);
 	p->end[0].deaf = true; /* the one reply gets lost */
-	assert_int_equal(call_resume(&p->end[1].m, parked[0], false, TELA_OK, NULL, "12345678", 8), 0);
+	assert_int_equal(
+		call_resume(&p->end[1].m, parked[0], false, TELA_OK, NULL, "12345678", 8), 0);
 	pair_run(p, NS_PER_MS);
 	p->end[0].deaf = false;
 	assert_false(o.done);
@@ -465,7 +488,8 @@ static void test_deadline(void **state)
 	assert_int_equal(count_read(&p->end[1].counts, count_calls_detached), 1);
 	/* The slot is free for the next call, and the old handler's answer goes nowhere. */
 	assert_int_equal(call(p, 1, 5, 16, NULL).code, TELA_OK);
-	assert_int_equal(call_resume(&p->end[1].m, parked[0], false, TELA_OK, NULL, "12345678", 8), 0);
+	assert_int_equal(
+		call_resume(&p->end[1].m, parked[0], false, TELA_OK, NULL, "12345678", 8), 0);
 	assert_int_equal(n_left, 1);
 	assert_int_equal(count_read(&p->end[1].counts, count_drop_detached), 1);
 	assert_quiet(p);
@@ -524,7 +548,8 @@ static void test_stopped_peer_fails_nothing(void **state)
 	pair_run(p, 50 * NS_PER_MS);
 	assert_true(o.done && o.code == TELA_OK);
 	assert_int_equal(executions[2], 1);
-	assert_int_equal(count_read(&p->end[0].counts, count_resends), 0); /* nothing was lost, nothing is sent again */
+	assert_int_equal(count_read(&p->end[0].counts, count_resends),
+		0); /* nothing was lost, nothing is sent again */
 	pair_fini(p);
 }
 
@@ -597,7 +622,9 @@ static void test_draining(void **state)
 	assert_true(o.done);
 	assert_int_equal(o.code, TELA_UNAVAILABLE);
 	assert_int_equal(o.outcome, TELA_NOT_EXECUTED);
-	assert_int_equal(caller_begin(&p->end[0].m, &p->end[0].sessions[0], &methods[0], 8, NULL, &r), -ENOTCONN);
+	assert_int_equal(
+		caller_begin(&p->end[0].m, &p->end[0].sessions[0], &methods[0], 8, NULL, &r),
+		-ENOTCONN);
 	pair_fini(p);
 }
 
@@ -622,7 +649,8 @@ static void test_local(void **state)
 	pair_fini(p);
 }
 
-/* Any bytes at all: counted, never more than answered, never a crash (under ASan: never a read beyond). */
+/* Any bytes at all: counted, never more than answered, never a crash (under ASan: never a read
+ * beyond). */
 static void test_noise(void **state)
 {
 	struct pair *p = pair_new(20, 1);
@@ -656,11 +684,13 @@ static void test_noise(void **state)
 		if (i % 64 == 0)
 			pair_pass(p);
 	}
-	/* Numbers taken by what knew the connection id may cost the path; then a new one is made. */
+	/* Numbers taken by what knew the connection id may cost the path; then a new one is made.
+	 */
 	if (call(p, 1, 2, 8, NULL).code)
 		pair_run(p, 500 * NS_PER_MS);
 	assert_int_equal(call(p, 1, 3, 8, NULL).code, TELA_OK);
-	assert_true(count_read(&p->end[1].counts, count_drop_kind) && count_read(&p->end[1].counts, count_drop_packet_length));
+	assert_true(count_read(&p->end[1].counts, count_drop_kind) &&
+		    count_read(&p->end[1].counts, count_drop_packet_length));
 	pair_fini(p);
 }
 

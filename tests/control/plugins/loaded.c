@@ -1,4 +1,5 @@
-/* loaded.c - one source for every object of the tests; what is wrong with it is chosen when it is compiled. */
+/* loaded.c - one source for every object of the tests; what is wrong with it is chosen when it is
+ * compiled. */
 #include "../test_plugins.h"
 
 #include <unistd.h>
@@ -43,7 +44,8 @@ __attribute__((unused)) static void stop_hangs(struct tela_hook *h)
 __attribute__((unused)) static int start_fails(struct tela_hook *h, void **ret_self)
 {
 	(void)ret_self;
-	snprintf(h->error, h->error_len, "no licence for %s", tela_config_str(h->config, "who", "anybody"));
+	snprintf(h->error, h->error_len, "no licence for %s",
+		tela_config_str(h->config, "who", "anybody"));
 	return -EACCES;
 }
 
@@ -79,14 +81,15 @@ static const struct tela_plugin plugin = {
 #endif
 };
 
-#ifndef NO_ENTRY
-__attribute__((visibility("default"))) const struct tela_plugin *tela_plugin_v1(void)
-{
-	return &plugin;
-}
+#ifdef NO_ENTRY
+#define ENTRY another_name
 #else
-__attribute__((visibility("default"))) const struct tela_plugin *another_name(void)
+#define ENTRY tela_plugin_v1
+#endif
+
+__attribute__((visibility("default"))) const struct tela_plugin *ENTRY(void);
+
+const struct tela_plugin *ENTRY(void)
 {
 	return &plugin;
 }
-#endif
