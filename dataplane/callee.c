@@ -557,7 +557,7 @@ void callee_request(
 	if (unlikely(h->body_length > p->fragment)) {
 		if (h->fragment == 0 && len != p->fragment)
 			count(m->counts, count_drop_fragment);
-		else if (slot->state != CALLEE_RUNNING || slot_take(m, s, slot, h))
+		else if (h->fragment || slot->state != CALLEE_RUNNING || slot_take(m, s, slot, h))
 			receive_start(m, s, slot, h, body, len);
 		return;
 	}
@@ -734,7 +734,8 @@ static bool reply_envelope(struct machine *m, struct call *c, const uint8_t *env
 		if (!c->reply_msg)
 			return false;
 		wire = c->reply_msg->data;
-		memcpy(wire + head + padded, c->reply, c->reply_len);
+		if (c->reply_len)
+			memcpy(wire + head + padded, c->reply, c->reply_len);
 	}
 	memset(wire + head + padded - 8, 0, 8);
 	memcpy(wire + head, envelope, len);

@@ -21,8 +21,10 @@
 #include <sched.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
+#include <rte_alarm.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_launch.h>
@@ -385,10 +387,35 @@ int eal_start(const struct tela_node_config *c, char *err, size_t err_len)
 	return ret;
 }
 
+static void interrupt_thread_was_here(void *arg)
+{
+	atomic_store((_Atomic bool *)arg, true);
+}
+
+/* Waits until EAL's interrupt thread has run once around. rte_eal_cleanup() takes the memory away
+ * that the handles of devices stand in, and does not wait for that thread, which may still be
+ * looking at the handles of a device that was closed just now (SIGSEGV in one of five stops right
+ * after a memif peer has left). */
+static void wait_interrupt_thread(void)
+{
+	const struct timespec tick = {.tv_nsec = 100000};
+	static _Atomic bool here; /* outlives a thread that comes late */
+
+	atomic_store(&here, false);
+	if (rte_eal_alarm_set(1, interrupt_thread_was_here, &here))
+		return;
+	for (int i = 0; i < 10000 && !atomic_load(&here); i++)
+		nanosleep(&tick, NULL);
+}
+
 void eal_stop(void)
 {
 	if (eal.started) {
 		rte_eal_mp_wait_lcore();
+		/* Once for what it was doing, once for the list of devices that it makes anew after
+		 * that. */
+		wait_interrupt_thread();
+		wait_interrupt_thread();
 		rte_eal_cleanup();
 	}
 	eal.started = false;

@@ -4,7 +4,7 @@
 
 #include <sys/mman.h>
 
-enum { LOCAL_PER_PASS = 32, LOOP_GAP_NS = 100000, GAP_WINDOW_NS = 1000000000 };
+enum { LOCAL_PER_PASS = 32, EARLY_BYTES = 700, LOOP_GAP_NS = 100000, GAP_WINDOW_NS = 1000000000 };
 
 /* ---- memory: all of it at start ---- */
 
@@ -247,6 +247,16 @@ bool machine_local(struct machine *m)
 		callee_serve_local(m, s);
 	}
 	return n > 0;
+}
+
+bool machine_flush_early(struct machine *m)
+{
+	struct path *p = m->last_path;
+
+	if (!p || !p->open.buf || p->open.len < EARLY_BYTES)
+		return false;
+	path_flush(m, p, m->now_ns);
+	return true;
 }
 
 void machine_flush(struct machine *m, uint64_t now_ns)

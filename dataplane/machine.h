@@ -103,6 +103,9 @@ void machine_rx(struct machine *m, const struct net_addr *from, uint8_t *data, u
 bool machine_timers(struct machine *m);
 bool machine_local(struct machine *m);
 void machine_flush(struct machine *m, uint64_t now_ns);
+/* In the middle of a pass: sends the datagram that answers the last one, if it holds a good share
+ * of what fits. Returns whether it did. */
+bool machine_flush_early(struct machine *m);
 /* How long a core may sleep with nothing arriving, from now on. */
 uint64_t machine_idle_ns(const struct machine *m);
 

@@ -140,10 +140,8 @@ void path_rtt_sample(struct path *p, uint64_t rtt_ns)
 		p->rttvar_ns = rtt_ns / 2;
 	} else {
 		delta = rtt_ns > p->srtt_ns ? rtt_ns - p->srtt_ns : p->srtt_ns - rtt_ns;
-		p->rttvar_ns += delta / 4;
-		p->rttvar_ns -= p->rttvar_ns / 4;
-		p->srtt_ns += rtt_ns / 8;
-		p->srtt_ns -= p->srtt_ns / 8;
+		p->rttvar_ns = p->rttvar_ns - p->rttvar_ns / 4 + delta / 4;
+		p->srtt_ns = p->srtt_ns - p->srtt_ns / 8 + rtt_ns / 8;
 	}
 	p->rto_ns = max_u64(RTO_FLOOR_NS, p->srtt_ns + 4 * p->rttvar_ns);
 	p->rto_ns = min_u64(p->rto_ns, RTO_CEILING_NS);

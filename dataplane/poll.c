@@ -13,7 +13,8 @@ enum {
 	IDLE_SPIN_PASSES = 2000,
 	IDLE_YIELD_PASSES = 200,
 	IDLE_SLEEP_FIRST_NS = 20000,
-	IDLE_SLEEP_LAST_NS = 500000
+	IDLE_SLEEP_LAST_NS = 500000,
+	CHORES_NS = 2000
 };
 
 __thread struct core *core_current __attribute__((tls_model("initial-exec")));
@@ -27,7 +28,11 @@ static void deliver(void *arg, const struct net_addr *from, uint8_t *payload, ui
 {
 	struct core *c = arg;
 
+	/* What one datagram brought goes out before the next is looked at, if it is enough to be
+	 * worth a burst: the peer works on it meanwhile. */
 	machine_rx(&c->m, from, payload, len);
+	if (machine_flush_early(&c->m))
+		netif_flush(&c->netif[from->netif]);
 }
 
 static void serve_commands(struct core *c)
@@ -78,6 +83,23 @@ static bool flush(struct core *c)
 	return waits;
 }
 
+/* What need not be looked at in every pass, so that a packet is not found later for it. */
+static bool chores(struct core *c)
+{
+	bool worked;
+
+	c->chores_ns = c->m.now_ns + CHORES_NS;
+	atomic_store_explicit(&c->in_flight, c->m.n_calls_busy + c->m.n_made, memory_order_relaxed);
+	atomic_store_explicit(&c->gap10_ns, c->m.gap10_ns, memory_order_relaxed);
+	if (unlikely(atomic_load_explicit(&c->command, memory_order_relaxed)))
+		serve_commands(c);
+	if (unlikely(c->m.now_ns >= c->shown_ns))
+		show_peers(c);
+	worked = core_serve_threads(c);
+	worked |= machine_local(&c->m);
+	return machine_timers(&c->m) || worked;
+}
+
 bool core_pass(struct core *c)
 {
 	unsigned frames = 0;
@@ -91,15 +113,11 @@ bool core_pass(struct core *c)
 	if (frames)
 		flush(c); /* answers do not wait for the housekeeping below */
 	worked = frames > 0;
-	if (unlikely(atomic_load_explicit(&c->command, memory_order_relaxed)))
-		serve_commands(c);
-	if (unlikely(c->m.now_ns >= c->shown_ns))
-		show_peers(c);
-	worked |= core_serve_threads(c);
 	for (uint32_t i = 0; i < c->n_tasks; i++)
 		worked |= c->task[i].fn((struct tela_core *)c, c->task[i].arg);
 	worked |= machine_local(&c->m);
-	worked |= machine_timers(&c->m);
+	if (c->m.now_ns >= c->chores_ns || c->m.n_bulks)
+		worked |= chores(c);
 	return flush(c) || worked;
 }
 
@@ -107,8 +125,6 @@ bool core_pass(struct core *c)
  */
 static void quiescent(struct core *c)
 {
-	atomic_store_explicit(&c->in_flight, c->m.n_calls_busy + c->m.n_made, memory_order_relaxed);
-	atomic_store_explicit(&c->gap10_ns, c->m.gap10_ns, memory_order_relaxed);
 	atomic_store_explicit(&c->passes,
 		atomic_load_explicit(&c->passes, memory_order_relaxed) + 1, memory_order_release);
 	if (unlikely(uatomic_read(&urcu_qsbr_gp.futex) == -1))
@@ -142,10 +158,8 @@ static void sleep_a_while(struct core *c)
 static void idle(struct core *c)
 {
 	c->idle_passes++;
-	if (c->idle != TELA_IDLE_ADAPTIVE) {
-		rte_pause();
-		return;
-	}
+	if (c->idle != TELA_IDLE_ADAPTIVE)
+		return; /* the CPU is ours alone: a pause would only find the next packet later */
 	if (c->idle_passes > IDLE_SPIN_PASSES) {
 		sleep_a_while(c);
 	} else if (c->idle_passes % IDLE_YIELD_PASSES == 0) {

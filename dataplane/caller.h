@@ -1,0 +1,45 @@
+/* caller.h - what the caller's files share; see caller.c. */
+#pragma once
+
+#include "machine.h"
+
+static inline void caller_slot_free(struct caller_slot *s)
+{
+	struct caller_session *session = s->session;
+
+	s->state = CALLER_FREE;
+	session->n_busy--;
+	if (unlikely(s->index >= session->n_slots))
+		return; /* no longer granted: offered again with its block */
+	s->next_free = session->free;
+	session->free = s;
+}
+
+static inline void caller_to_sent(struct machine *m, struct path *p, struct caller_slot *s)
+{
+	s->sent_ns = m->now_ns;
+	list_add_tail(&p->sent, &s->sent);
+}
+
+static inline uint32_t caller_budget_left_us(uint64_t now_ns, uint64_t deadline_ns)
+{
+	return deadline_ns <= now_ns ? 0 : saturate_u32((deadline_ns - now_ns + 999) / NS_PER_US);
+}
+
+/* Asks the callee for more slots, if that is not under way already. */
+void caller_ask_credit(struct machine *m, struct caller_session *s);
+/* Back to the slots that every session has; those in hand beyond them wait to be granted again. */
+void caller_session_restart(struct caller_session *s);
+/* Writes the envelope of a call that is not plain. Returns its length, 0 if it is too large. */
+uint32_t caller_envelope(const struct caller_session *s, uint16_t method,
+	const struct tela_options *o, uint32_t budget_us, uint8_t *to);
+void caller_wire_header(struct caller_slot *s, uint8_t flags);
+/* Sends what the slot holds, whole or as the first fragments of it. */
+void caller_transmit(struct machine *m, struct path *p, struct caller_slot *s, uint8_t flags);
+/* Frees what the slot holds, then tells the caller; the completion may take the slot again. */
+void caller_finish(struct machine *m, struct caller_slot *s, struct tela_result *r);
+/* A packet without a body about the slot's call. */
+void caller_tell(struct machine *m, const struct caller_slot *s, uint8_t kind);
+/* The slot that a packet from the callee is about, if it waits for this call; NULL (counted) if
+ * none does. */
+struct caller_slot *caller_slot_of(struct machine *m, const struct path *p, const frame_Packet *h);

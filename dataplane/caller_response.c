@@ -1,0 +1,263 @@
+/* caller_response.c - what the callee sends back about a call. */
+#include "caller.h"
+
+enum { PROBE_FIRST_US = 1000, PROBE_LAST_US = 64000 };
+
+/* The slot that a packet from the callee is about, if it waits for this call. */
+struct caller_slot *caller_slot_of(struct machine *m, const struct path *p, const frame_Packet *h)
+{
+	struct caller_session *session;
+	struct caller_slot *s;
+
+	if (unlikely(h->session >= p->n_out)) {
+		count(m->counts, count_drop_session);
+		return NULL;
+	}
+	session = p->out[h->session];
+	if (unlikely(h->slot >= session->n_owned)) {
+		count(m->counts, count_drop_slot);
+		return NULL;
+	}
+	s = caller_slot_at(session, h->slot);
+	if (unlikely(s->call != h->call || s->state < CALLER_WAITING)) {
+		count(m->counts, count_drop_call);
+		return NULL;
+	}
+	return s;
+}
+
+static void read_status(struct tela_result *r, frame_Envelope_t e)
+{
+	frame_Status_t status = frame_Envelope_status(e);
+
+	if (!status.p)
+		return;
+	r->code = frame_Status_code(status);
+	r->outcome = frame_Status_outcome(status);
+	r->message = frame_Status_message(status);
+	r->retry_after_us = frame_Status_retry_after_us(status);
+	if (r->code > TELA_UNAUTHENTICATED)
+		r->code = TELA_UNKNOWN;
+	if (r->outcome > TELA_MAYBE_EXECUTED)
+		r->outcome = TELA_MAYBE_EXECUTED;
+}
+
+static void bad_response(
+	struct machine *m, struct caller_slot *s, enum count_id why, const char *message)
+{
+	struct tela_result r = {.code = TELA_INTERNAL,
+		.outcome = TELA_MAYBE_EXECUTED,
+		.message = {message, strlen(message)}};
+
+	count(m->counts, why);
+	caller_finish(m, s, &r);
+}
+
+/* Everything has arrived: checks it and tells the caller. */
+static void deliver(struct machine *m, struct caller_slot *s, const uint8_t *body, uint32_t len,
+	uint32_t envelope_len, frame_Timing timing)
+{
+	uint32_t at = ALIGN8(envelope_len);
+	struct tela_result r = {.queue_ns = timing.queue_ns, .dwell_ns = timing.dwell_ns};
+
+	if (unlikely(at)) {
+		if (frame_Envelope_verify(body, envelope_len)) {
+			bad_response(
+				m, s, count_drop_envelope, "response envelope does not verify");
+			return;
+		}
+		read_status(&r, frame_Envelope_root(body));
+		r.envelope = body;
+		r.envelope_len = envelope_len;
+	}
+	if (likely(r.code == TELA_OK)) {
+		r.payload = body + at;
+		r.len = len - at;
+		if (unlikely(r.len > s->reply_limit)) {
+			bad_response(m, s, count_drop_reply_limit,
+				"response larger than the caller takes");
+			return;
+		}
+		if (s->method->verify_response &&
+			unlikely(s->method->verify_response(r.payload, r.len))) {
+			bad_response(m, s, count_drop_payload, "response payload does not verify");
+			return;
+		}
+	}
+	caller_finish(m, s, &r);
+}
+
+/* Answers prove what was sent before them lost; one to a resent request proves nothing (Karn). */
+static void answered(struct path *p, const struct caller_slot *s)
+{
+	if (likely(!s->resends) && s->sent_ns > p->answered_ns)
+		p->answered_ns = s->sent_ns;
+}
+
+static void response_fragment(struct machine *m, struct path *p, struct caller_slot *s,
+	const frame_Packet *h, const uint8_t *body, uint32_t len)
+{
+	struct bulk_rx *rx = s->rx;
+	int rc;
+
+	if (!rx) {
+		if (h->body_length - ALIGN8(h->envelope_length) > s->reply_limit) {
+			bad_response(m, s, count_drop_reply_limit,
+				"response larger than the caller takes");
+			return;
+		}
+		rx = s->rx = bulk_rx_start(m, p, h->body_length, h->envelope_length);
+		if (!rx)
+			return; /* the peer is asked again when memory may have come back */
+		if (s->tx)
+			bulk_tx_end(m, s->tx);
+		s->tx = NULL;
+		s->state = CALLER_RECEIVING;
+	}
+	if (h->fragment == 0) {
+		if (len < WIRE_TIMING) {
+			count(m->counts, count_drop_fragment);
+			return;
+		}
+		rx->timing = frame_Timing_load(body);
+		body += WIRE_TIMING;
+		len -= WIRE_TIMING;
+	}
+	rc = rx->len == h->body_length && rx->envelope_len == h->envelope_length
+		     ? bulk_rx_fragment(rx, h->fragment, body, len)
+		     : -EBADMSG;
+	if (rc < 0) {
+		count(m->counts, count_drop_fragment);
+		return;
+	}
+	list_del(&s->sent);
+	caller_to_sent(m, p, s);
+	if (rc == 0) {
+		bulk_rx_report(m, p, rx, h, false, false);
+		return;
+	}
+	caller_tell(m, s, frame_Kind_release);
+	deliver(m, s, rx->msg->data, rx->len, rx->envelope_len, rx->timing);
+}
+
+void caller_response(
+	struct machine *m, struct path *p, const frame_Packet *h, const uint8_t *body, uint32_t len)
+{
+	struct caller_slot *s = caller_slot_of(m, p, h);
+
+	if (unlikely(!s))
+		return;
+	if (unlikely(ALIGN8(h->envelope_length) > h->body_length ||
+		     h->envelope_length > ENVELOPE_MAX)) {
+		count(m->counts, count_drop_envelope);
+		return;
+	}
+	answered(p, s);
+	if (unlikely(h->body_length > p->fragment)) {
+		response_fragment(m, p, s, h, body, len);
+		return;
+	}
+	if (unlikely(h->fragment || len != WIRE_TIMING + h->body_length)) {
+		count(m->counts, count_drop_fragment);
+		return;
+	}
+	deliver(m, s, body + WIRE_TIMING, h->body_length, h->envelope_length,
+		frame_Timing_load(body));
+}
+
+void caller_in_progress(struct machine *m, struct path *p, const frame_Packet *h)
+{
+	struct caller_slot *s = caller_slot_of(m, p, h);
+
+	if (!s || s->state == CALLER_RECEIVING)
+		return;
+	answered(p, s);
+	if (s->state != CALLER_RUNNING) {
+		list_del(&s->sent);
+		if (s->tx)
+			bulk_tx_end(m, s->tx);
+		s->tx = NULL;
+		s->state = CALLER_RUNNING;
+		s->probe_us =
+			s->probe_us ? min_u32(2 * s->probe_us, PROBE_LAST_US) : PROBE_FIRST_US;
+		s->probe_ns = m->now_ns + s->probe_us * NS_PER_US;
+		m->due_ns = min_u64(m->due_ns, s->probe_ns);
+	}
+}
+
+void caller_bind(
+	struct machine *m, struct path *p, const frame_Packet *h, const uint8_t *body, uint32_t len)
+{
+	struct caller_session *s = h->session < p->n_out ? p->out[h->session] : NULL;
+	frame_Bind b;
+
+	if (!s || len != sizeof(b)) {
+		count(m->counts, s ? count_drop_body : count_drop_session);
+		return;
+	}
+	b = frame_Bind_load(body);
+	if (b.schema == s->service->schema)
+		s->bind = b.index;
+	else
+		count(m->counts, count_drop_body);
+}
+
+/* Surely not executed: binds again, as a new call of the same slot, within the same deadline. */
+void caller_rebind(struct machine *m, struct path *p, const frame_Packet *h)
+{
+	struct caller_slot *s = caller_slot_of(m, p, h);
+	uint32_t old_head, payload_len, envelope_len;
+	struct tela_options o = {0};
+	struct msg *msg;
+
+	if (!s)
+		return;
+	s->session->bind = 0;
+	s->on_wire = false;
+	msg = msgpool_get(&m->msgs, s->body_len + ENVELOPE_MAX);
+	if (!msg) {
+		caller_fail(m, s, TELA_UNAVAILABLE, "no memory to bind again");
+		return;
+	}
+	old_head = ALIGN8(s->envelope_len);
+	payload_len = s->body_len - old_head;
+	if (s->reply_limit != REPLY_LIMIT_DEFAULT)
+		o.max_reply_bytes = s->reply_limit;
+	envelope_len = caller_envelope(s->session, s->method->id, &o,
+		caller_budget_left_us(m->now_ns, s->deadline_ns), msg->data + WIRE_PACKET);
+	memcpy(msg->data + WIRE_PACKET + ALIGN8(envelope_len), s->wire + WIRE_PACKET + old_head,
+		payload_len);
+	list_del(&s->sent);
+	if (s->tx)
+		bulk_tx_end(m, s->tx);
+	if (s->msg)
+		msgpool_put(&m->msgs, s->msg);
+	s->tx = NULL;
+	s->msg = msg;
+	s->wire = msg->data;
+	s->envelope_len = (uint16_t)envelope_len;
+	s->body_len = ALIGN8(envelope_len) + payload_len;
+	s->bound = false;
+	s->call++;
+	caller_transmit(m, p, s, 0);
+}
+
+void caller_acknowledge(struct machine *m, struct path *p, const frame_Packet *h, uint16_t limit)
+{
+	struct caller_slot *s = caller_slot_of(m, p, h);
+
+	if (!s || !s->tx)
+		return;
+	list_del(&s->sent);
+	caller_to_sent(m, p, s);
+	bulk_tx_acked(m, s->tx, h->fragment, limit);
+}
+
+void caller_gap(
+	struct machine *m, struct path *p, const frame_Packet *h, uint16_t first, uint16_t n)
+{
+	struct caller_slot *s = caller_slot_of(m, p, h);
+
+	if (s && s->tx)
+		bulk_tx_gap(m, s->tx, first, n);
+}

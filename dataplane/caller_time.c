@@ -1,0 +1,153 @@
+/* caller_time.c - what loss and time do to calls made: resends, probes, deadlines, paths that come
+ * and go. */
+#include "caller.h"
+
+static void resend(struct machine *m, struct path *p, struct caller_slot *s)
+{
+	frame_Packet h;
+
+	list_del(&s->sent);
+	if (s->resends < UINT16_MAX)
+		s->resends++;
+	count(m->counts, count_resends);
+	if (s->bound)
+		envelope_patch_budget(
+			s->wire + WIRE_PACKET, caller_budget_left_us(m->now_ns, s->deadline_ns));
+	switch (s->state) {
+	case CALLER_SENDING:
+		bulk_tx_gap(m, s->tx, s->tx->acked, 1);
+		caller_to_sent(m, p, s);
+		break;
+	case CALLER_RECEIVING:
+		h = (frame_Packet){
+			.session = s->session->number, .slot = s->index, .call = s->call};
+		bulk_rx_report(m, p, s->rx, &h, false, true);
+		caller_to_sent(m, p, s);
+		break;
+	default:
+		caller_transmit(m, p, s, frame_PacketFlag_resent);
+	}
+}
+
+void caller_resend(struct machine *m, struct path *p, uint64_t before_ns)
+{
+	/* Each one goes to the tail with the time of now, so this ends. */
+	while (!list_empty(&p->sent)) {
+		struct caller_slot *s = list_entry(p->sent.next, struct caller_slot, sent);
+
+		if (s->sent_ns >= before_ns || s->sent_ns == m->now_ns)
+			return;
+		resend(m, p, s);
+	}
+}
+
+static void probe(struct machine *m, struct caller_slot *s)
+{
+	struct path *p = s->session->path;
+
+	count(m->counts, count_probes);
+	if (s->bound)
+		envelope_patch_budget(
+			s->wire + WIRE_PACKET, caller_budget_left_us(m->now_ns, s->deadline_ns));
+	if (s->resends < UINT16_MAX)
+		s->resends++; /* its answer is no sample for anything */
+	if (s->body_len > p->fragment) {
+		/* The first fragment is enough to ask. */
+		frame_Packet h;
+
+		caller_wire_header(s, frame_PacketFlag_resent);
+		h = frame_Packet_load(s->wire);
+		caller_to_sent(m, p, s);
+		s->state = CALLER_WAITING;
+		path_packet(m, p, h, s->wire + WIRE_PACKET, p->fragment);
+		return;
+	}
+	caller_transmit(m, p, s, frame_PacketFlag_resent);
+}
+
+static uint64_t slot_due(struct machine *m, struct caller_slot *s)
+{
+	if (s->deadline_ns <= m->now_ns) {
+		caller_fail(m, s, TELA_DEADLINE_EXCEEDED, "deadline passed");
+		return UINT64_MAX;
+	}
+	if (s->state != CALLER_RUNNING)
+		return s->deadline_ns;
+	if (s->probe_ns <= m->now_ns) {
+		probe(m, s);
+		return s->deadline_ns;
+	}
+	return min_u64(s->deadline_ns, s->probe_ns);
+}
+
+uint64_t caller_due(struct machine *m)
+{
+	uint64_t due = UINT64_MAX;
+
+	list_for_each_safe(e, tmp, &m->sessions)
+	{
+		struct caller_session *s = list_entry(e, struct caller_session, of_machine);
+
+		for (uint32_t i = 0; s->n_busy && i < s->n_owned; i++) {
+			struct caller_slot *slot = caller_slot_at(s, i);
+
+			if (slot->state >= CALLER_QUEUED)
+				due = min_u64(due, slot_due(m, slot));
+		}
+	}
+	return due;
+}
+
+/* Calls `each` for every slot in use of the path's sessions. */
+static void for_busy(struct machine *m, struct path *p,
+	void (*each)(struct machine *, struct caller_slot *, void *), void *arg)
+{
+	for (uint32_t n = 0; n < p->n_out; n++) {
+		struct caller_session *s = p->out[n];
+
+		for (uint32_t i = 0; s->n_busy && i < s->n_owned; i++) {
+			struct caller_slot *slot = caller_slot_at(s, i);
+
+			if (slot->state >= CALLER_QUEUED)
+				each(m, slot, arg);
+		}
+	}
+}
+
+static void send_queued(struct machine *m, struct caller_slot *s, void *arg)
+{
+	if (s->state == CALLER_QUEUED)
+		caller_transmit(m, arg, s, 0);
+}
+
+void caller_path_up(struct machine *m, struct path *p)
+{
+	for_busy(m, p, send_queued, p);
+	p->queued = 0;
+}
+
+static void fail_if_queued(struct machine *m, struct caller_slot *s, void *arg)
+{
+	if (s->state == CALLER_QUEUED)
+		caller_fail(m, s, TELA_UNAVAILABLE, arg);
+}
+
+void caller_fail_queued(struct machine *m, struct path *p, const char *why)
+{
+	for_busy(m, p, fail_if_queued, (void *)(uintptr_t)why);
+}
+
+static void fail_if_sent(struct machine *m, struct caller_slot *s, void *arg)
+{
+	if (s->state > CALLER_QUEUED)
+		caller_fail(m, s, TELA_UNAVAILABLE, arg);
+}
+
+/* A completion may make new calls at once: they queue for the next path and are not ended with the
+ * old ones. */
+void caller_path_down(struct machine *m, struct path *p, const char *why)
+{
+	for (uint32_t n = 0; n < p->n_out; n++)
+		caller_session_restart(p->out[n]);
+	for_busy(m, p, fail_if_sent, (void *)(uintptr_t)why);
+}
