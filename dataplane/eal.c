@@ -19,6 +19,7 @@
 #include <dirent.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -27,6 +28,7 @@
 #include <rte_alarm.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
+#include <rte_interrupts.h>
 #include <rte_launch.h>
 #include <rte_lcore.h>
 #include <rte_log.h>
@@ -387,35 +389,49 @@ int eal_start(const struct tela_node_config *c, char *err, size_t err_len)
 	return ret;
 }
 
-static void interrupt_thread_was_here(void *arg)
+static struct {
+	_Atomic bool here; /* outlives a thread that comes late */
+	pthread_t id;
+} interrupt_thread;
+
+static void interrupt_thread_is_here(void *arg)
 {
-	atomic_store((_Atomic bool *)arg, true);
+	(void)arg;
+	interrupt_thread.id = pthread_self();
+	atomic_store(&interrupt_thread.here, true);
 }
 
-/* Waits until EAL's interrupt thread has run once around. rte_eal_cleanup() takes the memory away
- * that the handles of devices stand in, and does not wait for that thread, which may still be
- * looking at the handles of a device that was closed just now (SIGSEGV in one of five stops right
- * after a memif peer has left). */
-static void wait_interrupt_thread(void)
+/* Waits until EAL's interrupt thread has run once around. */
+static bool wait_interrupt_thread(void)
 {
 	const struct timespec tick = {.tv_nsec = 100000};
-	static _Atomic bool here; /* outlives a thread that comes late */
 
-	atomic_store(&here, false);
-	if (rte_eal_alarm_set(1, interrupt_thread_was_here, &here))
-		return;
-	for (int i = 0; i < 10000 && !atomic_load(&here); i++)
+	atomic_store(&interrupt_thread.here, false);
+	if (rte_eal_alarm_set(1, interrupt_thread_is_here, NULL))
+		return false;
+	for (int i = 0; i < 10000 && !atomic_load(&interrupt_thread.here); i++)
 		nanosleep(&tick, NULL);
+	return atomic_load(&interrupt_thread.here);
+}
+
+/* rte_eal_cleanup() takes the memory away that the handles of devices stand in (memif's listening
+ * socket stays among them when it is closed), and leaves EAL's interrupt thread to look at them the
+ * next time it wakes: SIGSEGV in one of five stops right after a memif peer has left. So that
+ * thread ends first: once around for what it was doing, once more for the list of devices that it
+ * makes anew after that; then it waits in epoll_wait(), where it can be cancelled. (Ended inside a
+ * callback, that callback would stay "active", and rte_eal_cleanup() wait for it for ever.) */
+static void stop_interrupt_thread(void)
+{
+	if (wait_interrupt_thread() && wait_interrupt_thread() &&
+		!pthread_cancel(interrupt_thread.id))
+		pthread_join(interrupt_thread.id, NULL);
 }
 
 void eal_stop(void)
 {
 	if (eal.started) {
 		rte_eal_mp_wait_lcore();
-		/* Once for what it was doing, once for the list of devices that it makes anew after
-		 * that. */
-		wait_interrupt_thread();
-		wait_interrupt_thread();
+		stop_interrupt_thread();
 		rte_eal_cleanup();
 	}
 	eal.started = false;

@@ -1,0 +1,215 @@
+"""Every command that a README shows is run: here, or by the step of deploy/test that is named here.
+
+Commands are the lines of blocks marked sh, and code in running text that begins with a program of ours. One that
+nothing here covers is a failure.
+
+usage: readme.py SOURCE BUILD [--list]
+"""
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+SOURCE, BUILD = (os.path.abspath(p) for p in sys.argv[1:3])
+PROGRAMS = r'(deploy/|\.ci/|telad\b|telactl\b|telabench\b|telac\b|tela-|meson\b|ninja\b|flatc\b|cc\b|gcc\b|pkg-config\b)'
+
+# What runs elsewhere: a step of deploy/test, or the file whose text holds the command.
+ELSEWHERE = {
+    'deploy/demo': 'step demo',
+    'deploy/test': 'file .ci/run',
+    'deploy/setup --undo': 'file deploy/demo',
+    'meson test -C build': 'step gcc',
+    'meson test -C build --suite services': 'step gcc',
+    'meson test -C build --suite e2e': 'step gcc',
+}
+# Cheap and alone: the command and a text that its output must hold.
+ALONE = {
+    'telad --help config': 'udp_port',
+    'telad --help': 'telad --config',
+    'telad --version': 'telad',
+    'telactl --help': 'telactl',
+    'telac --help': 'telac',
+    'telabench --help': 'telabench',
+    'deploy/setup --check': 'setup:',
+    'pkg-config tela': None,  # the name of a package, not a command; not installed here
+}
+
+failures = []
+
+
+def fail(text):
+    failures.append(text)
+    print(f'readme.py: {text}', flush=True)
+
+
+# ---- what the READMEs show ----
+
+class Readme:
+    def __init__(self, path):
+        self.path = os.path.relpath(path, SOURCE)
+        text = open(path).read()
+        self.blocks = re.findall(r'^([^\n]*)\n+```(\w*)\n(.*?)^```$', text, re.S | re.M)  # line above, language, text
+        self.prose = re.sub(r'^```.*?^```$', '', text, flags=re.S | re.M)
+
+    def block(self, above=None, language=None):
+        found = [b[2] for b in self.blocks if (above is None or above in b[0]) and language in (None, b[1])]
+        if not found:
+            fail(f'{self.path}: no block {above or language}')
+        return found[0] if found else ''
+
+    def shell(self):
+        """The commands of its shell blocks, in order."""
+        for above, language, text in self.blocks:
+            if language in ('sh', 'bash', 'console', 'shell'):
+                for line in text.replace('\\\n', ' ').splitlines():
+                    line = re.sub(r'\s+', ' ', re.sub(r'(^|\s)#.*', '', line)).strip()
+                    if line:
+                        yield line.removeprefix('$ ')
+            elif not language and re.match(PROGRAMS + r'\S*( |$)', text) and '->' not in text:
+                fail(f'{self.path}: a block of commands that is not marked sh: {text.splitlines()[0]}')
+
+    def inline(self):
+        for code in re.findall(r'`([^`\n]+)`', self.prose):
+            if re.match(PROGRAMS, code) and ' ' in code:
+                yield code
+
+
+def readmes():
+    for path in sorted(glob.glob(f'{SOURCE}/**/README.md', recursive=True)):
+        if not os.path.relpath(path, SOURCE).startswith('build'):
+            yield Readme(path)
+
+
+# ---- running ----
+
+class Place:
+    """A folder to run commands in, with the built programs on the path and a checkout at $TELA."""
+
+    def __enter__(self):
+        self.dir = tempfile.mkdtemp(prefix='tela-readme-')
+        tela = os.path.join(self.dir, 'tela')
+        os.mkdir(tela)
+        for name in ('schemas', 'dataplane', 'services', 'deploy'):
+            os.symlink(os.path.join(SOURCE, name), os.path.join(tela, name))
+        os.symlink(BUILD, os.path.join(tela, 'build'))
+        self.admin = os.path.join(self.dir, 'admin.sock')
+        self.env = {**os.environ, 'TELA': tela, 'TELA_SOCKET': self.admin,
+                    'PATH': f'{BUILD}:{BUILD}/bench:{BUILD}/schemas:' + os.environ['PATH']}
+        self.node = None
+        return self
+
+    def __exit__(self, *_):
+        if self.node:
+            self.end_node()
+        shutil.rmtree(self.dir)
+
+    def write(self, name, text):
+        with open(os.path.join(self.dir, name), 'w') as f:
+            f.write(text)
+
+    def run(self, command, cwd=None, expect=''):
+        done = subprocess.run(command, shell=True, cwd=cwd or self.dir, env=self.env, stdin=subprocess.DEVNULL, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
+        if done.returncode or expect not in done.stdout:
+            fail(f'{command}: exit {done.returncode}\n{done.stdout[-3000:]}')
+        else:
+            print(f'ran: {command}', flush=True)
+
+    def start_node(self, command):
+        """A node stays: it is ready before the next command."""
+        with open(os.path.join(self.dir, 'log'), 'w') as log:
+            self.node = subprocess.Popen('exec ' + command, shell=True, cwd=self.dir, env=self.env, stdin=subprocess.DEVNULL,
+                                         stdout=log, stderr=subprocess.STDOUT)
+        end = time.monotonic() + 30
+        while 'telad: ready' not in open(log.name).read():
+            if self.node.poll() is not None or time.monotonic() > end:
+                fail(f'{command}: not ready:\n{open(log.name).read()}')
+                return
+            time.sleep(0.05)
+        print(f'ran: {command}', flush=True)
+
+    def end_node(self):
+        self.node.terminate()
+        try:
+            code = self.node.wait(20)
+        except subprocess.TimeoutExpired:
+            self.node.kill()
+            code = self.node.wait()
+        self.node = None
+        if code:
+            fail(f'telad ended with {code}')
+
+    def adapt(self, yaml):
+        """A README's configuration for this machine: its own sockets, a CPU that is there and may be shared."""
+        mine = f'share_cpu: true, huge_pages: false, admin: {self.admin}'
+        yaml = re.sub(r'^node: \{name: (\w+)', rf'node: {{name: \1, {mine}', yaml, flags=re.M)
+        yaml = yaml.replace('/run/tela/', self.dir + '/')
+        return re.sub(r'cpu: \d+', f'cpu: {min(os.sched_getaffinity(0))}', yaml)
+
+
+def run_a_node(readme, commands):
+    with Place() as place:
+        place.write('node.yaml', place.adapt(readme.block(language='yaml')))
+        for command in commands:
+            if command == 'telad --config node.yaml':
+                place.start_node(command)
+            else:
+                place.run(command)
+
+
+def write_a_service(readme, commands):
+    """The service of services/README.md is made as it says, and a node takes it."""
+    with Place() as place:
+        for name in ('shout.fbs', 'shout.c'):
+            place.write(name, readme.block(above=f'`{name}`'))
+        for command in commands:
+            place.run(command)
+        services = re.sub(r'object: \S+', f'object: {place.dir}/shout.so', readme.block(language='yaml'))
+        place.write('node.yaml', place.adapt('node: {name: server}\ncores:\n  - {cpu: 0}\n' + services))
+        place.run('telad --config node.yaml --check', expect='right')
+
+
+def elsewhere(readme, command):
+    kind, where = ELSEWHERE[command].split()
+    if kind == 'step':
+        held = f'def step_{where}(' in open(f'{SOURCE}/deploy/test_steps.py').read()
+    else:
+        held = command.split()[0] in open(f'{SOURCE}/{where}').read()
+    if not held:
+        fail(f'{readme.path}: {command}: {ELSEWHERE[command]} does not run it')
+
+
+def main():
+    shown = set()
+    for readme in readmes():
+        shell = list(readme.shell())
+        rest = []
+        for command in dict.fromkeys([*shell, *readme.inline()]):
+            if '--list' in sys.argv:
+                print(f'{readme.path}: {command}')
+            shown.add(command)
+            if command in ELSEWHERE:
+                elsewhere(readme, command)
+            elif command in ALONE:
+                if ALONE[command]:
+                    with Place() as place:
+                        place.run(command, cwd=place.env['TELA'], expect=ALONE[command])
+            elif command in shell:
+                rest.append(command)
+            else:
+                fail(f'{readme.path}: nothing runs `{command}`')
+        scenario = {'README.md': run_a_node, 'services/README.md': write_a_service}.get(readme.path)
+        if scenario and rest:
+            scenario(readme, rest)
+        else:
+            for command in rest:
+                fail(f'{readme.path}: nothing runs: {command}')
+    print(f'{len(shown)} commands shown, {len(failures)} failures')
+    return 1 if failures else 0
+
+
+sys.exit(main())
