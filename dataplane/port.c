@@ -37,6 +37,10 @@ enum {
 /* Between attempts of a memif client: nobody listened; somebody did, but the link is not up yet. */
 #define RETRY_NS 50000000u
 #define AGREE_NS 1000000000u
+/* From a lost link to the first attempt: the driver must be done with the loss on EAL's interrupt
+ * thread, since stopping the port from this one frees what it works on there. It has no lock to
+ * wait for. */
+#define SETTLE_NS 20000000u
 
 /* ---- what a device string says ---- */
 
@@ -459,7 +463,7 @@ bool port_poll_link(struct port *p)
 	is = p->started && !rte_eth_link_get_nowait(p->id, &link) &&
 	     link.link_status == RTE_ETH_LINK_UP;
 	if (was && !is)
-		p->retry_ns = 0;
+		p->retry_ns = clock_ns() + SETTLE_NS;
 	if (!is && p->memif_client)
 		reconnect(p);
 	if (is == was)
