@@ -37,6 +37,7 @@ struct bulk_rx {
 	uint32_t len, fragment;
 	uint16_t n, have, first_missing, highest, acked_at, reported; /* fragments */
 	uint16_t envelope_len;
+	uint64_t deadline_ns; /* of a request: after it nobody waits for the rest */
 	frame_Timing timing;
 	uint64_t seen[WIRE_FRAGMENTS_MAX / 64];
 };

@@ -136,13 +136,15 @@ int tela_reply_metadata(struct tela_call *pub, const char *key, const char *valu
 		if (!c->meta)
 			return -ENOSPC;
 	}
-	/* An envelope spends at most 24 bytes on a pair beyond its text. */
-	if (c->meta_len + k + v + 24 * (c->n_meta + 1) > ENVELOPE_MAX - STATUS_MESSAGE_MAX - 96 ||
+	/* A pair costs its table, two lengths, two ends and padding beside its text: 40 bytes at
+	 * most. */
+	if (c->meta_used + k + v + 40 > ENVELOPE_MAX - STATUS_MESSAGE_MAX - 96 ||
 		c->n_meta == META_PAIRS_MAX)
 		return -ENOSPC;
 	memcpy(c->meta->data + c->meta_len, key, k);
 	memcpy(c->meta->data + c->meta_len + k, value, v);
 	c->meta_len += (uint32_t)(k + v);
+	c->meta_used += (uint32_t)(k + v + 40);
 	c->n_meta++;
 	return 0;
 }
@@ -181,7 +183,12 @@ uint32_t call_reply_envelope(const struct call *c, uint8_t *to)
 		a.metadata_len = c->n_meta;
 	}
 	n = frame_Envelope_build(to, ENVELOPE_MAX, &a);
-	return n > 0 ? (uint32_t)n : 0;
+	if (unlikely(n <= 0)) { /* a status must arrive, whatever else does not fit beside it */
+		a.metadata_len = 0;
+		n = frame_Envelope_build(to, ENVELOPE_MAX, &a);
+	}
+	CHECK(n > 0);
+	return (uint32_t)n;
 }
 
 /* ---- what links call ---- */
@@ -264,8 +271,8 @@ void *tela_reply_begin(struct tela_call *pub, size_t size)
 			"reply larger than the caller takes");
 		return NULL;
 	}
-	c->reply_msg = msgpool_get(
-		&c->machine->msgs, (uint32_t)size + WIRE_PACKET + WIRE_TIMING + ENVELOPE_MAX + 8);
+	c->reply_msg = callee_msg(
+		c->machine, (uint32_t)size + WIRE_PACKET + WIRE_TIMING + ENVELOPE_MAX + 8);
 	if (!c->reply_msg) {
 		call_status(c, TELA_RESOURCE_EXHAUSTED, TELA_EXECUTED,
 			"no message buffer for the reply");
@@ -375,6 +382,7 @@ void call_detach(struct machine *m, struct call *c)
 	if (c->slot) {
 		c->slot->running = NULL;
 		c->slot->state = CALLEE_GONE;
+		c->slot->gone = GONE_DETACHED;
 	}
 	if (c->local)
 		c->local->serving = NULL;

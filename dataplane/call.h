@@ -45,7 +45,8 @@ struct call {
 	struct msg *arena;
 	uint32_t arena_used;
 	struct msg *meta; /* reply metadata as key\0value\0..., and the status message at its end */
-	uint32_t meta_len, n_meta;
+	uint32_t meta_len, n_meta,
+		meta_used; /* bytes, pairs, bytes that they take in an envelope at most */
 	bool has_message;
 	struct list of_machine; /* pending ones, in order of arrival */
 	uint64_t generation;    /* of this object, for handles */

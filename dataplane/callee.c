@@ -2,13 +2,15 @@
  */
 #include "machine.h"
 
-enum { RETAIN_NS_AFTER_DEADLINE = 1000000000, RETAIN_MAX_NS = 2000000000 };
+enum { RETAIN_NS_AFTER_DEADLINE = 1000000000, RETAIN_MAX_NS = 2000000000, EVICT_MAX = 16 };
+
+static void retain(struct machine *m, struct callee_slot *slot, uint64_t deadline_ns);
 
 /* ---- answers without a call object ---- */
 
 /* A status that nothing is kept for: what could not even get a slot. Surely not executed. */
-static void refuse(struct machine *m, struct path *p, const frame_Packet *about, uint8_t code,
-	const char *message)
+static void refuse_as(struct machine *m, struct path *p, const frame_Packet *about, uint8_t code,
+	uint8_t outcome, const char *message)
 {
 	uint8_t body[WIRE_TIMING + 256] = {0};
 	struct frame_Envelope_args e = frame_Envelope_ARGS_INIT;
@@ -20,7 +22,7 @@ static void refuse(struct machine *m, struct path *p, const frame_Packet *about,
 	int n;
 
 	status.code = code;
-	status.outcome = TELA_NOT_EXECUTED;
+	status.outcome = outcome;
 	status.message = (struct tela_str){message, strlen(message)};
 	e.status = &status;
 	n = frame_Envelope_build(body + WIRE_TIMING, sizeof(body) - WIRE_TIMING, &e);
@@ -30,6 +32,12 @@ static void refuse(struct machine *m, struct path *p, const frame_Packet *about,
 	h.body_length = ALIGN8((uint32_t)n);
 	path_packet(m, p, h, body, WIRE_TIMING + h.body_length);
 	count(m->counts, count_calls_refused);
+}
+
+static void refuse(struct machine *m, struct path *p, const frame_Packet *about, uint8_t code,
+	const char *message)
+{
+	refuse_as(m, p, about, code, TELA_NOT_EXECUTED, message);
 }
 
 static void tell_caller(struct machine *m, struct path *p, const frame_Packet *about, uint8_t kind)
@@ -94,6 +102,7 @@ static struct callee_slot *slot_of(struct machine *m, const struct path *p, cons
 /* What the slot keeps of its last call goes. */
 static void slot_clear(struct machine *m, struct callee_slot *slot)
 {
+	slot->generation++;
 	if (slot->state == CALLEE_RECEIVING)
 		bulk_rx_end(m, slot->rx);
 	else if (slot->tx)
@@ -102,6 +111,24 @@ static void slot_clear(struct machine *m, struct callee_slot *slot)
 	if (slot->msg)
 		msgpool_put(&m->msgs, slot->msg);
 	slot->msg = NULL;
+}
+
+static void slot_gone(struct callee_slot *slot, enum callee_gone why)
+{
+	slot->state = CALLEE_GONE;
+	slot->gone = (uint8_t)why;
+}
+
+/* What a duplicate of a call is told of which nothing is kept. */
+static void tell_gone(
+	struct machine *m, struct path *p, const struct callee_slot *slot, const frame_Packet *h)
+{
+	count(m->counts, count_drop_reply_gone);
+	if (slot->gone == GONE_REBIND)
+		tell_caller(m, p, h, frame_Kind_rebind);
+	else
+		refuse_as(m, p, h, TELA_ABORTED, slot->gone,
+			slot->gone == GONE_REFUSED ? "refused before" : "its reply is gone");
 }
 
 /* ---- admission ---- */
@@ -241,7 +268,7 @@ static struct call *call_open(struct machine *m, const uint8_t *payload, uint32_
 	c->reply = NULL;
 	c->reply_len = c->reply_room = 0;
 	c->retry_after_us = 0;
-	c->meta_len = c->n_meta = 0;
+	c->meta_len = c->n_meta = c->meta_used = 0;
 	c->has_message = false;
 	return c;
 }
@@ -287,7 +314,7 @@ static void serve(struct machine *m, struct callee_session *s, struct callee_slo
 	bool rebind = false;
 
 	if (unlikely(!c)) {
-		slot->state = CALLEE_GONE;
+		slot_gone(slot, GONE_REFUSED);
 		if (msg)
 			msgpool_put(&m->msgs, msg);
 		refuse(m, s->path, h, TELA_RESOURCE_EXHAUSTED, "too many calls are being served");
@@ -313,7 +340,7 @@ static void serve(struct machine *m, struct callee_session *s, struct callee_slo
 	if (likely(admit(m, s, c, e, h, &rebind))) {
 		call_start(m, c);
 	} else if (rebind) {
-		slot->state = CALLEE_GONE;
+		slot_gone(slot, GONE_REBIND);
 		slot->running = NULL;
 		count(m->counts, count_rebinds);
 		tell_caller(m, s->path, h, frame_Kind_rebind);
@@ -398,7 +425,7 @@ static void receive_start(struct machine *m, struct callee_session *s, struct ca
 	}
 	slot_clear(m, slot);
 	slot->call = h->call;
-	slot->state = CALLEE_GONE;
+	slot_gone(slot, GONE_REFUSED);
 	if (!e.budget_us) {
 		refuse(m, s->path, h, TELA_DEADLINE_EXCEEDED,
 			"deadline passed before the call ran");
@@ -412,6 +439,8 @@ static void receive_start(struct machine *m, struct callee_session *s, struct ca
 	}
 	slot->state = CALLEE_RECEIVING;
 	slot->rx = rx;
+	rx->deadline_ns = m->now_ns + e.budget_us * NS_PER_US;
+	retain(m, slot, rx->deadline_ns);
 	bulk_rx_fragment(rx, 0, body, len);
 }
 
@@ -438,7 +467,7 @@ static void receive(struct machine *m, struct callee_session *s, struct callee_s
 	rx->msg = NULL;
 	bulk_rx_end(m, rx);
 	slot->rx = NULL;
-	slot->state = CALLEE_GONE;
+	slot_gone(slot, GONE_REFUSED);
 	if (envelope_read(msg->data, h->envelope_length, &e)) {
 		count(m->counts, count_drop_envelope);
 		msgpool_put(&m->msgs, msg);
@@ -495,9 +524,7 @@ static void duplicate(struct machine *m, struct callee_session *s, struct callee
 	default:
 		if (late)
 			return;
-		count(m->counts, count_drop_reply_gone);
-		refuse(m, s->path, h, TELA_ABORTED,
-			"executed or refused before, and its reply is gone");
+		tell_gone(m, s->path, slot, h);
 	}
 }
 
@@ -586,12 +613,13 @@ void callee_cancel(struct machine *m, struct path *p, const frame_Packet *h)
 		return; /* too late: it has been answered */
 	if (slot->state == CALLEE_RUNNING) {
 		count(m->counts, count_calls_cancelled);
-		call_detach(m, slot->running);
+		call_detach(m, slot->running); /* may have run */
+	} else if (slot->state != CALLEE_GONE || slot->call != h->call) {
+		slot_clear(m, slot);
+		slot_gone(slot, GONE_REFUSED);
 	}
-	slot_clear(m, slot);
 	/* A request that arrives after its own cancel shall not run. */
 	slot->call = h->call;
-	slot->state = CALLEE_GONE;
 }
 
 void callee_release(struct machine *m, struct path *p, const frame_Packet *h)
@@ -601,7 +629,7 @@ void callee_release(struct machine *m, struct path *p, const frame_Packet *h)
 	if (!slot || slot->call != h->call || slot->state != CALLEE_REPLIED)
 		return;
 	slot_clear(m, slot);
-	slot->state = CALLEE_GONE;
+	slot_gone(slot, GONE_EXECUTED);
 }
 
 void callee_credit(struct machine *m, struct path *p, const frame_Packet *h, uint16_t slots)
@@ -628,8 +656,12 @@ void callee_acknowledge(struct machine *m, struct path *p, const frame_Packet *h
 {
 	struct callee_slot *slot = slot_of(m, p, h);
 
-	if (slot && slot->call == h->call && slot->state == CALLEE_REPLIED && slot->tx)
+	if (!slot || slot->call != h->call)
+		return;
+	if (slot->state == CALLEE_REPLIED && slot->tx)
 		bulk_tx_acked(m, slot->tx, h->fragment, limit);
+	else if (slot->state == CALLEE_GONE)
+		tell_gone(m, p, slot, h);
 }
 
 void callee_gap(
@@ -637,8 +669,12 @@ void callee_gap(
 {
 	struct callee_slot *slot = slot_of(m, p, h);
 
-	if (slot && slot->call == h->call && slot->state == CALLEE_REPLIED && slot->tx)
+	if (!slot || slot->call != h->call)
+		return;
+	if (slot->state == CALLEE_REPLIED && slot->tx)
 		bulk_tx_gap(m, slot->tx, first, n);
+	else if (slot->state == CALLEE_GONE)
+		tell_gone(m, p, slot, h);
 }
 
 void callee_path_down(struct machine *m, struct path *p)
@@ -656,7 +692,6 @@ void callee_path_down(struct machine *m, struct path *p)
 				call_detach(m, slot->running);
 			slot_clear(m, slot);
 			slot->state = CALLEE_IDLE;
-			slot->call++; /* an expiry that still names this call finds another */
 		}
 		for (uint32_t b = 0; b < s->n_slots / SLOT_BLOCK; b++)
 			m->callee_blocks[m->n_callee_blocks++] = s->block[b];
@@ -682,39 +717,56 @@ void callee_in_progress(struct machine *m, const struct call *c)
 	path_packet(m, c->session->path, h, NULL, 0);
 }
 
-/* Large replies expire; the ring holds them in the order in which they were made, which is near
- * enough. */
+/* What is kept beyond a slot's own bytes, a large reply or a request that is arriving, has an end.
+ * The ring holds the ends in the order in which they were set, which is near enough. */
 static void retain(struct machine *m, struct callee_slot *slot, uint64_t deadline_ns)
 {
 	uint64_t expires =
 		min_u64(deadline_ns, m->now_ns + RETAIN_MAX_NS) + RETAIN_NS_AFTER_DEADLINE;
-	struct retained *r;
 
-	if (m->retained_tail - m->retained_head > m->retained_mask) {
-		r = &m->retained[m->retained_head++ & m->retained_mask];
-		if (r->slot->call == r->call && r->slot->state == CALLEE_REPLIED && r->slot->msg) {
-			slot_clear(m, r->slot);
-			r->slot->state = CALLEE_GONE;
-		}
-	}
+	/* Ends: the ring has more places than there are requests that can be arriving. */
+	while (m->retained_tail - m->retained_head > m->retained_mask)
+		callee_evict(m);
 	m->retained[m->retained_tail++ & m->retained_mask] =
-		(struct retained){.expires_ns = expires, .slot = slot, .call = slot->call};
+		(struct retained){expires, slot, slot->generation};
 	m->due_ns = min_u64(m->due_ns, expires);
+}
+
+bool callee_evict(struct machine *m)
+{
+	struct retained r = m->retained[m->retained_head & m->retained_mask];
+
+	if (m->retained_head == m->retained_tail)
+		return false;
+	m->retained_head++;
+	if (r.slot->generation != r.generation)
+		return true; /* given up before */
+	if (r.slot->state == CALLEE_REPLIED && r.slot->msg) {
+		slot_clear(m, r.slot);
+		slot_gone(r.slot, GONE_EXECUTED);
+	} else if (r.slot->state == CALLEE_RECEIVING && r.slot->rx->deadline_ns > m->now_ns) {
+		retain(m, r.slot, r.slot->rx->deadline_ns); /* somebody still waits for it */
+	} else if (r.slot->state == CALLEE_RECEIVING) {
+		slot_clear(m, r.slot);
+		slot_gone(r.slot, GONE_REFUSED);
+	}
+	return true;
+}
+
+struct msg *callee_msg(struct machine *m, uint32_t size)
+{
+	struct msg *msg = msgpool_get(&m->msgs, size);
+
+	for (int i = 0; unlikely(!msg) && i < EVICT_MAX && callee_evict(m); i++)
+		msg = msgpool_get(&m->msgs, size);
+	return msg;
 }
 
 static void retained_expire(struct machine *m)
 {
-	while (m->retained_head != m->retained_tail) {
-		struct retained *r = &m->retained[m->retained_head & m->retained_mask];
-
-		if (r->expires_ns > m->now_ns)
-			return;
-		m->retained_head++;
-		if (r->slot->call == r->call && r->slot->state == CALLEE_REPLIED && r->slot->msg) {
-			slot_clear(m, r->slot);
-			r->slot->state = CALLEE_GONE;
-		}
-	}
+	while (m->retained_head != m->retained_tail &&
+		m->retained[m->retained_head & m->retained_mask].expires_ns <= m->now_ns)
+		callee_evict(m);
 }
 
 /* Puts an envelope in front of the payload. The payload moves only if it stands in the slot. */
@@ -730,7 +782,7 @@ static bool reply_envelope(struct machine *m, struct call *c, const uint8_t *env
 		if (c->reply_len)
 			memmove(wire + head + padded, c->reply, c->reply_len);
 	} else {
-		c->reply_msg = msgpool_get(&m->msgs, head + padded + c->reply_len + 8);
+		c->reply_msg = callee_msg(m, head + padded + c->reply_len + 8);
 		if (!c->reply_msg)
 			return false;
 		wire = c->reply_msg->data;

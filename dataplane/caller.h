@@ -18,6 +18,7 @@ static inline void caller_slot_free(struct caller_slot *s)
 static inline void caller_to_sent(struct machine *m, struct path *p, struct caller_slot *s)
 {
 	s->sent_ns = m->now_ns;
+	list_del(&s->sent); /* harmless where it stands in no list */
 	list_add_tail(&p->sent, &s->sent);
 }
 

@@ -130,7 +130,7 @@ static void response_fragment(struct machine *m, struct path *p, struct caller_s
 		count(m->counts, count_drop_fragment);
 		return;
 	}
-	list_del(&s->sent);
+	s->state = CALLER_RECEIVING;
 	caller_to_sent(m, p, s);
 	if (rc == 0) {
 		bulk_rx_report(m, p, rx, h, false, false);
@@ -202,32 +202,60 @@ void caller_bind(
 		count(m->counts, count_drop_body);
 }
 
+enum { REBIND_PAIRS_MAX = 16 };
+
+/* What the caller had asked for beside the deadline, as the old envelope says it. The strings stay
+ * in it. */
+static void options_again(const struct caller_slot *s, struct tela_options *o,
+	struct tela_pair pairs[REBIND_PAIRS_MAX], uint64_t key[2])
+{
+	frame_Envelope_t e = frame_Envelope_root(s->wire + WIRE_PACKET);
+	frame_Id128 id;
+
+	if (s->reply_limit != REPLY_LIMIT_DEFAULT)
+		o->max_reply_bytes = s->reply_limit;
+	if (s->bound)
+		return; /* the canonical one holds no more */
+	o->metadata = pairs;
+	while (o->n_metadata < REBIND_PAIRS_MAX && o->n_metadata < frame_Envelope_metadata_len(e)) {
+		frame_Pair_t p = frame_Envelope_metadata_at(e, o->n_metadata);
+
+		pairs[o->n_metadata++] =
+			(struct tela_pair){frame_Pair_key(p).s, frame_Pair_value(p).s};
+	}
+	if (frame_Envelope_key(e, &id)) {
+		key[0] = id.low;
+		key[1] = id.high;
+		o->key = key;
+	}
+}
+
 /* Surely not executed: binds again, as a new call of the same slot, within the same deadline. */
 void caller_rebind(struct machine *m, struct path *p, const frame_Packet *h)
 {
 	struct caller_slot *s = caller_slot_of(m, p, h);
-	uint32_t old_head, payload_len, envelope_len;
+	struct tela_pair pairs[REBIND_PAIRS_MAX];
+	uint32_t payload_len, envelope_len, head;
 	struct tela_options o = {0};
 	struct msg *msg;
+	uint64_t key[2];
 
-	if (!s)
-		return;
+	if (!s || s->rx)
+		return; /* nobody who is answering says so */
 	s->session->bind = 0;
 	s->on_wire = false;
-	msg = msgpool_get(&m->msgs, s->body_len + ENVELOPE_MAX);
+	msg = msgpool_get(&m->msgs, s->body_len + ENVELOPE_MAX + 8);
 	if (!msg) {
 		caller_fail(m, s, TELA_UNAVAILABLE, "no memory to bind again");
 		return;
 	}
-	old_head = ALIGN8(s->envelope_len);
-	payload_len = s->body_len - old_head;
-	if (s->reply_limit != REPLY_LIMIT_DEFAULT)
-		o.max_reply_bytes = s->reply_limit;
+	options_again(s, &o, pairs, key);
+	payload_len = s->body_len - ALIGN8(s->envelope_len);
 	envelope_len = caller_envelope(s->session, s->method->id, &o,
 		caller_budget_left_us(m->now_ns, s->deadline_ns), msg->data + WIRE_PACKET);
-	memcpy(msg->data + WIRE_PACKET + ALIGN8(envelope_len), s->wire + WIRE_PACKET + old_head,
-		payload_len);
-	list_del(&s->sent);
+	head = WIRE_PACKET + ALIGN8(envelope_len);
+	memset(msg->data + WIRE_PACKET + envelope_len, 0, head - WIRE_PACKET - envelope_len);
+	memcpy(msg->data + head, s->wire + WIRE_PACKET + ALIGN8(s->envelope_len), payload_len);
 	if (s->tx)
 		bulk_tx_end(m, s->tx);
 	if (s->msg)
@@ -236,7 +264,7 @@ void caller_rebind(struct machine *m, struct path *p, const frame_Packet *h)
 	s->msg = msg;
 	s->wire = msg->data;
 	s->envelope_len = (uint16_t)envelope_len;
-	s->body_len = ALIGN8(envelope_len) + payload_len;
+	s->body_len = head - WIRE_PACKET + payload_len;
 	s->bound = false;
 	s->call++;
 	caller_transmit(m, p, s, 0);
@@ -248,7 +276,6 @@ void caller_acknowledge(struct machine *m, struct path *p, const frame_Packet *h
 
 	if (!s || !s->tx)
 		return;
-	list_del(&s->sent);
 	caller_to_sent(m, p, s);
 	bulk_tx_acked(m, s->tx, h->fragment, limit);
 }

@@ -67,12 +67,11 @@ static int client_open(struct core *core, struct tela_client *c)
 		return cc->error;
 	if (c->peer >= 0 && !(p = peer_path(core, c->peer)))
 		return -ENOBUFS;
-	for (uint32_t i = 0; i < c->n_sessions; i++) {
-		int rc = caller_session_open(&core->m, &cc->session[i], p, c->service);
-
-		if (rc) /* fewer sessions do too, none does not */
-			return i ? (c->n_sessions = i, 0) : (cc->error = rc);
-	}
+	while (cc->n_sessions < c->n_sessions &&
+		!caller_session_open(&core->m, &cc->session[cc->n_sessions], p, c->service))
+		cc->n_sessions++;
+	if (!cc->n_sessions) /* fewer than wanted do too, none does not */
+		return cc->error = -ENOBUFS;
 	cc->open = true;
 	return 0;
 }
@@ -85,10 +84,10 @@ int client_begin(struct core *core, struct tela_client *c, const struct tela_met
 
 	if (unlikely(!cc->open) && (rc = client_open(core, c)))
 		return rc;
-	for (uint32_t i = 0; i < c->n_sessions; i++) {
+	for (uint32_t i = 0; i < cc->n_sessions; i++) {
 		struct caller_session *s = &cc->session[cc->next];
 
-		if (++cc->next == c->n_sessions)
+		if (++cc->next == cc->n_sessions)
 			cc->next = 0;
 		rc = caller_begin(&core->m, s, m, size, o, ret);
 		if (likely(rc != -EAGAIN))

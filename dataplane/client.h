@@ -6,8 +6,9 @@
 
 struct client_core {
 	bool open;
-	int error;     /* why it cannot be opened */
-	uint32_t next; /* session to try first */
+	int error;           /* why it cannot be opened */
+	uint32_t next;       /* session to try first */
+	uint32_t n_sessions; /* of this core: fewer where slots ran out */
 	struct caller_session *session;
 };
 

@@ -43,7 +43,7 @@ struct core {
 	uint64_t tsc_hz, tsc_mult; /* ns = tsc * mult >> 32, mult for a shift of 32 */
 	uint64_t seed[2];
 	uint32_t idle_passes;
-	uint64_t chores_ns; /* when they are next due */
+	uint64_t chores_ns;  /* when they are next due */
 	struct list waiting; /* submitted calls that found no free slot */
 	struct wake wake;
 	/* read by others */

@@ -134,7 +134,7 @@ static bool same_place(const struct net_addr *a, const struct net_addr *b)
 
 /* Paths that this hello shows to be dead: the same core of the same node asks anew, or has
  * restarted. */
-static void retire_older(struct machine *m, const frame_Hello *h)
+static void retire_older(struct machine *m, const struct net_addr *from, const frame_Hello *h)
 {
 	for (uint32_t i = 0; i < m->cfg.budgets.paths; i++) {
 		struct path *p = &m->paths[i];
@@ -143,7 +143,7 @@ static void retire_older(struct machine *m, const frame_Hello *h)
 			continue;
 		if (p->incarnation != h->incarnation)
 			path_down(m, p, "peer has restarted");
-		else if (!p->initiator && p->peer_core == h->core)
+		else if (!p->initiator && p->peer_core == h->core && same_place(&p->peer, from))
 			path_down(m, p, "peer has connected anew");
 	}
 }
@@ -197,7 +197,7 @@ static void on_hello(struct machine *m, const struct net_addr *from, const frame
 			send_alone(m, from, h->connection, frame_Kind_refuse, &f, sizeof(f));
 			return;
 		}
-		retire_older(m, h);
+		retire_older(m, from, h);
 		p = path_create(m, from, false);
 		if (!p) {
 			count(m->counts, count_drop_paths_full);
@@ -215,6 +215,7 @@ static void on_hello(struct machine *m, const struct net_addr *from, const frame
 			 (h->integrity_offered & 1u << frame_Integrity_none);
 		p->integrity = shared ? frame_Integrity_none : frame_Integrity_crc32c;
 		p->state = PATH_UP;
+		p->last_rx_ns = m->now_ns;
 		count(m->counts, count_handshakes);
 	}
 	send_accept(m, p);

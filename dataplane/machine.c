@@ -230,7 +230,9 @@ bool machine_timers(struct machine *m)
 	}
 	if (unlikely(m->now_ns >= m->due_ns)) {
 		m->due_ns = UINT64_MAX; /* completions may lower it meanwhile */
-		m->due_ns = min_u64(min_u64(m->due_ns, caller_due(m)), callee_due(m));
+		uint64_t due = min_u64(caller_due(m), callee_due(m));
+
+		m->due_ns = min_u64(m->due_ns, due);
 		worked = true;
 	}
 	return bulk_send(m) || worked;

@@ -44,7 +44,7 @@ struct machine_config {
 struct retained { /* large replies, in order of expiry */
 	uint64_t expires_ns;
 	struct callee_slot *slot;
-	uint32_t call;
+	uint16_t generation;
 };
 
 struct machine {
@@ -168,3 +168,7 @@ void callee_in_progress(struct machine *m, const struct call *c);
 /* The call has a reply: sends and retains it. */
 void callee_reply(struct machine *m, struct call *c);
 uint64_t callee_due(struct machine *m);
+/* Gives up the oldest large reply that is kept, before its time. False: there is none. */
+bool callee_evict(struct machine *m);
+/* A message buffer, if need be at the price of replies that are kept. NULL: none. */
+struct msg *callee_msg(struct machine *m, uint32_t size);

@@ -40,6 +40,7 @@ struct tela_node {
 	_Atomic(struct tela_image *) graced;
 	struct tela_image *retiring;
 	_Atomic uint32_t n_retiring; /* published once, not yet retired */
+	_Atomic uint64_t n_graced;   /* grace periods that the reclaimer has acted upon */
 	/* watchdog */
 	pthread_t watchdog;
 	bool watching;

@@ -10,6 +10,7 @@ enum {
 };
 
 #define HEAD_REFRESH_NS (5 * NS_PER_S)
+#define WATCH_NS        (10 * NS_PER_S)
 
 /* ---- datagrams out ---- */
 
@@ -351,6 +352,22 @@ static void path_refresh(struct machine *m, struct path *p)
 		m->ops->resolve(m->io, p);
 }
 
+/* Nothing of ours is under way to a peer that made this path, so its silence would not show; it is
+ * asked now and then, and given up when it has not answered for long: its sessions are for others.
+ */
+static bool path_watch(struct machine *m, struct path *p)
+{
+	if (likely(p->initiator || m->now_ns - p->last_rx_ns < WATCH_NS))
+		return false;
+	if (m->now_ns - p->last_rx_ns > WATCH_NS + 10 * silence_limit(m, p)) {
+		path_down(m, p, "peer has gone");
+		return true;
+	}
+	if (m->now_ns - p->ping_ns > WATCH_NS / 5)
+		path_ping(m, p);
+	return false;
+}
+
 /* Whether a call of ours is under way on it. */
 static bool path_busy(const struct path *p)
 {
@@ -373,7 +390,9 @@ bool path_timers(struct machine *m, struct path *p)
 		}
 		if (unlikely(m->now_ns >= p->refresh_ns))
 			path_refresh(m, p);
-		worked = path_probe(m, p);
+		worked = path_probe(m, p) || path_watch(m, p);
+		if (p->state != PATH_UP)
+			return true;
 		if (m->gap_ns && p->silent_since_ns)
 			p->silent_since_ns += m->gap_ns; /* our own absence is not the peer's */
 		if (p->silent_since_ns && m->now_ns > p->silent_since_ns &&

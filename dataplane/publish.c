@@ -20,6 +20,8 @@ struct grace {
 	struct tela_thread *thread;
 	struct service_table *table;
 	struct fault *fault;
+	_Atomic bool handed; /* what was written above is seen by the reclaimer: a race detector does
+				not see that into liburcu's queue */
 };
 
 int reclaimer_start(struct tela_node *n)
@@ -35,7 +37,7 @@ void reclaimer_stop(struct tela_node *n)
 {
 	if (!n->reclaimer)
 		return;
-	rcu_barrier();
+	node_reclaim_barrier(n);
 	set_thread_call_rcu_data(NULL);
 	call_rcu_data_free(n->reclaimer);
 	n->reclaimer = NULL;
@@ -52,8 +54,10 @@ static void see_cores(struct tela_node *n)
 static void graced(struct rcu_head *head)
 {
 	struct grace *g = container_of(head, struct grace, head);
-	struct tela_node *n = g->node;
+	struct tela_node *n;
 
+	(void)atomic_load_explicit(&g->handed, memory_order_acquire);
+	n = g->node;
 	see_cores(n);
 	if (g->image) {
 		struct tela_image *old = atomic_load_explicit(&n->graced, memory_order_relaxed);
@@ -70,11 +74,14 @@ static void graced(struct rcu_head *head)
 	service_table_free(g->table);
 	fault_destroy(g->fault);
 	free(g);
+	atomic_fetch_add_explicit(&n->n_graced, 1, memory_order_release);
 }
 
-/* Never fails: without memory for the note, the caller waits for the grace period itself. */
+/* Never fails: without memory for the note, the caller waits for the grace period itself. Any
+ * thread; the node's own reclaimer does it, for a thread that detaches too. */
 static void after_grace(struct grace what)
 {
+	struct call_rcu_data *before = get_thread_call_rcu_data();
 	struct grace *g = malloc(sizeof(*g));
 
 	if (!g) {
@@ -87,11 +94,16 @@ static void after_grace(struct grace what)
 		}
 		service_table_free(g->table);
 		fault_destroy(g->fault);
+		if (g->thread)
+			wake_fini(&g->thread->wake);
 		free(g->thread);
 		return;
 	}
 	*g = what;
+	atomic_store_explicit(&g->handed, true, memory_order_release);
+	set_thread_call_rcu_data(what.node->reclaimer);
 	call_rcu(&g->head, graced);
+	set_thread_call_rcu_data(before);
 }
 
 void node_free_thread(struct tela_node *n, struct tela_thread *t)
@@ -101,8 +113,9 @@ void node_free_thread(struct tela_node *n, struct tela_thread *t)
 
 void node_reclaim_barrier(struct tela_node *n)
 {
-	(void)n;
 	rcu_barrier();
+	/* Pairs with graced(): what it did is done and seen. */
+	(void)atomic_load_explicit(&n->n_graced, memory_order_acquire);
 }
 
 /* Cores take the new injector at their next frame; the old one goes when none can hold it any more.

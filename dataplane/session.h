@@ -102,10 +102,19 @@ enum callee_state {
 	CALLEE_GONE,
 };
 
+/* Why nothing is kept of a call, as its caller must know it. */
+enum callee_gone {
+	GONE_EXECUTED = TELA_EXECUTED,
+	GONE_REFUSED = TELA_NOT_EXECUTED,
+	GONE_DETACHED = TELA_MAYBE_EXECUTED,
+	GONE_REBIND, /* surely not executed, and its caller is to bind again */
+};
+
 struct callee_slot {
 	uint32_t call;
-	uint8_t state, flags;
-	uint16_t reserved;
+	uint8_t state;
+	uint8_t gone;        /* while GONE: what a duplicate is told, enum callee_gone */
+	uint16_t generation; /* of what the slot keeps: never starts anew, unlike `call` */
 	struct call *running;
 	union {
 		struct bulk_tx *tx; /* REPLIED, in several fragments */

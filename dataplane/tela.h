@@ -267,6 +267,7 @@ unsigned tela_core_index(const struct tela_core *core);
 /* Attaches the calling thread; it may then make blocking calls and resume pending ones. Not for
  * data cores. NULL with errno EBUSY (no place left), ENOMEM. [any other thread] */
 struct tela_thread *tela_thread_attach(struct tela_node *n);
+/* Before the node is destroyed. */
 void tela_thread_detach(struct tela_thread *t);
 
 /* What a blocking call brought. The payload belongs to the caller until tela_reply_free. */

@@ -9,9 +9,11 @@ enum { RING_PER_PASS = 16 };
 
 static void give_back(struct core *c, struct thread_msg *msg)
 {
+	struct thread_ring *r = msg->ring; /* once pushed, the message is the thread's again */
+
 	/* Room is certain: the thread never has more messages out than a ring holds. */
-	CHECK(xring_push(&msg->ring->from_core, msg));
-	if (wake_up(&msg->ring->thread->wake))
+	CHECK(xring_push(&r->from_core, msg));
+	if (wake_up(&r->thread->wake))
 		count(&c->counts, count_wakes);
 }
 
@@ -328,6 +330,9 @@ int tela_thread_call(struct tela_thread *t, struct tela_client *c, const struct 
 	reply->envelope = malloc(ENVELOPE_MAX);
 	if (!msg || !reply->payload || !reply->envelope)
 		goto fail;
+	rc = -ESHUTDOWN;
+	if (!node_polling(t->node))
+		goto fail;
 	*msg = (struct thread_msg){.op = THREAD_CALL,
 		.client = c,
 		.method = m,
@@ -344,8 +349,11 @@ int tela_thread_call(struct tela_thread *t, struct tela_client *c, const struct 
 		goto fail;
 	for (collect(t); !msg->done; collect(t)) {
 		if (!node_polling(t->node)) {
-			rc = -ESHUTDOWN; /* the core has ended and will not touch it again */
-			goto fail;
+			collect(t); /* the core's last words */
+			rc = -ESHUTDOWN;
+			if (!msg->done)
+				goto fail;
+			break;
 		}
 		wait_for_core(t);
 	}

@@ -1,0 +1,13 @@
+/* bare_node.h - a node without EAL, ports and a watchdog: cores that poll in plain threads, for
+ * local calls, images and attached threads. What tela_node_create() and tela_node_start() do, less
+ * what needs a device. */
+#pragma once
+
+#include "node.h"
+
+/* NULL: out of memory. The cores stand still. */
+struct tela_node *bare_node_create(uint32_t n_cores, const struct tela_budgets *budgets);
+/* core_main() in a thread of its own for each core. */
+void bare_node_start(struct tela_node *n);
+/* Ends the loops and joins their threads, then tela_node_destroy(). */
+void bare_node_destroy(struct tela_node *n);
