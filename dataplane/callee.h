@@ -1,0 +1,35 @@
+/* callee.h - what the callee's files share; see callee.c. */
+#pragma once
+
+#include "machine.h"
+
+/* A status that nothing is kept for: what could not even get a slot. `refuse`:
+ * surely not executed. */
+void callee_refuse_as(struct machine *m, struct path *p, const frame_Packet *about, uint8_t code,
+	uint8_t outcome, const char *message);
+void callee_refuse(struct machine *m, struct path *p, const frame_Packet *about, uint8_t code,
+	const char *message);
+/* A packet without a body about a call. */
+void callee_tell(struct machine *m, struct path *p, const frame_Packet *about, uint8_t kind);
+
+/* NULL: no session or slots left. */
+struct callee_session *callee_session_open(struct machine *m, struct path *p, uint32_t number);
+/* Slot of a packet from the caller; NULL (counted) if it names none that was
+ * granted. */
+struct callee_slot *callee_slot_of(struct machine *m, const struct path *p, const frame_Packet *h);
+/* What the slot keeps of its last call goes. */
+void callee_slot_clear(struct machine *m, struct callee_slot *slot);
+void callee_slot_gone(struct callee_slot *slot, enum callee_gone why);
+/* What a duplicate of a call is told of which nothing is kept. */
+void callee_tell_gone(
+	struct machine *m, struct path *p, const struct callee_slot *slot, const frame_Packet *h);
+
+/* A whole request: `body` is envelope and payload, in `msg` if it came in
+ * fragments (then the call takes it). */
+void callee_serve(struct machine *m, struct callee_session *s, struct callee_slot *slot,
+	const frame_Packet *h, const uint8_t *body, struct msg *msg, const struct envelope *e);
+
+/* Gives what the slot keeps beyond its own bytes an end. */
+void callee_retain(struct machine *m, struct callee_slot *slot, uint64_t deadline_ns);
+/* Sends the reply that the slot keeps. */
+void callee_send_reply(struct machine *m, struct callee_session *s, struct callee_slot *slot);

@@ -1,0 +1,175 @@
+/* callee_reply.c - replies: sent, kept for duplicates, given up. */
+#include "callee.h"
+
+enum { RETAIN_NS_AFTER_DEADLINE = 1000000000, RETAIN_MAX_NS = 2000000000, EVICT_MAX = 16 };
+
+void callee_send_reply(struct machine *m, struct callee_session *s, struct callee_slot *slot)
+{
+	frame_Packet h = frame_Packet_load(slot->wire);
+	uint32_t padded = ALIGN8(WIRE_PACKET + WIRE_TIMING + h.body_length);
+	struct path *p = s->path;
+	uint8_t *at;
+
+	if (unlikely(h.body_length > p->fragment)) {
+		frame_Timing timing = frame_Timing_load(slot->wire + WIRE_PACKET);
+
+		slot->tx = bulk_tx_start(
+			m, p, &h, &timing, slot->wire + WIRE_PACKET + WIRE_TIMING, h.body_length);
+		return;
+	}
+	at = path_append(m, p, padded);
+	if (likely(at != NULL))
+		copy_words(at, slot->wire, padded);
+}
+
+void callee_in_progress(struct machine *m, const struct call *c)
+{
+	frame_Packet h;
+
+	if (!c->slot)
+		return;
+	h = (frame_Packet){.kind = frame_Kind_in_progress,
+		.session = c->session->number,
+		.slot = (uint16_t)c->slot_index,
+		.call = c->call_no};
+	count(m->counts, count_in_progress);
+	path_packet(m, c->session->path, h, NULL, 0);
+}
+
+/* What is kept beyond a slot's own bytes, a large reply or a request that is
+ * arriving, has an end. The ring holds the ends in the order in which they were
+ * set, which is near enough. */
+void callee_retain(struct machine *m, struct callee_slot *slot, uint64_t deadline_ns)
+{
+	uint64_t expires =
+		min_u64(deadline_ns, m->now_ns + RETAIN_MAX_NS) + RETAIN_NS_AFTER_DEADLINE;
+
+	/* Ends: the ring has more places than there are requests that can be
+	 * arriving. */
+	while (m->retained_tail - m->retained_head > m->retained_mask)
+		callee_evict(m);
+	m->retained[m->retained_tail++ & m->retained_mask] =
+		(struct retained){expires, slot, slot->generation};
+	m->due_ns = min_u64(m->due_ns, expires);
+}
+
+bool callee_evict(struct machine *m)
+{
+	struct retained r = m->retained[m->retained_head & m->retained_mask];
+
+	if (m->retained_head == m->retained_tail)
+		return false;
+	m->retained_head++;
+	if (r.slot->generation != r.generation)
+		return true; /* given up before */
+	if (r.slot->state == CALLEE_REPLIED && r.slot->msg) {
+		callee_slot_clear(m, r.slot);
+		callee_slot_gone(r.slot, GONE_EXECUTED);
+	} else if (r.slot->state == CALLEE_RECEIVING && r.slot->rx->deadline_ns > m->now_ns) {
+		callee_retain(m, r.slot, r.slot->rx->deadline_ns); /* somebody still waits for it */
+	} else if (r.slot->state == CALLEE_RECEIVING) {
+		callee_slot_clear(m, r.slot);
+		callee_slot_gone(r.slot, GONE_REFUSED);
+	}
+	return true;
+}
+
+struct msg *callee_msg(struct machine *m, uint32_t size)
+{
+	struct msg *msg = msgpool_get(&m->msgs, size);
+
+	for (int i = 0; unlikely(!msg) && i < EVICT_MAX && callee_evict(m); i++)
+		msg = msgpool_get(&m->msgs, size);
+	return msg;
+}
+
+static void retained_expire(struct machine *m)
+{
+	while (m->retained_head != m->retained_tail &&
+		m->retained[m->retained_head & m->retained_mask].expires_ns <= m->now_ns)
+		callee_evict(m);
+}
+
+/* Puts an envelope in front of the payload. The payload moves only if it stands
+ * in the slot. */
+static bool reply_envelope(struct machine *m, struct call *c, const uint8_t *envelope, uint32_t len,
+	uint8_t **ret_wire)
+{
+	uint32_t padded = ALIGN8(len), head = WIRE_PACKET + WIRE_TIMING;
+	uint8_t *wire = c->slot->bytes;
+
+	if (c->reply_msg) {
+		wire = c->reply - padded - head;
+	} else if (head + padded + c->reply_len <= SLOT_REPLY_BYTES - 8) {
+		if (c->reply_len)
+			memmove(wire + head + padded, c->reply, c->reply_len);
+	} else {
+		c->reply_msg = callee_msg(m, head + padded + c->reply_len + 8);
+		if (!c->reply_msg)
+			return false;
+		wire = c->reply_msg->data;
+		if (c->reply_len)
+			memcpy(wire + head + padded, c->reply, c->reply_len);
+	}
+	memset(wire + head + padded - 8, 0, 8);
+	memcpy(wire + head, envelope, len);
+	*ret_wire = wire;
+	return true;
+}
+
+void callee_reply(struct machine *m, struct call *c)
+{
+	struct callee_slot *slot = c->slot;
+	uint8_t scratch[ENVELOPE_MAX];
+	uint32_t envelope_len = call_reply_envelope(c, scratch);
+	frame_Timing timing = {.queue_ns = saturate_u32(c->started_ns - c->arrived_ns),
+		.dwell_ns = saturate_u32(m->now_ns - c->started_ns)};
+	uint8_t *wire = c->reply_msg ? c->reply - WIRE_PACKET - WIRE_TIMING : slot->bytes;
+	frame_Packet h = {.kind = frame_Kind_response,
+		.session = c->session->number,
+		.slot = (uint16_t)c->slot_index,
+		.call = c->call_no};
+
+	if (unlikely(envelope_len) && !reply_envelope(m, c, scratch, envelope_len, &wire)) {
+		call_status(c, TELA_RESOURCE_EXHAUSTED, TELA_EXECUTED,
+			"no message buffer for the reply");
+		c->n_meta = 0;
+		envelope_len = call_reply_envelope(c, scratch);
+		reply_envelope(m, c, scratch, envelope_len, &wire);
+	}
+	h.envelope_length = (uint16_t)envelope_len;
+	h.body_length = ALIGN8(envelope_len) + c->reply_len;
+	h.length = (uint16_t)(WIRE_PACKET + WIRE_TIMING + h.body_length);
+	frame_Packet_store(wire, &h);
+	frame_Timing_store(wire + WIRE_PACKET, &timing);
+	memset(wire + WIRE_PACKET + WIRE_TIMING + h.body_length, 0, 8);
+	slot->wire = wire;
+	slot->msg = c->reply_msg;
+	slot->running = NULL;
+	slot->state = CALLEE_REPLIED;
+	c->reply_msg = NULL;
+	callee_send_reply(m, c->session, slot);
+	if (unlikely(slot->msg != NULL))
+		callee_retain(m, slot, c->pub.deadline_ns);
+}
+
+uint64_t callee_due(struct machine *m)
+{
+	uint64_t due = UINT64_MAX;
+
+	retained_expire(m);
+	if (m->retained_head != m->retained_tail)
+		due = m->retained[m->retained_head & m->retained_mask].expires_ns;
+	list_for_each_safe(e, tmp, &m->pending)
+	{
+		struct call *c = list_entry(e, struct call, of_machine);
+
+		if (c->detached || c->local)
+			continue; /* a local caller keeps its own time */
+		if (c->pub.deadline_ns <= m->now_ns)
+			call_detach(m, c);
+		else
+			due = min_u64(due, c->pub.deadline_ns);
+	}
+	return due;
+}

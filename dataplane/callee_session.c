@@ -1,0 +1,227 @@
+/* callee_session.c - sessions served and their slots: opened, granted, asked
+ * about, taken back. */
+#include "callee.h"
+
+/* A status that nothing is kept for: what could not even get a slot. Surely not
+ * executed. */
+void callee_refuse_as(struct machine *m, struct path *p, const frame_Packet *about, uint8_t code,
+	uint8_t outcome, const char *message)
+{
+	uint8_t body[WIRE_TIMING + 256] = {0};
+	struct frame_Envelope_args e = frame_Envelope_ARGS_INIT;
+	struct frame_Status_args status = frame_Status_ARGS_INIT;
+	frame_Packet h = {.kind = frame_Kind_response,
+		.session = about->session,
+		.slot = about->slot,
+		.call = about->call};
+	int n;
+
+	status.code = code;
+	status.outcome = outcome;
+	status.message = (struct tela_str){message, strlen(message)};
+	e.status = &status;
+	n = frame_Envelope_build(body + WIRE_TIMING, sizeof(body) - WIRE_TIMING, &e);
+	if (n <= 0)
+		return;
+	h.envelope_length = (uint16_t)n;
+	h.body_length = ALIGN8((uint32_t)n);
+	path_packet(m, p, h, body, WIRE_TIMING + h.body_length);
+	count(m->counts, count_calls_refused);
+}
+
+void callee_refuse(struct machine *m, struct path *p, const frame_Packet *about, uint8_t code,
+	const char *message)
+{
+	callee_refuse_as(m, p, about, code, TELA_NOT_EXECUTED, message);
+}
+
+void callee_tell(struct machine *m, struct path *p, const frame_Packet *about, uint8_t kind)
+{
+	frame_Packet h = {
+		.kind = kind, .session = about->session, .slot = about->slot, .call = about->call};
+
+	path_packet(m, p, h, NULL, 0);
+}
+
+static bool block_grant(struct machine *m, struct callee_session *s)
+{
+	struct callee_slot *block;
+
+	if (!m->n_callee_blocks || s->n_slots >= m->cfg.budgets.slots_per_session ||
+		s->n_slots >= SLOTS_MAX)
+		return false;
+	block = m->callee_blocks[--m->n_callee_blocks];
+	for (uint32_t i = 0; i < SLOT_BLOCK; i++) {
+		block[i].call = 0;
+		block[i].state = CALLEE_IDLE;
+		block[i].running = NULL;
+		block[i].tx = NULL;
+		block[i].msg = NULL;
+	}
+	s->block[s->n_slots / SLOT_BLOCK] = block;
+	s->n_slots = (uint16_t)(s->n_slots + SLOT_BLOCK);
+	count_add(m->counts, count_slot_grants, SLOT_BLOCK);
+	return true;
+}
+
+struct callee_session *callee_session_open(struct machine *m, struct path *p, uint32_t number)
+{
+	struct callee_session *s = m->free_callee_session;
+
+	if (!s)
+		return NULL;
+	s->n_slots = s->n_binds = 0;
+	if (!block_grant(m, s))
+		return NULL;
+	m->free_callee_session = s->next_free;
+	s->path = p;
+	s->number = number;
+	p->in[number] = s;
+	return s;
+}
+
+/* Slot of a packet from the caller; NULL (counted) if it names none that was
+ * granted. */
+struct callee_slot *callee_slot_of(struct machine *m, const struct path *p, const frame_Packet *h)
+{
+	struct callee_session *s = h->session < p->n_in ? p->in[h->session] : NULL;
+
+	if (unlikely(!s || h->slot >= s->n_slots)) {
+		count(m->counts, s ? count_drop_slot : count_drop_session);
+		return NULL;
+	}
+	return callee_slot_at(s, h->slot);
+}
+
+/* What the slot keeps of its last call goes. */
+void callee_slot_clear(struct machine *m, struct callee_slot *slot)
+{
+	slot->generation++;
+	if (slot->state == CALLEE_RECEIVING)
+		bulk_rx_end(m, slot->rx);
+	else if (slot->tx)
+		bulk_tx_end(m, slot->tx);
+	slot->tx = NULL;
+	if (slot->msg)
+		msgpool_put(&m->msgs, slot->msg);
+	slot->msg = NULL;
+}
+
+void callee_slot_gone(struct callee_slot *slot, enum callee_gone why)
+{
+	slot->state = CALLEE_GONE;
+	slot->gone = (uint8_t)why;
+}
+
+/* What a duplicate of a call is told of which nothing is kept. */
+void callee_tell_gone(
+	struct machine *m, struct path *p, const struct callee_slot *slot, const frame_Packet *h)
+{
+	count(m->counts, count_drop_reply_gone);
+	if (slot->gone == GONE_REBIND)
+		callee_tell(m, p, h, frame_Kind_rebind);
+	else
+		callee_refuse_as(m, p, h, TELA_ABORTED, slot->gone,
+			slot->gone == GONE_REFUSED ? "refused before" : "its reply is gone");
+}
+
+void callee_cancel(struct machine *m, struct path *p, const frame_Packet *h)
+{
+	struct callee_slot *slot = callee_slot_of(m, p, h);
+
+	if (!slot)
+		return;
+	if (slot->state != CALLEE_IDLE && slot->call != h->call &&
+		!serial_after(h->call, slot->call))
+		return; /* of an older call */
+	if (slot->call == h->call && slot->state == CALLEE_REPLIED)
+		return; /* too late: it has been answered */
+	if (slot->state == CALLEE_RUNNING) {
+		count(m->counts, count_calls_cancelled);
+		call_detach(m, slot->running); /* may have run */
+	} else if (slot->state != CALLEE_GONE || slot->call != h->call) {
+		callee_slot_clear(m, slot);
+		callee_slot_gone(slot, GONE_REFUSED);
+	}
+	/* A request that arrives after its own cancel shall not run. */
+	slot->call = h->call;
+}
+
+void callee_release(struct machine *m, struct path *p, const frame_Packet *h)
+{
+	struct callee_slot *slot = callee_slot_of(m, p, h);
+
+	if (!slot || slot->call != h->call || slot->state != CALLEE_REPLIED)
+		return;
+	callee_slot_clear(m, slot);
+	callee_slot_gone(slot, GONE_EXECUTED);
+}
+
+void callee_credit(struct machine *m, struct path *p, const frame_Packet *h, uint16_t slots)
+{
+	struct callee_session *s = h->session < p->n_in ? p->in[h->session] : NULL;
+	frame_Packet answer = {.kind = frame_Kind_credit,
+		.flags = frame_PacketFlag_from_callee,
+		.session = h->session};
+	frame_Credit body;
+
+	if (!s && h->session < p->n_in)
+		s = callee_session_open(m, p, h->session);
+	if (!s) {
+		count(m->counts, count_drop_session);
+		return;
+	}
+	while (s->n_slots < slots && block_grant(m, s))
+		;
+	body = (frame_Credit){.slots = s->n_slots};
+	path_packet(m, p, answer, &body, sizeof(body));
+}
+
+void callee_acknowledge(struct machine *m, struct path *p, const frame_Packet *h, uint16_t limit)
+{
+	struct callee_slot *slot = callee_slot_of(m, p, h);
+
+	if (!slot || slot->call != h->call)
+		return;
+	if (slot->state == CALLEE_REPLIED && slot->tx)
+		bulk_tx_acked(m, slot->tx, h->fragment, limit);
+	else if (slot->state == CALLEE_GONE)
+		callee_tell_gone(m, p, slot, h);
+}
+
+void callee_gap(
+	struct machine *m, struct path *p, const frame_Packet *h, uint16_t first, uint16_t n)
+{
+	struct callee_slot *slot = callee_slot_of(m, p, h);
+
+	if (!slot || slot->call != h->call)
+		return;
+	if (slot->state == CALLEE_REPLIED && slot->tx)
+		bulk_tx_gap(m, slot->tx, first, n);
+	else if (slot->state == CALLEE_GONE)
+		callee_tell_gone(m, p, slot, h);
+}
+
+void callee_path_down(struct machine *m, struct path *p)
+{
+	for (uint32_t n = 0; n < p->n_in; n++) {
+		struct callee_session *s = p->in[n];
+
+		if (!s)
+			continue;
+		p->in[n] = NULL;
+		for (uint32_t i = 0; i < s->n_slots; i++) {
+			struct callee_slot *slot = callee_slot_at(s, i);
+
+			if (slot->state == CALLEE_RUNNING)
+				call_detach(m, slot->running);
+			callee_slot_clear(m, slot);
+			slot->state = CALLEE_IDLE;
+		}
+		for (uint32_t b = 0; b < s->n_slots / SLOT_BLOCK; b++)
+			m->callee_blocks[m->n_callee_blocks++] = s->block[b];
+		s->n_slots = 0;
+		s->next_free = m->free_callee_session;
+		m->free_callee_session = s;
+	}
+}
