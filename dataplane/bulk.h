@@ -26,8 +26,7 @@ struct bulk_tx {
 	uint16_t n, next, acked, limit; /* fragments: in all, next new one, first unacknowledged,
 					   end of the window */
 	uint16_t again, again_end;      /* to be sent again, empty when equal */
-	struct list *unused;
-	bool active; /* in machine->bulks */
+	bool active;                    /* in machine->bulks */
 	uint16_t place;
 };
 

@@ -2,7 +2,7 @@
  * slots, caller_response.c what comes back, caller_time.c what loss and time do. */
 #include "caller.h"
 
-enum { CALL_DEADLINE_US = 15000000, METADATA_MAX = 16 };
+enum { METADATA_MAX = 16 };
 
 /* ---- requests ---- */
 
@@ -56,7 +56,7 @@ int caller_begin(struct machine *m, struct caller_session *s, const struct tela_
 	uint8_t scratch[ENVELOPE_MAX];
 	struct caller_slot *slot = s->free;
 	uint32_t envelope_len = ENVELOPE_BOUND, head, total, budget_us = ENVELOPE_NO_DEADLINE;
-	uint64_t deadline_us = o ? o->deadline_us : 0;
+	uint64_t deadline_us = call_deadline_us(method, o);
 	bool bound;
 
 	if (unlikely(s->path && (s->path->state == PATH_DOWN || s->path->draining)))
@@ -65,8 +65,6 @@ int caller_begin(struct machine *m, struct caller_session *s, const struct tela_
 		caller_ask_credit(m, s);
 		return -EAGAIN;
 	}
-	if (!deadline_us)
-		deadline_us = method->deadline_us ? method->deadline_us : CALL_DEADLINE_US;
 	budget_us = (uint32_t)min_u64(deadline_us, UINT32_MAX - 1);
 	bound = plain(s, o);
 	if (!bound) {

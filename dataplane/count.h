@@ -44,7 +44,6 @@
 	EVENT(probes, "probes of calls in progress")                                               \
 	EVENT(in_progress, "in-progress answers sent")                                             \
 	EVENT(duplicates_answered, "duplicates answered from the retained response")               \
-	EVENT(duplicates_rerun, "duplicates of idempotent calls run again")                        \
 	EVENT(binds, "services bound on a session")                                                \
 	EVENT(rebinds, "rebind answers sent")                                                      \
 	EVENT(gaps_reported, "gap reports sent")                                                   \

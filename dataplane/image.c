@@ -1,6 +1,6 @@
 #include "image.h"
 
-#include <stdarg.h>
+#include "say.h"
 
 /* FNV-1a: names are short and looked up only until a service is bound. */
 static uint32_t name_hash(const char *s, size_t len)
@@ -115,19 +115,6 @@ void tela_image_free(struct tela_image *i)
 
 /* ---- build ---- */
 
-static int fail(char *err, size_t err_len, int error, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
-
-static int fail(char *err, size_t err_len, int error, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(err, err_len, format, args);
-	va_end(args);
-	return error;
-}
-
 static bool in_all_chains(const struct tela_link *l)
 {
 	return l->callback != NULL;
@@ -147,24 +134,24 @@ static int check_link(const struct tela_service_desc *d, const struct tela_image
 	const struct tela_link *l = il->link;
 
 	if (!l->enter && !l->leave)
-		return fail(err, err_len, -EINVAL, "plugin %s: a link with neither enter nor leave",
+		return say(err, err_len, -EINVAL, "plugin %s: a link with neither enter nor leave",
 			il->plugin);
 	if (l->callback) {
 		if (strcmp(l->callback, TELA_REQUEST_IN))
-			return fail(err, err_len, -EINVAL, "plugin %s: no callback is named \"%s\"",
+			return say(err, err_len, -EINVAL, "plugin %s: no callback is named \"%s\"",
 				il->plugin, l->callback);
 		return 0;
 	}
 	if (!l->service || strcmp(l->service->name, d->name))
 		return 0; /* hooks another service: no part of this one's chains */
 	if (!service_accepts(d, l->service->schema) && !service_accepts(l->service, d->schema))
-		return fail(err, err_len, -EINVAL,
+		return say(err, err_len, -EINVAL,
 			"plugin %s was built from another schema of %s (%016llx, the service has "
 			"%016llx): rebuild it",
 			il->plugin, d->name, (unsigned long long)l->service->schema,
 			(unsigned long long)d->schema);
 	if (!find_method(d, l->method))
-		return fail(err, err_len, -EINVAL, "plugin %s: service %s has no method %u",
+		return say(err, err_len, -EINVAL, "plugin %s: service %s has no method %u",
 			il->plugin, d->name, l->method);
 	return 0;
 }
@@ -227,7 +214,7 @@ struct tela_image *image_build(struct tela_service *s, uint32_t n_cores,
 	struct layout at;
 
 	if (n_links > IMAGE_LINKS_MAX) {
-		fail(err, err_len, 0, "more than %d links in one service", IMAGE_LINKS_MAX);
+		say(err, err_len, 0, "more than %d links in one service", IMAGE_LINKS_MAX);
 		return NULL;
 	}
 	for (uint32_t i = 0; i < n_links; i++)
@@ -241,7 +228,7 @@ struct tela_image *image_build(struct tela_service *s, uint32_t n_cores,
 	       n * (sizeof(struct chain_link) + sizeof(struct chain_leave));
 	image = calloc(1, size);
 	if (!image) {
-		fail(err, err_len, 0, "out of memory for an image of %zu bytes", size);
+		say(err, err_len, 0, "out of memory for an image of %zu bytes", size);
 		return NULL;
 	}
 	image->core =

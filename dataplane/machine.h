@@ -41,6 +41,16 @@ struct machine_config {
 	_Atomic(struct service_table *) *services;
 };
 
+enum { CALL_DEADLINE_US = 15000000 }; /* where neither the call nor its method says one */
+
+static inline uint64_t call_deadline_us(
+	const struct tela_method_desc *m, const struct tela_options *o)
+{
+	if (o && o->deadline_us)
+		return o->deadline_us;
+	return m->deadline_us ? m->deadline_us : CALL_DEADLINE_US;
+}
+
 struct retained { /* large replies, in order of expiry */
 	uint64_t expires_ns;
 	struct callee_slot *slot;

@@ -118,8 +118,8 @@ struct tela_image_link {
 };
 
 /* Compiles the chains of every method: request_in links first, then the method's own, in the order
- * given. `generation` 0: the next of that service. NULL with `err`: a link for a method or service
- * that does not exist (-EINVAL), -ENOMEM. */
+ * given. The image has the next generation of the service. NULL with `err`: a link for a method or
+ * service that does not exist, no memory. */
 struct tela_image *tela_image_build(struct tela_service *s, const struct tela_image_link *links,
 	uint32_t n_links, char *err, size_t err_len);
 void tela_image_free(struct tela_image *i); /* one that was never published */

@@ -90,10 +90,8 @@ static bool call_try(struct core *c, struct thread_msg *msg)
 
 static void call_submitted(struct core *c, struct thread_msg *msg)
 {
-	uint64_t us = msg->options ? msg->options->deadline_us : 0;
+	uint64_t us = call_deadline_us(msg->method, msg->options);
 
-	if (!us)
-		us = msg->method->deadline_us ? msg->method->deadline_us : 15000000;
 	msg->deadline_ns = c->m.now_ns + min_u64(us, UINT32_MAX - 1) * NS_PER_US;
 	if (!call_try(c, msg))
 		list_add_tail(&c->waiting, &msg->waiting);
