@@ -104,8 +104,9 @@ static const char *check_struct(struct schema *s, const struct object *o)
 
 		if (f->type.base == BASE_ARRAY)
 			return NULL; /* refused by check.c, which can say so better */
-		if (f->type.base != BASE_OBJ && !base_is_scalar(f->type.base))
-			return schema_format(s, "struct %s has a field that is no scalar", o->name);
+		if (f->type.base != BASE_OBJ && (!base_is_scalar(f->type.base) || f->optional))
+			return schema_format(
+				s, "struct %s has a field that is no plain scalar", o->name);
 		if (inner && (!inner->is_struct || !inner->size || inner->align > 256))
 			return schema_format(s, "struct %s contains what is no struct", o->name);
 		size = field_size(s, f);

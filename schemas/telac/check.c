@@ -66,8 +66,6 @@ static void check_object(struct check *c, const struct object *o)
 
 		if (!why)
 			why = attribute_reason(f);
-		if (!why && f->optional && base_is_scalar(f->type.base))
-			why = "telac does not cover optional scalars (= null) yet";
 		if (why)
 			refuse(c, o->file, o->name, f->name, why);
 	}

@@ -20,7 +20,7 @@ bool is_vector(enum kind kind)
 
 bool is_child(enum kind kind)
 {
-	return kind != KIND_SCALAR && kind != KIND_STRUCT;
+	return kind > KIND_STRUCT;
 }
 
 void out_present(struct emit *e, const struct field *f)
@@ -173,6 +173,9 @@ static void put_slot(struct emit *e, const struct field *f)
 	if (kind == KIND_SCALAR)
 		out(e, "\t\ttela_fb_store_%s(buf + field, a->%s);\n\t}\n", c_short(&f->type),
 			f->member);
+	else if (kind == KIND_OPTIONAL)
+		out(e, "\t\ttela_fb_store_%s(buf + field, *a->%s);\n\t}\n", c_short(&f->type),
+			f->member);
 	else if (kind == KIND_STRUCT)
 		out(e, "\t\t%s_store(buf + field, a->%s);\n\t}\n",
 			type_object(e->s, &f->type)->c_name, f->member);
@@ -236,7 +239,8 @@ static void put_child(struct emit *e, const struct field *f)
 static void put_variables(struct emit *e, const struct object *o)
 {
 	const bool tables = has_kind(e, o, KIND_TABLES);
-	const bool inlines = has_kind(e, o, KIND_SCALAR) || has_kind(e, o, KIND_STRUCT);
+	const bool inlines = has_kind(e, o, KIND_SCALAR) || has_kind(e, o, KIND_OPTIONAL) ||
+			     has_kind(e, o, KIND_STRUCT);
 	size_t i;
 
 	out(e, "\tconst struct tela_fb_shape s = %s_fb_shape(a);\n", o->c_name);

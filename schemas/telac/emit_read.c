@@ -23,17 +23,20 @@ static void read_scalar(struct emit *e, const struct object *o, const struct fie
 		slot_of(f), c_short(&f->type), c_default(f));
 }
 
-static void read_struct(struct emit *e, const struct object *o, const struct field *f)
+/* An optional scalar, or a struct: both may be absent, and are not read then. */
+static void read_absentable(struct emit *e, const struct object *o, const struct field *f)
 {
+	const bool scalar = field_kind(e->s, f) == KIND_OPTIONAL;
+	const char *type = scalar ? c_scalar(e, &f->type) : type_object(e->s, &f->type)->c_name;
 	char more[512];
 
 	out(e, "/* Whether it is there; *ret is written only then. */\n");
-	snprintf(more, sizeof(more), ", %s *ret", type_object(e->s, &f->type)->c_name);
+	snprintf(more, sizeof(more), ", %s *ret", type);
 	out_head(e, o, f, "bool ", "", more);
 	out(e,
 		"\tconst uint8_t *p = tela_fb_field(t.p, %u);\n\n"
-		"\tif (p)\n\t\t*ret = %s_load(p);\n\treturn p != NULL;\n}\n\n",
-		slot_of(f), type_object(e->s, &f->type)->c_name);
+		"\tif (p)\n\t\t*ret = %s%s(p);\n\treturn p != NULL;\n}\n\n",
+		slot_of(f), scalar ? "tela_fb_load_" : type, scalar ? c_short(&f->type) : "_load");
 }
 
 static void read_table(struct emit *e, const struct object *o, const struct field *f)
@@ -97,8 +100,9 @@ static void read_field(struct emit *e, const struct object *o, const struct fiel
 	case KIND_SCALAR:
 		read_scalar(e, o, f);
 		return;
+	case KIND_OPTIONAL:
 	case KIND_STRUCT:
-		read_struct(e, o, f);
+		read_absentable(e, o, f);
 		return;
 	case KIND_TABLE:
 		read_table(e, o, f);

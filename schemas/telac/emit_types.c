@@ -163,6 +163,9 @@ static void emit_arg(struct emit *e, const struct field *f)
 	case KIND_SCALAR:
 		out(e, "\t%s %s;\n", c_scalar(e, &f->type), f->member);
 		return;
+	case KIND_OPTIONAL:
+		out(e, "\tconst %s *%s;\n", c_scalar(e, &f->type), f->member);
+		return;
 	case KIND_STRUCT:
 		out(e, "\tconst %s *%s;\n", o->c_name, f->member);
 		return;
@@ -201,6 +204,7 @@ static void emit_arg_init(struct emit *e, const struct field *f)
 	case KIND_BYTES:
 		out(e, "{NULL, 0}");
 		return;
+	case KIND_OPTIONAL:
 	case KIND_STRUCT:
 	case KIND_TABLE:
 		out(e, "NULL");

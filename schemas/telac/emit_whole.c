@@ -136,6 +136,9 @@ static void build_short(struct emit *e, const struct object *o, const struct ima
 		if (field_kind(e->s, f) == KIND_SCALAR)
 			out(e, "\t\ttela_fb_store_%s(buf + %" PRIu32 ", a->%s);\n",
 				c_short(&f->type), at, f->member);
+		else if (field_kind(e->s, f) == KIND_OPTIONAL)
+			out(e, "\t\ttela_fb_store_%s(buf + %" PRIu32 ", *a->%s);\n",
+				c_short(&f->type), at, f->member);
 		else if (field_kind(e->s, f) == KIND_STRUCT)
 			out(e, "\t\t%s_store(buf + %" PRIu32 ", a->%s);\n",
 				type_object(e->s, &f->type)->c_name, at, f->member);

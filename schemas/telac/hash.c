@@ -84,8 +84,9 @@ static void mix_object(struct walk *w, const struct object *o)
 
 		mix(w, "%u %u", f->id, f->offset);
 		mix_type(w, &f->type);
-		mix(w, " %" PRId64 " %a %d %d\n", f->default_integer, f->default_real, f->required,
-			f->deprecated);
+		mix(w, " %" PRId64 " %a %d %d%s\n", f->default_integer, f->default_real,
+			f->required, f->deprecated,
+			base_is_scalar(f->type.base) && f->optional ? " optional" : "");
 	}
 }
 

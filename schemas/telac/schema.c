@@ -113,7 +113,7 @@ enum kind field_kind(const struct schema *s, const struct field *f)
 			return type_object(s, t)->is_struct ? KIND_STRUCTS : KIND_TABLES;
 		return t->element == BASE_UBYTE && t->index < 0 ? KIND_BYTES : KIND_SCALARS;
 	default:
-		return KIND_SCALAR;
+		return f->optional ? KIND_OPTIONAL : KIND_SCALAR;
 	}
 }
 

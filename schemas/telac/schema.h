@@ -152,6 +152,7 @@ static inline bool base_is_real(enum base b)
 /* What a field or an element is, for those who write code for it. */
 enum kind {
 	KIND_SCALAR,
+	KIND_OPTIONAL, /* a scalar that may be absent */
 	KIND_STRUCT,
 	KIND_STRING,
 	KIND_TABLE,
