@@ -42,7 +42,7 @@ static struct attributes read_attributes(struct cursor *c, uint32_t table, unsig
 static struct type read_type(struct cursor *c, uint32_t table, unsigned slot)
 {
 	const uint32_t at = cursor_child(c, table, slot);
-	struct type t = {BASE_NONE, BASE_NONE, -1};
+	struct type t = {BASE_NONE, BASE_NONE, -1, 0};
 	const uint64_t base = cursor_scalar(c, at, 4, 1, 0),
 		       element = cursor_scalar(c, at, 6, 1, 0);
 
@@ -53,6 +53,7 @@ static struct type read_type(struct cursor *c, uint32_t table, unsigned slot)
 	t.base = (enum base)base;
 	t.element = (enum base)element;
 	t.index = (int32_t)(uint32_t)cursor_scalar(c, at, 8, 4, UINT32_MAX);
+	t.length = (uint16_t)cursor_scalar(c, at, 10, 2, 0);
 	return t;
 }
 

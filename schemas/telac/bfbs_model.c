@@ -61,9 +61,10 @@ static const char *check_enum(struct schema *s, const struct enumeration *e)
 
 static bool type_is_sound(const struct schema *s, const struct type *t)
 {
-	const bool nested = t->base == BASE_VECTOR || t->base == BASE_ARRAY;
-	const enum base b = nested ? t->element : t->base;
+	const enum base b = type_unit(t);
 
+	if ((t->base == BASE_ARRAY) != (t->length != 0))
+		return false;
 	if (b == BASE_NONE || b == BASE_VECTOR || b == BASE_ARRAY)
 		return false;
 	if (b == BASE_OBJ)
@@ -79,7 +80,7 @@ static const char *check_field(struct schema *s, const struct object *o, size_t 
 
 	if (!is_name(f->name, false))
 		return schema_format(s, "%s has a field without a name", o->name);
-	if (!type_is_sound(s, &f->type))
+	if (!type_is_sound(s, &f->type) || (f->type.base == BASE_ARRAY && !o->is_struct))
 		return schema_format(s, "%s.%s has an impossible type", o->name, f->name);
 	if (f->id != i || i > (UINT16_MAX - 4) / 2)
 		return schema_format(s, "the ids of %s are not 0, 1, 2, ...", o->name);
@@ -102,9 +103,9 @@ static const char *check_struct(struct schema *s, const struct object *o)
 		const struct object *inner = type_object(s, &f->type);
 		uint32_t size;
 
-		if (f->type.base == BASE_ARRAY)
-			return NULL; /* refused by check.c, which can say so better */
-		if (f->type.base != BASE_OBJ && (!base_is_scalar(f->type.base) || f->optional))
+		if (f->type.base == BASE_VECTOR ||
+			(!inner && !base_is_scalar(type_unit(&f->type))) ||
+			(base_is_scalar(f->type.base) && f->optional))
 			return schema_format(
 				s, "struct %s has a field that is no plain scalar", o->name);
 		if (inner && (!inner->is_struct || !inner->size || inner->align > 256))
@@ -112,8 +113,8 @@ static const char *check_struct(struct schema *s, const struct object *o)
 		size = field_size(s, f);
 		if (field_align(s, f) > align)
 			align = field_align(s, f);
-		if (!field_align(s, f) || f->offset % field_align(s, f) || f->offset < end ||
-			f->offset - end >= field_align(s, f))
+		if (!field_align(s, f) || size > UINT16_MAX || f->offset % field_align(s, f) ||
+			f->offset < end || f->offset - end >= field_align(s, f))
 			return schema_format(s, "%s.%s is misplaced", o->name, f->name);
 		end = f->offset + size;
 	}

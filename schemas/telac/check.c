@@ -27,13 +27,11 @@ static void refuse(
 
 static const char *type_reason(const struct check *c, const struct field *f)
 {
-	const enum base b = f->type.base == BASE_VECTOR ? f->type.element : f->type.base;
+	const enum base b = type_unit(&f->type);
 	const struct enumeration *e = type_enum(c->s, &f->type);
 
 	if (b == BASE_UNION || b == BASE_UTYPE || (e && e->is_union))
 		return "telac does not cover unions yet";
-	if (b == BASE_ARRAY)
-		return "telac does not cover arrays of fixed length yet";
 	return NULL;
 }
 

@@ -67,7 +67,7 @@ const char *c_scalar(struct emit *e, const struct type *t)
 	};
 	const struct enumeration *n = type_enum(e->s, t);
 
-	return n ? n->c_name : names[t->base == BASE_VECTOR ? t->element : t->base];
+	return n ? n->c_name : names[type_unit(t)];
 }
 
 const char *c_short(const struct type *t)
@@ -86,7 +86,7 @@ const char *c_short(const struct type *t)
 		[BASE_DOUBLE] = "f64",
 	};
 
-	return names[t->base == BASE_VECTOR ? t->element : t->base];
+	return names[type_unit(t)];
 }
 
 /* Digits enough to come back as the same number, and a form that C takes for a floating one. */

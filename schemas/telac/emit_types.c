@@ -46,7 +46,7 @@ static bool seen_before(const struct enumeration *n, size_t at)
 
 void emit_enum(struct emit *e, const struct enumeration *n)
 {
-	const struct type type = {n->base, BASE_NONE, -1};
+	const struct type type = {n->base, BASE_NONE, -1, 0};
 	size_t i;
 
 	out_docs(e, "", &n->docs);
@@ -79,50 +79,67 @@ static void emit_members(struct emit *e, const struct object *o)
 		const struct field *f = &o->fields[i];
 		const struct object *inner = type_object(e->s, &f->type);
 		/* any byte may stand in a buffer, only two may in a C bool */
-		const char *type = f->type.base == BASE_BOOL ? "uint8_t" : c_scalar(e, &f->type);
+		const bool is_bool = type_unit(&f->type) == BASE_BOOL;
+		const char *type = is_bool ? "uint8_t" : c_scalar(e, &f->type);
 
 		emit_padding(e, end, f->offset);
 		out_docs(e, "\t", &f->docs);
-		out(e, "\t%s %s;\n", inner ? inner->c_name : type, f->member);
+		out(e, "\t%s %s", inner ? inner->c_name : type, f->member);
+		if (f->type.base == BASE_ARRAY)
+			out(e, "[%u]", f->type.length);
+		out(e, ";\n");
 		end = f->offset + field_size(e->s, f);
 	}
 	emit_padding(e, end, o->size);
 }
 
-/* Statements that zero what lies between members, inner structs' too. */
-static void emit_scrub(struct emit *e, const struct object *o, uint32_t base)
+/* fb_scrub: zeroes what lies between members, those of structs inside too. */
+static void emit_scrub(struct emit *e, const struct object *o)
 {
 	uint32_t end = 0, to;
 	size_t i;
 
+	out(e, "\nstatic inline void %s_fb_scrub(uint8_t *p)\n{\n", o->c_name);
 	for (i = 0; i <= o->n_fields; i++) {
 		const struct field *f = &o->fields[i];
+		const struct object *inner;
 
 		to = i < o->n_fields ? f->offset : o->size;
 		if (to > end)
-			out(e, "\tmemset((uint8_t *)p + %" PRIu32 ", 0, %" PRIu32 ");\n",
-				base + end, to - end);
+			out(e, "\tmemset(p + %" PRIu32 ", 0, %" PRIu32 ");\n", end, to - end);
 		if (i == o->n_fields)
 			break;
-		if (type_object(e->s, &f->type))
-			emit_scrub(e, type_object(e->s, &f->type), base + f->offset);
 		end = to + field_size(e->s, f);
+		inner = type_object(e->s, &f->type);
+		if (!inner || !struct_has_padding(e->s, inner))
+			continue;
+		if (f->type.base == BASE_ARRAY)
+			out(e, "\tfor (size_t i = 0; i < %u; i++)\n\t", f->type.length);
+		out(e, "\t%s_fb_scrub(p + %u%s", inner->c_name, f->offset,
+			f->type.base == BASE_ARRAY ? " + i * " : ");\n");
+		if (f->type.base == BASE_ARRAY)
+			out(e, "%" PRIu32 ");\n", inner->size);
 	}
+	out(e, "}\n");
 }
 
 /* Padding is written as zero whatever the caller's copy has there: it may be left over from
  * anything. */
 static void emit_store(struct emit *e, const struct object *o)
 {
+	const bool padded = struct_has_padding(e->s, o);
 	const char *c = o->c_name;
 
+	if (padded)
+		emit_scrub(e, o);
 	out(e,
 		"\nstatic inline void %s_store(void *p, const %s *v)\n{\n"
 		"\tmemcpy(p, v, sizeof(*v));\n",
 		c, c);
-	emit_scrub(e, o, 0);
+	if (padded)
+		out(e, "\t%s_fb_scrub((uint8_t *)p);\n", c);
 	out(e, "}\n\n");
-	if (!struct_has_padding(e->s, o))
+	if (!padded)
 		return;
 	out(e,
 		"static inline uint32_t %s_fb_put_vector(\n"

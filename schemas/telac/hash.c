@@ -67,6 +67,8 @@ static void mix_type(struct walk *w, const struct type *t)
 	const struct enumeration *e = type_enum(w->s, t);
 
 	mix(w, " %d %d", (int)t->base, (int)t->element);
+	if (t->length)
+		mix(w, " of %u", t->length);
 	if (o)
 		mix(w, " object %" PRIu32, meet(w, o));
 	if (e)

@@ -85,16 +85,12 @@ unsigned base_size(enum base b)
 
 const struct object *type_object(const struct schema *s, const struct type *t)
 {
-	if (t->base != BASE_OBJ && !(t->base == BASE_VECTOR && t->element == BASE_OBJ))
-		return NULL;
-	return &s->objects[t->index];
+	return type_unit(t) == BASE_OBJ ? &s->objects[t->index] : NULL;
 }
 
 const struct enumeration *type_enum(const struct schema *s, const struct type *t)
 {
-	const enum base b = t->base == BASE_VECTOR ? t->element : t->base;
-
-	return base_is_scalar(b) && t->index >= 0 ? &s->enums[t->index] : NULL;
+	return base_is_scalar(type_unit(t)) && t->index >= 0 ? &s->enums[t->index] : NULL;
 }
 
 enum kind field_kind(const struct schema *s, const struct field *f)
@@ -119,6 +115,8 @@ enum kind field_kind(const struct schema *s, const struct field *f)
 
 uint32_t field_size(const struct schema *s, const struct field *f)
 {
+	if (f->type.base == BASE_ARRAY)
+		return f->type.length * element_size(s, f);
 	if (field_kind(s, f) == KIND_STRUCT)
 		return type_object(s, &f->type)->size;
 	return base_is_scalar(f->type.base) ? base_size(f->type.base) : 4;
@@ -126,15 +124,19 @@ uint32_t field_size(const struct schema *s, const struct field *f)
 
 uint32_t field_align(const struct schema *s, const struct field *f)
 {
-	if (field_kind(s, f) == KIND_STRUCT)
-		return type_object(s, &f->type)->align;
-	return field_size(s, f);
+	const struct object *o = type_object(s, &f->type);
+
+	if (o && o->is_struct && f->type.base != BASE_VECTOR)
+		return o->align;
+	return f->type.base == BASE_ARRAY ? element_size(s, f) : field_size(s, f);
 }
 
 uint32_t element_size(const struct schema *s, const struct field *f)
 {
-	if (field_kind(s, f) == KIND_STRUCTS)
-		return type_object(s, &f->type)->size;
+	const struct object *o = type_object(s, &f->type);
+
+	if (o && o->is_struct)
+		return o->size;
 	return base_is_scalar(f->type.element) ? base_size(f->type.element) : 4;
 }
 

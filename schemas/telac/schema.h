@@ -49,7 +49,8 @@ struct attributes {
 
 struct type {
 	enum base base, element;
-	int32_t index; /* of the object or enum, -1: none */
+	int32_t index;   /* of the object or enum, -1: none */
+	uint16_t length; /* of an array */
 };
 
 struct enum_value {
@@ -142,6 +143,12 @@ unsigned base_size(enum base b);                                         /* 0 un
 static inline bool base_is_scalar(enum base b)
 {
 	return b >= BASE_UTYPE && b <= BASE_DOUBLE;
+}
+
+/* What a vector or an array consists of; of anything else its own base. */
+static inline enum base type_unit(const struct type *t)
+{
+	return t->base == BASE_VECTOR || t->base == BASE_ARRAY ? t->element : t->base;
 }
 
 static inline bool base_is_real(enum base b)

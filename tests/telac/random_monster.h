@@ -37,3 +37,29 @@ static inline void random_options(struct random_args *r, struct depot_stock_Opti
 	a->l = RANDOM_OPTION(r, depot_stock_Grade);
 	a->plain = (int32_t)random_bits(r);
 }
+
+static inline void random_shelf(struct random_args *r, depot_stock_Shelf *s)
+{
+	uint8_t *p = (uint8_t *)s;
+	size_t i;
+
+	for (i = 0; i < sizeof(*s); i++) /* padding too, which must not reach the buffer */
+		p[i] = (uint8_t)random_next(r);
+	for (i = 0; i < 3; i++)
+		s->lit[i] = (uint8_t)random_below(r, 2);
+	s->loads[0] = (float)random_real(r);
+	s->loads[1] = (float)random_real(r);
+	s->total = random_real(r);
+}
+
+static inline void random_rack(struct random_args *r, struct depot_stock_Rack_args *a)
+{
+	depot_stock_Shelf *s = (depot_stock_Shelf *)random_alloc(r, 4 * sizeof(*s));
+	size_t i;
+
+	for (i = 0; i < 4; i++)
+		random_shelf(r, &s[i]);
+	a->shelf = random_below(r, 2) ? &s[3] : NULL;
+	a->shelves = random_below(r, 3) ? s : NULL;
+	a->shelves_len = a->shelves ? random_below(r, 4) : 0;
+}

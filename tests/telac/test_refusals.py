@@ -16,7 +16,6 @@ T = "namespace n; table T { x : int; }\n"
 CASES = [
     ("namespace n; table A { } union U { A } table T { u : U; }", "n.U", "unions"),
     ("namespace n; table A { } union U { A } table T { u : U; }", "n.T.u", "unions"),
-    ("namespace n; struct S { x : [int:3]; } table T { s : S; }", "n.S.x", "fixed length"),
     ("namespace n; table T { x : string (key); }", "n.T.x", "key"),
     ('namespace n; table A { } table T { x : [ubyte] (nested_flatbuffer: "A"); }', "n.T.x", "nested"),
     ("namespace n; table T { x : [ubyte] (flexbuffer); }", "n.T.x", "flexbuffer"),
@@ -101,6 +100,9 @@ def hashes():
         types + service.replace("b(U)", "b(T)"),
         types + service.replace("service S", "service R"),
     ]
+    structs = "namespace n; struct S { a : [int:3]; } table U { t : S; s : string; } table T { }\n" + service
+    assert hash_of(structs) != hash_of(structs.replace("[int:3]", "[int:4]"))
+    assert hash_of(structs) != hash_of(structs.replace("[int:3]", "[uint:3]"))
     assert all(hash_of(x) == first for x in same)
     found = [hash_of(x) for x in other]
     assert first not in found and len(set(found)) == len(found)
