@@ -1,13 +1,15 @@
 /* tela_fb.h - what the headers made by telac stand on: reading, verifying and building FlatBuffers.
  *
- * Readers load with memcpy, so a buffer may stand at any address; where the format asks for alignment
- * it is relative to the start of the buffer. A reader must only be given what its verifier accepted.
+ * Readers load with memcpy, so a buffer may stand at any address; where the format asks for
+ * alignment it is relative to the start of the buffer. A reader must only be given what its
+ * verifier accepted.
  *
  * The verifier accepts what the C++ library's accepts (depth 64, alignment checked) as long as the
- * buffer is a tree; strings and vtables may be shared. It counts visits - one for each table, vtable,
- * string, vector and element of a vector of tables or strings - and allows one for every two bytes,
- * which every tree fits: the densest one, a vector whose entries share one string, takes two visits
- * for four bytes. So a small buffer that names one table through many paths cannot hold a core.
+ * buffer is a tree; strings and vtables may be shared. It counts visits - one for each table,
+ * vtable, string, vector and element of a vector of tables or strings - and allows one for every
+ * two bytes, which every tree fits: the densest one, a vector whose entries share one string, takes
+ * two visits for four bytes. So a small buffer that names one table through many paths cannot hold
+ * a core.
  *
  * Builders write front to back: root offset, vtable, table, then its children in the order of their
  * ids. Sizes are measured first; what writes afterwards does not check again.
@@ -48,7 +50,7 @@ struct tela_bytes {
 
 enum {
 	TELA_FB_DEPTH_MAX = 64, /* tables inside each other, the root included */
-	TELA_FB_SIZE_MIN = 10,	/* root offset, vtable size, table: as the C++ verifier has it */
+	TELA_FB_SIZE_MIN = 10,  /* root offset, vtable size, table: as the C++ verifier has it */
 };
 
 #define TELA_FB_SIZE_MAX 0x7ffffffeu
@@ -191,7 +193,7 @@ struct tela_fb_verifier {
 };
 
 struct tela_fb_table {
-	uint32_t at;	 /* position of the table */
+	uint32_t at;     /* position of the table */
 	uint32_t vtable; /* and of its vtable */
 	uint32_t vsize;
 };
@@ -312,16 +314,17 @@ static inline bool tela_fb_verify_string(struct tela_fb_verifier *v, uint32_t at
 {
 	uint32_t n;
 
-	return tela_fb_verify_elements(v, at, 1, &n) && tela_fb_inside(v, (uint64_t)at + 4 + n, 1) &&
-	       !v->buf[at + 4 + n];
+	return tela_fb_verify_elements(v, at, 1, &n) &&
+	       tela_fb_inside(v, (uint64_t)at + 4 + n, 1) && !v->buf[at + 4 + n];
 }
 
-static inline bool tela_fb_verify_str(struct tela_fb_verifier *v, const struct tela_fb_table *t,
-	unsigned slot, bool required)
+static inline bool tela_fb_verify_str(
+	struct tela_fb_verifier *v, const struct tela_fb_table *t, unsigned slot, bool required)
 {
 	uint32_t at;
 
-	return tela_fb_verify_ref(v, t, slot, required, &at) && (!at || tela_fb_verify_string(v, at));
+	return tela_fb_verify_ref(v, t, slot, required, &at) &&
+	       (!at || tela_fb_verify_string(v, at));
 }
 
 /* A vector of scalars or structs. */
@@ -347,29 +350,65 @@ static inline bool tela_fb_verify_refs(struct tela_fb_verifier *v, const struct 
 	return !at || (tela_fb_verify_elements(v, at, 4, ret_n) && tela_fb_charge(v, *ret_n));
 }
 
-/* The position that an entry of a vector of offsets leads to. An entry of 0 leads to itself: the C++
- * verifier lets that pass where it reads as something valid, and so does this one. */
-static inline bool tela_fb_verify_entry(
-	const struct tela_fb_verifier *v, uint32_t at, uint32_t *ret_to)
+/* The position that an entry of a vector of offsets leads to, UINT32_MAX where that is outside:
+ * nothing can stand there. An entry of 0 leads to itself: the C++ verifier lets that pass where it
+ * reads as something valid, and so does this one. */
+static inline uint32_t tela_fb_verify_entry(const struct tela_fb_verifier *v, uint32_t at)
 {
 	const uint64_t to = (uint64_t)at + tela_fb_load_u32(v->buf + at);
 
-	*ret_to = (uint32_t)to;
-	return tela_fb_inside(v, to, 1);
+	return to < v->len ? (uint32_t)to : UINT32_MAX;
 }
 
-static inline bool tela_fb_verify_strs(struct tela_fb_verifier *v, const struct tela_fb_table *t,
-	unsigned slot, bool required)
+static inline bool tela_fb_verify_strs(
+	struct tela_fb_verifier *v, const struct tela_fb_table *t, unsigned slot, bool required)
 {
-	uint32_t at, n, to;
+	uint32_t at, n;
 
 	if (!tela_fb_verify_refs(v, t, slot, required, &at, &n))
 		return false;
 	for (; n; n--, at += 4) {
-		if (!tela_fb_verify_entry(v, at, &to) || !tela_fb_verify_string(v, to))
+		if (!tela_fb_verify_string(v, tela_fb_verify_entry(v, at)))
 			return false;
 	}
 	return true;
+}
+
+/* A union: its type, 0 if absent, stands in the slot before its value's. */
+static inline bool tela_fb_verify_union(const struct tela_fb_verifier *v,
+	const struct tela_fb_table *t, unsigned slot, bool required, uint8_t *ret_type,
+	uint32_t *ret_to)
+{
+	const uint32_t at = tela_fb_verify_slot(v, t, slot - 2);
+
+	*ret_type = 0;
+	if (at && !tela_fb_inside(v, at, 1))
+		return false;
+	if (at)
+		*ret_type = v->buf[at];
+	return tela_fb_verify_ref(v, t, slot, required, ret_to);
+}
+
+/* A struct that stands alone, as the value of a union; `at` 0: absent, which it must not be. */
+static inline bool tela_fb_verify_struct(
+	const struct tela_fb_verifier *v, uint32_t at, uint32_t size, uint32_t align)
+{
+	return at && !(at & (align - 1)) && tela_fb_inside(v, at, size);
+}
+
+/* A vector of unions: the first of *ret_n types and of as many values, all charged for. */
+static inline bool tela_fb_verify_unions(struct tela_fb_verifier *v, const struct tela_fb_table *t,
+	unsigned slot, bool required, uint32_t *ret_types, uint32_t *ret_at, uint32_t *ret_n)
+{
+	uint32_t types, n;
+
+	if (!tela_fb_verify_ref(v, t, slot - 2, false, &types) ||
+		!tela_fb_verify_refs(v, t, slot, required, ret_at, ret_n))
+		return false;
+	*ret_types = types + 4;
+	if (!types || *ret_at == 4)
+		return !types && *ret_at == 4;
+	return tela_fb_verify_elements(v, types, 1, &n) && n == *ret_n;
 }
 
 /* ---- measuring: positions in 64 bits, 0 once it cannot be built ---- */
@@ -392,7 +431,8 @@ static inline uint64_t tela_fb_up(uint64_t pos, uint32_t align)
 	return (pos + align - 1) & ~((uint64_t)align - 1);
 }
 
-/* Where the table stands when its vtable may begin at `pos`: fields begin 4 bytes into it, aligned. */
+/* Where the table stands when its vtable may begin at `pos`: fields begin 4 bytes into it, aligned.
+ */
 static inline uint64_t tela_fb_table_at(uint64_t pos, const struct tela_fb_shape *s)
 {
 	return tela_fb_up(pos + s->vsize + 4, s->align) - 4;
@@ -419,6 +459,12 @@ static inline uint64_t tela_fb_measure_str(uint64_t pos, struct tela_str s)
 	return tela_fb_measure_vector(pos, s.s, s.len, 1, 4, 1);
 }
 
+static inline uint64_t tela_fb_measure_struct(uint64_t pos, uint32_t size, uint32_t align)
+{
+	pos = tela_fb_up(pos, align) + size;
+	return pos <= TELA_FB_SIZE_MAX ? pos : 0;
+}
+
 static inline uint64_t tela_fb_measure_strs(uint64_t pos, const struct tela_str *s, size_t n)
 {
 	size_t i;
@@ -438,7 +484,8 @@ static inline uint32_t tela_fb_pad(uint8_t *buf, uint32_t pos, uint32_t to)
 	return to;
 }
 
-/* Writes the vtable with every field absent and the head of the table; returns where the table is. */
+/* Writes the vtable with every field absent and the head of the table; returns where the table is.
+ */
 static inline uint32_t tela_fb_put_table(uint8_t *buf, uint32_t pos, const struct tela_fb_shape *s)
 {
 	const uint32_t at = (uint32_t)tela_fb_table_at(pos, s);
@@ -452,8 +499,8 @@ static inline uint32_t tela_fb_put_table(uint8_t *buf, uint32_t pos, const struc
 }
 
 /* Enters the field that stands `*offset` into the table, and steps over it; returns where it is. */
-static inline uint32_t tela_fb_put_slot(
-	uint8_t *buf, uint32_t table, uint32_t vsize, unsigned slot, uint32_t *offset, uint32_t size)
+static inline uint32_t tela_fb_put_slot(uint8_t *buf, uint32_t table, uint32_t vsize, unsigned slot,
+	uint32_t *offset, uint32_t size)
 {
 	const uint32_t at = table + *offset;
 

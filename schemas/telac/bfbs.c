@@ -39,9 +39,8 @@ static struct attributes read_attributes(struct cursor *c, uint32_t table, unsig
 	return a;
 }
 
-static struct type read_type(struct cursor *c, uint32_t table, unsigned slot)
+static struct type read_type(struct cursor *c, uint32_t at)
 {
-	const uint32_t at = cursor_child(c, table, slot);
 	struct type t = {BASE_NONE, BASE_NONE, -1, 0};
 	const uint64_t base = cursor_scalar(c, at, 4, 1, 0),
 		       element = cursor_scalar(c, at, 6, 1, 0);
@@ -65,7 +64,7 @@ static void read_enum(struct cursor *c, uint32_t at, struct enumeration *e)
 	e->name = cursor_string(c, at, 4);
 	e->file = cursor_string(c, at, 16);
 	e->is_union = cursor_scalar(c, at, 8, 1, 0);
-	e->base = read_type(c, at, 10).base;
+	e->base = read_type(c, cursor_child(c, at, 10)).base;
 	const struct attributes a = read_attributes(c, at, 12);
 	e->bit_flags = attribute_find(&a, "bit_flags") != NULL;
 	e->docs = read_texts(c, at, 14);
@@ -76,6 +75,8 @@ static void read_enum(struct cursor *c, uint32_t at, struct enumeration *e)
 
 		e->values[i].name = cursor_string(c, v, 4);
 		e->values[i].value = (int64_t)cursor_scalar(c, v, 6, 8, 0);
+		if (e->is_union)
+			e->values[i].type = read_type(c, cursor_child(c, v, 10));
 		e->values[i].docs = read_texts(c, v, 12);
 	}
 }
@@ -85,7 +86,7 @@ static void read_field(struct cursor *c, uint32_t at, struct field *f)
 	const uint64_t real = cursor_scalar(c, at, 14, 8, 0);
 
 	f->name = cursor_string(c, at, 4);
-	f->type = read_type(c, at, 6);
+	f->type = read_type(c, cursor_child(c, at, 6));
 	f->id = (uint16_t)cursor_scalar(c, at, 8, 2, 0);
 	f->offset = (uint16_t)cursor_scalar(c, at, 10, 2, 0);
 	f->default_integer = (int64_t)cursor_scalar(c, at, 12, 8, 0);

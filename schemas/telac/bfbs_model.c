@@ -41,13 +41,35 @@ static bool fits(enum base b, int64_t v)
 	}
 }
 
+/* NONE is 0, and every other member a table, a struct or a string, each with a value of its own. */
+static const char *check_union(struct schema *s, const struct enumeration *e)
+{
+	bool seen[UINT8_MAX + 1] = {false};
+	size_t i;
+
+	for (i = 0; i < e->n_values; i++) {
+		const struct enum_value *v = &e->values[i];
+		const struct type *t = &v->type;
+		const bool object =
+			t->base == BASE_OBJ && t->index >= 0 && (size_t)t->index < s->n_objects;
+
+		if (seen[v->value] || t->element != BASE_NONE || t->length ||
+			(v->value ? !object && t->base != BASE_STRING : t->base != BASE_NONE))
+			return schema_format(
+				s, "union %s cannot have a member %s", e->name, v->name);
+		seen[v->value] = true;
+	}
+	return seen[0] ? NULL : schema_format(s, "union %s has no NONE", e->name);
+}
+
 static const char *check_enum(struct schema *s, const struct enumeration *e)
 {
 	size_t i;
 
 	if (!is_name(e->name, true))
 		return "an enum has no proper name";
-	if (!base_is_scalar(e->base) || base_is_real(e->base))
+	if (!base_is_scalar(e->base) || base_is_real(e->base) ||
+		e->is_union != (e->base == BASE_UTYPE))
 		return schema_format(s, "enum %s is not of an integer type", e->name);
 	for (i = 0; i < e->n_values; i++) {
 		if (!is_name(e->values[i].name, false))
@@ -56,7 +78,7 @@ static const char *check_enum(struct schema *s, const struct enumeration *e)
 			return schema_format(
 				s, "%s.%s does not fit its type", e->name, e->values[i].name);
 	}
-	return NULL;
+	return e->is_union ? check_union(s, e) : NULL;
 }
 
 static bool type_is_sound(const struct schema *s, const struct type *t)
@@ -70,8 +92,29 @@ static bool type_is_sound(const struct schema *s, const struct type *t)
 	if (b == BASE_OBJ)
 		return t->index >= 0 && (size_t)t->index < s->n_objects;
 	if (b == BASE_UNION || b == BASE_UTYPE)
-		return t->index >= 0 && (size_t)t->index < s->n_enums;
+		return t->index >= 0 && (size_t)t->index < s->n_enums &&
+		       s->enums[t->index].is_union;
 	return t->index < 0 || ((size_t)t->index < s->n_enums && s->enums[t->index].base == b);
+}
+
+/* The type of a union stands in the field before it. */
+static bool union_is_paired(const struct object *o, size_t i)
+{
+	const enum base b = type_unit(&o->fields[i].type);
+	const struct field *type, *value;
+	size_t n;
+
+	if (b != BASE_UNION && b != BASE_UTYPE)
+		return true;
+	if (o->is_struct || (b == BASE_UNION ? i == 0 : i + 1 == o->n_fields))
+		return false;
+	type = &o->fields[b == BASE_UNION ? i - 1 : i];
+	value = type + 1;
+	n = strlen(value->name);
+	return type_unit(&type->type) == BASE_UTYPE && type_unit(&value->type) == BASE_UNION &&
+	       type->type.index == value->type.index && type->deprecated == value->deprecated &&
+	       (type->type.base == BASE_VECTOR) == (value->type.base == BASE_VECTOR) &&
+	       !strncmp(type->name, value->name, n) && !strcmp(type->name + n, "_type");
 }
 
 static const char *check_field(struct schema *s, const struct object *o, size_t i)
@@ -82,6 +125,8 @@ static const char *check_field(struct schema *s, const struct object *o, size_t 
 		return schema_format(s, "%s has a field without a name", o->name);
 	if (!type_is_sound(s, &f->type) || (f->type.base == BASE_ARRAY && !o->is_struct))
 		return schema_format(s, "%s.%s has an impossible type", o->name, f->name);
+	if (!union_is_paired(o, i))
+		return schema_format(s, "union %s.%s has no type beside it", o->name, f->name);
 	if (f->id != i || i > (UINT16_MAX - 4) / 2)
 		return schema_format(s, "the ids of %s are not 0, 1, 2, ...", o->name);
 	if (!o->is_struct && f->offset != 4 + 2 * i)

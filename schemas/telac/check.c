@@ -25,16 +25,6 @@ static void refuse(
 	c->refused++;
 }
 
-static const char *type_reason(const struct check *c, const struct field *f)
-{
-	const enum base b = type_unit(&f->type);
-	const struct enumeration *e = type_enum(c->s, &f->type);
-
-	if (b == BASE_UNION || b == BASE_UTYPE || (e && e->is_union))
-		return "telac does not cover unions yet";
-	return NULL;
-}
-
 /* Attributes that change what stands in the buffer or what may be done with it. */
 static const char *attribute_reason(const struct field *f)
 {
@@ -60,10 +50,8 @@ static void check_object(struct check *c, const struct object *o)
 		refuse(c, o->file, o->name, NULL, "telac does not cover alignment above 8 yet");
 	for (i = 0; i < o->n_fields; i++) {
 		const struct field *f = &o->fields[i];
-		const char *why = type_reason(c, f);
+		const char *why = attribute_reason(f);
 
-		if (!why)
-			why = attribute_reason(f);
 		if (why)
 			refuse(c, o->file, o->name, f->name, why);
 	}
@@ -148,11 +136,6 @@ unsigned check_schema(struct schema *s)
 
 	if (*s->ident)
 		refuse(&c, s->file, s->ident, NULL, "telac does not cover file_identifier yet");
-	for (i = 0; i < s->n_enums; i++) {
-		if (s->enums[i].is_union)
-			refuse(&c, s->enums[i].file, s->enums[i].name, NULL,
-				"telac does not cover unions yet");
-	}
 	for (i = 0; i < s->n_objects; i++)
 		check_object(&c, &s->objects[i]);
 	for (i = 0; i < s->n_services; i++)

@@ -53,6 +53,7 @@ const char *last_part(const char *full_name)
 const char *c_scalar(struct emit *e, const struct type *t)
 {
 	static const char *const names[BASE_COUNT] = {
+		[BASE_UTYPE] = "uint8_t",
 		[BASE_BOOL] = "bool",
 		[BASE_BYTE] = "int8_t",
 		[BASE_UBYTE] = "uint8_t",
@@ -73,6 +74,7 @@ const char *c_scalar(struct emit *e, const struct type *t)
 const char *c_short(const struct type *t)
 {
 	static const char *const names[BASE_COUNT] = {
+		[BASE_UTYPE] = "u8",
 		[BASE_BOOL] = "bool",
 		[BASE_BYTE] = "i8",
 		[BASE_UBYTE] = "u8",
@@ -171,6 +173,17 @@ static bool owns(struct emit *e, const struct object *o)
 	return !o->is_struct && schema_owns(e->s, o->file);
 }
 
+static void emit_unions(struct emit *e, void (*part)(struct emit *, const struct enumeration *))
+{
+	const struct schema *s = e->s;
+	size_t i;
+
+	for (i = 0; i < s->n_enums; i++) {
+		if (s->enums[i].is_union && schema_owns(s, s->enums[i].file))
+			part(e, &s->enums[i]);
+	}
+}
+
 static void emit_tables(struct emit *e)
 {
 	static void (*const parts[])(struct emit *, const struct object *) = {
@@ -201,12 +214,15 @@ static void emit_tables(struct emit *e)
 			"*ret_at);\n\n",
 			c, c);
 	}
+	emit_unions(e, emit_union_args);
+	emit_unions(e, emit_union_prototypes);
 	for (k = 0; k < sizeof(parts) / sizeof(*parts); k++) {
 		for (i = 0; i < s->n_objects; i++) {
 			if (owns(e, &s->objects[i]))
 				parts[k](e, &s->objects[i]);
 		}
 	}
+	emit_unions(e, emit_union);
 }
 
 void emit_data(struct emit *e)

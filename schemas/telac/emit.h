@@ -35,6 +35,9 @@ static inline unsigned slot_of(const struct field *f)
 void emit_enum(struct emit *e, const struct enumeration *n);
 void emit_struct(struct emit *e, const struct object *o);
 void emit_args(struct emit *e, const struct object *o);
+void emit_union_args(struct emit *e, const struct enumeration *n);
+void emit_union_prototypes(struct emit *e, const struct enumeration *n);
+void emit_union(struct emit *e, const struct enumeration *n); /* verify, measure, put */
 void emit_readers(struct emit *e, const struct object *o);
 void emit_verifier(struct emit *e, const struct object *o); /* of tables, after all prototypes */
 void emit_builder(struct emit *e, const struct object *o);  /* likewise */

@@ -20,7 +20,7 @@ bool is_vector(enum kind kind)
 
 bool is_child(enum kind kind)
 {
-	return kind > KIND_STRUCT;
+	return kind >= KIND_STRING;
 }
 
 void out_present(struct emit *e, const struct field *f)
@@ -38,6 +38,13 @@ void out_present(struct emit *e, const struct field *f)
 		return;
 	case KIND_BYTES:
 		out(e, "a->%s.data", f->member);
+		return;
+	case KIND_UNION:
+		out(e, "a->%s.type", f->member);
+		return;
+	case KIND_UTYPE:
+	case KIND_UTYPES:
+		out_present(e, f + 1);
 		return;
 	default:
 		out(e, "a->%s", f->member);
@@ -96,7 +103,9 @@ void out_mistakes(struct emit *e, const struct object *o)
 		const struct field *f = &o->fields[i];
 		const enum kind kind = field_kind(e->s, f);
 
-		if (f->deprecated || (!f->required && (!is_child(kind) || kind == KIND_TABLE)))
+		if (field_is_hidden(f))
+			continue;
+		if (!f->required && (!is_child(kind) || kind == KIND_TABLE || kind == KIND_UNION))
 			continue;
 		out(e, "\tif (!");
 		out_present(e, f);
@@ -106,25 +115,37 @@ void out_mistakes(struct emit *e, const struct object *o)
 	}
 }
 
+/* What has functions of its own for verifying, measuring and putting: a table, or a union. */
+static const char *c_inner(struct emit *e, const struct field *f)
+{
+	const struct enumeration *u = type_union(e->s, &f->type);
+
+	return u ? u->c_name : type_object(e->s, &f->type)->c_name;
+}
+
 static void measure_child(struct emit *e, const struct field *f)
 {
-	const struct object *inner = type_object(e->s, &f->type);
 	const enum kind kind = field_kind(e->s, f);
+	const bool vector = kind == KIND_TABLES || kind == KIND_UNIONS;
 
-	if (kind == KIND_TABLE) {
-		out(e, "\tif (a->%s && pos)\n", f->member);
-		out(e, "\t\tpos = %s_fb_measure(pos, a->%s, depth + 1);\n", inner->c_name,
-			f->member);
-		return;
-	}
+	if (kind == KIND_UTYPES)
+		return; /* with its union */
 	out(e, "\tif (");
 	out_present(e, f);
-	out(e, ")%s\n", kind == KIND_TABLES ? " {" : "");
+	if (kind == KIND_TABLE || kind == KIND_UNION) {
+		out(e, " && pos)\n\t\tpos = %s_fb_measure(pos, %sa->%s, depth + 1);\n",
+			c_inner(e, f), kind == KIND_UNION ? "&" : "", f->member);
+		return;
+	}
+	out(e, ")%s\n", vector ? " {" : "");
+	if (kind == KIND_UNIONS)
+		out(e, "\t\tpos = tela_fb_measure_vector(pos, a->%s, a->%s_len, 1, 4, 0);\n",
+			f->member, f->member);
 	out_measure(e, f, "\t\t");
-	if (kind != KIND_TABLES)
+	if (!vector)
 		return;
 	out(e, "\t\tfor (i = 0; i < a->%s_len && pos; i++)\n", f->member);
-	out(e, "\t\t\tpos = %s_fb_measure(pos, &a->%s[i], depth + 1);\n\t}\n", inner->c_name,
+	out(e, "\t\t\tpos = %s_fb_measure(pos, &a->%s[i], depth + 1);\n\t}\n", c_inner(e, f),
 		f->member);
 }
 
@@ -148,7 +169,7 @@ static void emit_measure(struct emit *e, const struct object *o)
 		"\tuint64_t pos, const struct %s_args *a, unsigned depth)\n{\n",
 		o->c_name, o->c_name);
 	out(e, "\tconst struct tela_fb_shape s = %s_fb_shape(a);\n", o->c_name);
-	if (has_kind(e, o, KIND_TABLES))
+	if (has_kind(e, o, KIND_TABLES) || has_kind(e, o, KIND_UNIONS))
 		out(e, "\tsize_t i;\n");
 	out(e, "\n\tif (depth > TELA_FB_DEPTH_MAX)\n\t\treturn 0;\n");
 	out_mistakes(e, o);
@@ -173,6 +194,8 @@ static void put_slot(struct emit *e, const struct field *f)
 	if (kind == KIND_SCALAR)
 		out(e, "\t\ttela_fb_store_%s(buf + field, a->%s);\n\t}\n", c_short(&f->type),
 			f->member);
+	else if (kind == KIND_UTYPE)
+		out(e, "\t\tbuf[field] = a->%s.type;\n\t}\n", f[1].member);
 	else if (kind == KIND_OPTIONAL)
 		out(e, "\t\ttela_fb_store_%s(buf + field, *a->%s);\n\t}\n", c_short(&f->type),
 			f->member);
@@ -213,26 +236,46 @@ void out_put(struct emit *e, const struct field *f, const char *ref)
 
 static void put_child(struct emit *e, const struct field *f)
 {
-	const struct object *inner = type_object(e->s, &f->type);
 	const enum kind kind = field_kind(e->s, f);
 
+	if (kind == KIND_UTYPES)
+		return; /* with its union */
 	if (kind == KIND_TABLE) {
 		out(e, "\tif (%s) {\n", f->c_ref);
-		out(e, "\t\tpos = %s_fb_put(buf, pos, a->%s, &child);\n", inner->c_name, f->member);
+		out(e, "\t\tpos = %s_fb_put(buf, pos, a->%s, &child);\n", c_inner(e, f), f->member);
 		out(e, "\t\ttela_fb_put_ref(buf, %s, child);\n\t}\n", f->c_ref);
 		return;
 	}
-	if (kind != KIND_TABLES) {
+	if (kind == KIND_UNION) {
+		out(e, "\tif (%s)\n\t\tpos = %s_fb_put(buf, pos, %s, &a->%s);\n", f->c_ref,
+			c_inner(e, f), f->c_ref, f->member);
+		return;
+	}
+	if (kind != KIND_TABLES && kind != KIND_UNIONS) {
 		out(e, "\tif (%s)\n\t\t", f->c_ref);
 		out_put(e, f, f->c_ref);
 		return;
 	}
 	out(e, "\tif (%s) {\n", f->c_ref);
+	if (kind == KIND_UNIONS) {
+		out(e, "\t\tfirst = tela_fb_put_length(buf, pos, %s, a->%s_len, 4);\n", f[-1].c_ref,
+			f->member);
+		out(e, "\t\tfor (i = 0; i < a->%s_len; i++)\n", f->member);
+		out(e, "\t\t\tbuf[first + i] = a->%s[i].type;\n", f->member);
+		out(e, "\t\tpos = first + (uint32_t)i;\n");
+	}
 	out(e, "\t\tfirst = tela_fb_put_length(buf, pos, %s, a->%s_len, 4);\n", f->c_ref,
 		f->member);
 	out(e, "\t\tpos = first + 4 * (uint32_t)a->%s_len;\n", f->member);
+	if (kind == KIND_UNIONS) {
+		out(e, "\t\tfor (i = 0; i < a->%s_len; i++)\n", f->member);
+		out(e, "\t\t\tpos = %s_fb_put(buf, pos, first + 4 * (uint32_t)i, &a->%s[i]);\n",
+			c_inner(e, f), f->member);
+		out(e, "\t}\n");
+		return;
+	}
 	out(e, "\t\tfor (i = 0; i < a->%s_len; i++) {\n", f->member);
-	out(e, "\t\t\tpos = %s_fb_put(buf, pos, &a->%s[i], &child);\n", inner->c_name, f->member);
+	out(e, "\t\t\tpos = %s_fb_put(buf, pos, &a->%s[i], &child);\n", c_inner(e, f), f->member);
 	out(e, "\t\t\ttela_fb_put_ref(buf, first + 4 * (uint32_t)i, child);\n\t\t}\n\t}\n");
 }
 
@@ -240,7 +283,7 @@ static void put_variables(struct emit *e, const struct object *o)
 {
 	const bool tables = has_kind(e, o, KIND_TABLES);
 	const bool inlines = has_kind(e, o, KIND_SCALAR) || has_kind(e, o, KIND_OPTIONAL) ||
-			     has_kind(e, o, KIND_STRUCT);
+			     has_kind(e, o, KIND_STRUCT) || has_kind(e, o, KIND_UTYPE);
 	size_t i;
 
 	out(e, "\tconst struct tela_fb_shape s = %s_fb_shape(a);\n", o->c_name);
@@ -255,7 +298,7 @@ static void put_variables(struct emit *e, const struct object *o)
 		if (!f->deprecated && is_child(field_kind(e->s, f)))
 			out(e, "\tuint32_t %s = 0;\n", f->c_ref);
 	}
-	if (tables)
+	if (tables || has_kind(e, o, KIND_UNIONS))
 		out(e, "\tuint32_t first;\n\tsize_t i;\n");
 	if (tables || has_kind(e, o, KIND_TABLE))
 		out(e, "\tuint32_t child;\n");

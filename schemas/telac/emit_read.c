@@ -91,6 +91,61 @@ static void read_element(struct emit *e, const struct object *o, const struct fi
 	out(e, "\tmemset(&v, 0, sizeof(v));\n\treturn v;\n}\n\n");
 }
 
+/* Statement that returns member `m` as `value`, where the type says that it is that one. */
+static void read_member(struct emit *e, const struct enum_value *m, const char *value)
+{
+	const struct object *o = type_object(e->s, &m->type);
+
+	if (!o)
+		out(e, "\treturn tela_fb_as_str(%s);\n}\n\n", value);
+	else if (!o->is_struct)
+		out(e, "\tconst %s_t ret = {%s};\n\n\treturn ret;\n}\n\n", o->c_name, value);
+	else
+		out(e,
+			"\tconst uint8_t *p = %s;\n\n"
+			"\tif (p)\n\t\t*ret = %s_load(p);\n\treturn p != NULL;\n}\n\n",
+			value, o->c_name);
+}
+
+/* A union, or a vector of them: its type, and a reader for each member, absent if it is another. */
+static void read_union(struct emit *e, const struct object *o, const struct field *f)
+{
+	const struct enumeration *u = type_union(e->s, &f->type);
+	const bool vector = f->type.base == BASE_VECTOR;
+	const char *i = vector ? ", size_t i" : "", *at = vector ? "_at" : "";
+	char type[512], tail[300], more[600], value[900];
+	size_t k;
+
+	snprintf(type, sizeof(type), "%s ", u->c_name);
+	snprintf(tail, sizeof(tail), "_type%s", at);
+	out_head(e, o, f, type, tail, i);
+	if (vector)
+		out(e, "\tconst uint8_t *p = tela_fb_element(t.p, %u, i, 1);\n", slot_of(f - 1));
+	else
+		out(e, "\tconst uint8_t *p = tela_fb_field(t.p, %u);\n", slot_of(f - 1));
+	out(e, "\n\treturn p ? tela_fb_load_u8(p) : 0;\n}\n\n");
+	for (k = 0; k < u->n_values; k++) {
+		const struct enum_value *m = &u->values[k];
+		const struct object *inner = type_object(e->s, &m->type);
+
+		if (!m->value)
+			continue;
+		out_docs(e, "", &m->docs);
+		snprintf(tail, sizeof(tail), "_as_%s%s", m->name, at);
+		snprintf(type, sizeof(type), "%s%s ", inner ? inner->c_name : "struct tela_str",
+			inner ? "_t" : "");
+		snprintf(more, sizeof(more), "%s", i);
+		if (inner && inner->is_struct)
+			snprintf(more, sizeof(more), "%s, %s *ret", i, inner->c_name);
+		out_head(e, o, f, inner && inner->is_struct ? "bool " : type, tail, more);
+		snprintf(value, sizeof(value),
+			"%s_%s_type%s(t%s) == %s_%s ? tela_fb_follow%s(t.p, %u%s) : NULL",
+			o->c_name, f->name, at, vector ? ", i" : "", u->c_name, m->name,
+			vector ? "_element" : "", slot_of(f), vector ? ", i" : "");
+		read_member(e, m, value);
+	}
+}
+
 static void read_field(struct emit *e, const struct object *o, const struct field *f)
 {
 	out(e, "static inline bool %s_has_%s(%s_t t)\n{\n", o->c_name, f->name, o->c_name);
@@ -115,6 +170,12 @@ static void read_field(struct emit *e, const struct object *o, const struct fiel
 		out_head(e, o, f, "struct tela_bytes ", "", "");
 		out(e, "\treturn tela_fb_as_bytes(tela_fb_follow(t.p, %u));\n}\n\n", slot_of(f));
 		return;
+	case KIND_UNIONS:
+		read_length(e, o, f);
+		/* fallthrough */
+	case KIND_UNION:
+		read_union(e, o, f);
+		return;
 	default:
 		read_length(e, o, f);
 		out(e, "/* Element i; zero or absent behind the end. */\n");
@@ -127,7 +188,7 @@ void emit_readers(struct emit *e, const struct object *o)
 	size_t i;
 
 	for (i = 0; i < o->n_fields; i++) {
-		if (!o->fields[i].deprecated)
+		if (!field_is_hidden(&o->fields[i]))
 			read_field(e, o, &o->fields[i]);
 	}
 }

@@ -178,6 +178,7 @@ static void emit_arg(struct emit *e, const struct field *f)
 	out_docs(e, "\t", &f->docs);
 	switch (field_kind(e->s, f)) {
 	case KIND_SCALAR:
+	case KIND_UTYPE:
 		out(e, "\t%s %s;\n", c_scalar(e, &f->type), f->member);
 		return;
 	case KIND_OPTIONAL:
@@ -192,9 +193,17 @@ static void emit_arg(struct emit *e, const struct field *f)
 	case KIND_TABLE:
 		out(e, "\tconst struct %s_args *%s;\n", o->c_name, f->member);
 		return;
+	case KIND_UNION:
+		out(e, "\tstruct %s_args %s;\n", type_union(e->s, &f->type)->c_name, f->member);
+		return;
 	case KIND_BYTES:
 		out(e, "\tstruct tela_bytes %s;\n", f->member);
 		return;
+	case KIND_UNIONS:
+		out(e, "\tconst struct %s_args *%s;\n", type_union(e->s, &f->type)->c_name,
+			f->member);
+		break;
+	case KIND_UTYPES:
 	case KIND_SCALARS:
 		out(e, "\tconst %s *%s;\n", c_scalar(e, &f->type), f->member);
 		break;
@@ -211,6 +220,14 @@ static void emit_arg(struct emit *e, const struct field *f)
 	out(e, "\tsize_t %s_len;\n", f->member);
 }
 
+/* No member, and a first one of nothing: C++ warns of what an initializer leaves out. */
+static void emit_union_init(struct emit *e, const struct enumeration *n)
+{
+	const bool string = n->n_values > 1 && n->values[1].type.base == BASE_STRING;
+
+	out(e, string ? "{0, {{NULL, 0}}}" : "{0, {NULL}}");
+}
+
 static void emit_arg_init(struct emit *e, const struct field *f)
 {
 	switch (field_kind(e->s, f)) {
@@ -220,6 +237,9 @@ static void emit_arg_init(struct emit *e, const struct field *f)
 	case KIND_STRING:
 	case KIND_BYTES:
 		out(e, "{NULL, 0}");
+		return;
+	case KIND_UNION:
+		emit_union_init(e, type_union(e->s, &f->type));
 		return;
 	case KIND_OPTIONAL:
 	case KIND_STRUCT:
@@ -239,14 +259,14 @@ void emit_args(struct emit *e, const struct object *o)
 	out_docs(e, "", &o->docs);
 	out(e, "struct %s_args {\n", o->c_name);
 	for (i = 0; i < o->n_fields; i++) {
-		if (!o->fields[i].deprecated)
+		if (!field_is_hidden(&o->fields[i]))
 			emit_arg(e, &o->fields[i]);
 	}
 	if (!o->n_order)
 		out(e, "\tuint8_t nothing_;\n");
 	out(e, "};\n\n/* Every field at its default. */\n#define %s_ARGS_INIT {", o->c_name);
 	for (i = 0; i < o->n_fields; i++) {
-		if (o->fields[i].deprecated)
+		if (field_is_hidden(&o->fields[i]))
 			continue;
 		out(e, "%s", separator);
 		emit_arg_init(e, &o->fields[i]);

@@ -1,6 +1,6 @@
 /* emit_verify.c - what checks a table before it is read: one line of straight code for each field.
  */
-#include "emit.h"
+#include "emit_build.h"
 
 #include <inttypes.h>
 
@@ -42,35 +42,55 @@ static void verify_tables(struct emit *e, const struct field *f)
 	out(e, "\tif (!tela_fb_verify_refs(v, &t, %u, %s, &from, &n))\n\t\treturn false;\n",
 		slot_of(f), f->required ? "true" : "false");
 	out(e, "\tfor (; n; n--, from += 4) {\n");
-	out(e, "\t\tif (!tela_fb_verify_entry(v, from, &to) || !%s_fb_verify(v, to))\n",
+	out(e, "\t\tif (!%s_fb_verify(v, tela_fb_verify_entry(v, from)))\n",
 		type_object(e->s, &f->type)->c_name);
+	out(e, "\t\t\treturn false;\n\t}\n");
+}
+
+static void verify_union(struct emit *e, const struct field *f)
+{
+	const char *u = type_union(e->s, &f->type)->c_name;
+	const char *required = f->required ? "true" : "false";
+
+	if (f->type.base != BASE_VECTOR) {
+		out(e, "\tif (!tela_fb_verify_union(v, &t, %u, %s, &type, &to) ||\n", slot_of(f),
+			required);
+		out(e, "\t\t!%s_fb_verify(v, type, to))\n\t\treturn false;\n", u);
+		return;
+	}
+	out(e, "\tif (!tela_fb_verify_unions(v, &t, %u, %s, &types, &from, &n))\n", slot_of(f),
+		required);
+	out(e, "\t\treturn false;\n\tfor (; n; n--, types++, from += 4) {\n");
+	out(e, "\t\tif (!%s_fb_verify(v, v->buf[types], tela_fb_verify_entry(v, from)))\n", u);
 	out(e, "\t\t\treturn false;\n\t}\n");
 }
 
 void emit_verifier(struct emit *e, const struct object *o)
 {
-	bool tables = false, vectors = false;
+	const bool unions = has_kind(e, o, KIND_UNIONS), one = has_kind(e, o, KIND_UNION);
 	size_t i;
 
-	for (i = 0; i < o->n_order; i++) {
-		const enum kind kind = field_kind(e->s, &o->fields[o->order[i]]);
-
-		tables = tables || kind == KIND_TABLE || kind == KIND_TABLES;
-		vectors = vectors || kind == KIND_TABLES;
-	}
 	out(e, "static inline bool %s_fb_verify(struct tela_fb_verifier *v, uint32_t at)\n{\n",
 		o->c_name);
 	out(e, "\tstruct tela_fb_table t;\n");
-	if (tables)
-		out(e, vectors ? "\tuint32_t from, n, to;\n" : "\tuint32_t to;\n");
+	if (unions || has_kind(e, o, KIND_TABLES))
+		out(e, "\tuint32_t from, n;\n");
+	if (one || has_kind(e, o, KIND_TABLE))
+		out(e, "\tuint32_t to;\n");
+	if (unions)
+		out(e, "\tuint32_t types;\n");
+	if (one)
+		out(e, "\tuint8_t type;\n");
 	out(e, "\n\tif (!tela_fb_enter(v, at, &t))\n\t\treturn false;\n");
 	for (i = 0; i < o->n_fields; i++) {
 		const struct field *f = &o->fields[i];
 		const enum kind kind = field_kind(e->s, f);
 
-		if (f->deprecated)
+		if (field_is_hidden(f))
 			continue;
-		if (kind == KIND_TABLE)
+		if (kind == KIND_UNION || kind == KIND_UNIONS)
+			verify_union(e, f);
+		else if (kind == KIND_TABLE)
 			verify_table(e, f);
 		else if (kind == KIND_TABLES)
 			verify_tables(e, f);

@@ -43,7 +43,8 @@ static bool make_image(struct emit *e, const struct object *o, struct image *m)
 	if (o->n_fields > IMAGE_MAX)
 		return false;
 	if (has_kind(e, o, KIND_TABLE) || has_kind(e, o, KIND_TABLES) ||
-		has_kind(e, o, KIND_STRINGS))
+		has_kind(e, o, KIND_STRINGS) || has_kind(e, o, KIND_UNION) ||
+		has_kind(e, o, KIND_UNIONS))
 		return false;
 	for (i = 0; i < o->n_order; i++) {
 		const struct field *f = &o->fields[o->order[i]];

@@ -64,15 +64,15 @@ static uint32_t meet_enum(struct walk *w, const struct enumeration *e)
 static void mix_type(struct walk *w, const struct type *t)
 {
 	const struct object *o = type_object(w->s, t);
-	const struct enumeration *e = type_enum(w->s, t);
+	const struct enumeration *e = type_enum(w->s, t), *u = type_union(w->s, t);
 
 	mix(w, " %d %d", (int)t->base, (int)t->element);
 	if (t->length)
 		mix(w, " of %u", t->length);
 	if (o)
 		mix(w, " object %" PRIu32, meet(w, o));
-	if (e)
-		mix(w, " enum %" PRIu32, meet_enum(w, e));
+	if (e || u)
+		mix(w, " enum %" PRIu32, meet_enum(w, e ? e : u));
 }
 
 static void mix_object(struct walk *w, const struct object *o)
@@ -94,31 +94,36 @@ static void mix_object(struct walk *w, const struct object *o)
 
 static int by_value(const void *a, const void *b)
 {
-	const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+	const int64_t x = (*(const struct enum_value *const *)a)->value;
+	const int64_t y = (*(const struct enum_value *const *)b)->value;
 
 	return (x > y) - (x < y);
 }
 
 static void mix_enum(struct walk *w, const struct enumeration *e)
 {
-	int64_t *values = calloc(e->n_values + 1, sizeof(*values));
+	const struct enum_value **values = calloc(e->n_values + 1, sizeof(*values));
 	size_t i;
 
 	if (!values)
 		abort();
 	for (i = 0; i < e->n_values; i++)
-		values[i] = e->values[i].value;
+		values[i] = &e->values[i];
 	qsort(values, e->n_values, sizeof(*values), by_value);
 	mix(w, "enum %d %d\n", (int)e->base, e->bit_flags);
-	for (i = 0; i < e->n_values; i++)
-		mix(w, "%" PRId64 "\n", values[i]);
+	for (i = 0; i < e->n_values; i++) {
+		mix(w, "%" PRId64, values[i]->value);
+		if (e->is_union)
+			mix_type(w, &values[i]->type);
+		mix(w, "\n");
+	}
 	free(values);
 }
 
 uint64_t hash_service(const struct schema *s, const struct service *v)
 {
 	struct walk w = {.s = s, .hash = UINT64_C(0xcbf29ce484222325)};
-	uint32_t i;
+	uint32_t i, k;
 
 	w.objects = calloc(s->n_objects + 1, sizeof(*w.objects));
 	w.enums = calloc(s->n_enums + 1, sizeof(*w.enums));
@@ -135,10 +140,12 @@ uint64_t hash_service(const struct schema *s, const struct service *v)
 		mix(&w, " %" PRIu32, meet(&w, m->request));
 		mix(&w, " %" PRIu32 "\n", meet(&w, m->response));
 	}
-	for (i = 0; i < w.n_objects; i++) /* grows meanwhile */
-		mix_object(&w, w.queue[i]);
-	for (i = 0; i < w.n_enums; i++)
-		mix_enum(&w, w.enum_queue[i]);
+	for (i = k = 0; i < w.n_objects || k < w.n_enums;) { /* both grow meanwhile */
+		if (i < w.n_objects)
+			mix_object(&w, w.queue[i++]);
+		else
+			mix_enum(&w, w.enum_queue[k++]);
+	}
 	free(w.objects);
 	free(w.enums);
 	free(w.queue);

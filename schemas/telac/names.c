@@ -89,8 +89,15 @@ static void name_enum(struct names *n, struct enumeration *e)
 	e->c_name = flat(n->s, e->name);
 	add(n, e->name, e->c_name, "");
 	add(n, e->name, e->c_name, "name");
-	for (i = 0; i < e->n_values; i++)
-		add(n, e->name, e->c_name, e->values[i].name);
+	if (e->is_union)
+		add(n, e->name, e->c_name, "args");
+	for (i = 0; i < e->n_values; i++) {
+		struct enum_value *v = &e->values[i];
+		const bool taken = is_word(v->name) || !strcmp(v->name, "type");
+
+		v->member = schema_format(n->s, "%s%s", v->name, taken ? "_" : "");
+		add(n, e->name, e->c_name, v->name);
+	}
 }
 
 static void name_struct(struct names *n, struct object *o)
@@ -109,6 +116,21 @@ static void name_struct(struct names *n, struct object *o)
 	}
 }
 
+static void name_union_readers(struct names *n, const struct object *o, const struct field *f)
+{
+	const struct enumeration *u = type_union(n->s, &f->type);
+	const char *full = schema_format(n->s, "%s.%s", o->name, f->name);
+	const char *at = f->type.base == BASE_VECTOR ? "_at" : "";
+	size_t i;
+
+	add(n, full, o->c_name, schema_format(n->s, "%s_type%s", f->name, at));
+	if (*at)
+		add(n, full, o->c_name, schema_format(n->s, "%s_len", f->name));
+	for (i = 0; i < u->n_values; i++)
+		add(n, full, o->c_name,
+			schema_format(n->s, "%s_as_%s%s", f->name, u->values[i].name, at));
+}
+
 static void name_table(struct names *n, struct object *o)
 {
 	static const char *const own[] = {
@@ -122,12 +144,16 @@ static void name_table(struct names *n, struct object *o)
 		struct field *f = &o->fields[i];
 		const char *full = schema_format(n->s, "%s.%s", o->name, f->name);
 
-		if (f->deprecated)
+		f->c_ref = schema_format(n->s, "ref%u_%s", f->id, f->name);
+		if (field_is_hidden(f))
 			continue;
 		f->member = schema_format(n->s, "%s%s", f->name, is_word(f->name) ? "_" : "");
-		f->c_ref = schema_format(n->s, "ref%u_%s", f->id, f->name);
 		f->reader = schema_format(n->s, "%s%s", f->name, is_taken(f->name) ? "_" : "");
 		add(n, full, o->c_name, schema_format(n->s, "has_%s", f->name));
+		if (type_union(n->s, &f->type)) {
+			name_union_readers(n, o, f);
+			continue;
+		}
 		if (field_kind(n->s, f) < KIND_SCALARS) {
 			add(n, full, o->c_name, f->reader);
 			continue;
@@ -171,10 +197,10 @@ static const char *check_members(struct names *n, const struct object *o, const 
 	for (i = 0; i < o->n_fields; i++) {
 		const struct field *f = &o->fields[i];
 
-		if (o->is_struct || f->deprecated || field_kind(n->s, f) < KIND_SCALARS)
+		if (o->is_struct || field_is_hidden(f) || field_kind(n->s, f) < KIND_SCALARS)
 			continue;
 		for (k = 0; k < o->n_fields; k++) {
-			if (o->fields[k].deprecated ||
+			if (field_is_hidden(&o->fields[k]) ||
 				strcmp(o->fields[k].member,
 					schema_format(n->s, "%s_len", f->member)))
 				continue;

@@ -93,6 +93,16 @@ const struct enumeration *type_enum(const struct schema *s, const struct type *t
 	return base_is_scalar(type_unit(t)) && t->index >= 0 ? &s->enums[t->index] : NULL;
 }
 
+const struct enumeration *type_union(const struct schema *s, const struct type *t)
+{
+	return type_unit(t) == BASE_UNION ? &s->enums[t->index] : NULL;
+}
+
+bool field_is_hidden(const struct field *f)
+{
+	return f->deprecated || type_unit(&f->type) == BASE_UTYPE;
+}
+
 enum kind field_kind(const struct schema *s, const struct field *f)
 {
 	const struct type *t = &f->type;
@@ -102,7 +112,13 @@ enum kind field_kind(const struct schema *s, const struct field *f)
 		return KIND_STRING;
 	case BASE_OBJ:
 		return type_object(s, t)->is_struct ? KIND_STRUCT : KIND_TABLE;
+	case BASE_UNION:
+		return KIND_UNION;
+	case BASE_UTYPE:
+		return KIND_UTYPE;
 	case BASE_VECTOR:
+		if (t->element == BASE_UNION || t->element == BASE_UTYPE)
+			return t->element == BASE_UNION ? KIND_UNIONS : KIND_UTYPES;
 		if (t->element == BASE_STRING)
 			return KIND_STRINGS;
 		if (t->element == BASE_OBJ)

@@ -55,7 +55,9 @@ struct type {
 
 struct enum_value {
 	const char *name;
-	int64_t value; /* bits of an ulong too */
+	int64_t value;    /* bits of an ulong too */
+	struct type type; /* of a union's member */
+	char *member;     /* name as a member of a union in C */
 	struct texts docs;
 };
 
@@ -161,18 +163,26 @@ enum kind {
 	KIND_SCALAR,
 	KIND_OPTIONAL, /* a scalar that may be absent */
 	KIND_STRUCT,
-	KIND_STRING,
+	KIND_UTYPE,  /* which member a union has; the union is the next field */
+	KIND_STRING, /* from here on what stands behind the table */
 	KIND_TABLE,
+	KIND_UNION,
 	KIND_BYTES,   /* [ubyte] that is not an enum */
 	KIND_SCALARS, /* the other vectors, by element */
 	KIND_STRUCTS,
 	KIND_STRINGS,
-	KIND_TABLES
+	KIND_TABLES,
+	KIND_UNIONS,
+	KIND_UTYPES
 };
 
+/* A field without a C name: deprecated, or the type of a union, which is read by way of its value.
+ */
+bool field_is_hidden(const struct field *f);
 enum kind field_kind(const struct schema *s, const struct field *f);
 const struct object *type_object(const struct schema *s, const struct type *t);
 const struct enumeration *type_enum(const struct schema *s, const struct type *t);
+const struct enumeration *type_union(const struct schema *s, const struct type *t);
 /* Bytes and alignment of a field inside its table or struct, or of a vector's element. */
 uint32_t field_size(const struct schema *s, const struct field *f);
 uint32_t field_align(const struct schema *s, const struct field *f);

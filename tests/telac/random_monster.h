@@ -5,6 +5,9 @@
 
 #include "monster.h"
 
+static inline void random_bin(
+	struct random_args *r, struct depot_stock_Bin_args *a, unsigned depth);
+
 /* NULL, or a place with some value. */
 #define RANDOM_OPTION(r, type)                                                                     \
 	(random_below(r, 2) ? NULL : (const type *)random_value(r, sizeof(type)))
@@ -62,4 +65,97 @@ static inline void random_rack(struct random_args *r, struct depot_stock_Rack_ar
 	a->shelf = random_below(r, 2) ? &s[3] : NULL;
 	a->shelves = random_below(r, 3) ? s : NULL;
 	a->shelves_len = a->shelves ? random_below(r, 4) : 0;
+}
+
+static inline const struct depot_stock_Crate_args *random_crate(
+	struct random_args *r, unsigned depth)
+{
+	struct depot_stock_Crate_args *a =
+		(struct depot_stock_Crate_args *)random_alloc(r, sizeof(*a));
+	struct depot_stock_Bin_args *inner =
+		(struct depot_stock_Bin_args *)random_alloc(r, sizeof(*inner));
+
+	a->id = (uint32_t)random_bits(r);
+	a->label = random_str(r, 1);
+	a->inner = NULL;
+	if (depth && random_below(r, 2)) {
+		random_bin(r, inner, depth - 1);
+		a->inner = inner;
+	}
+	return a;
+}
+
+static inline struct depot_stock_Load_args random_load(struct random_args *r, unsigned depth)
+{
+	depot_stock_Spot *spot = (depot_stock_Spot *)random_alloc(r, sizeof(*spot));
+	depot_stock_Shelf *shelf = (depot_stock_Shelf *)random_alloc(r, sizeof(*shelf));
+	struct depot_stock_Load_args a;
+
+	a.type = (depot_stock_Load)(1 + random_below(r, 6));
+	switch (a.type) {
+	case depot_stock_Load_Crate:
+		a.Crate = random_crate(r, depth);
+		break;
+	case depot_stock_Load_spot:
+		memcpy(spot, random_value(r, 8), sizeof(*spot));
+		a.spot = spot;
+		break;
+	case depot_stock_Load_note:
+		a.note = random_str(r, 0);
+		break;
+	case depot_stock_Load_Shelf:
+		random_shelf(r, shelf);
+		a.Shelf = shelf;
+		break;
+	case depot_stock_Load_struct:
+		a.struct_ = random_str(r, 0);
+		break;
+	default:
+		a.type_ = random_crate(r, depth);
+	}
+	return a;
+}
+
+static inline void random_content(
+	struct random_args *r, struct depot_stock_Content_args *a, unsigned depth)
+{
+	struct depot_stock_Rack_args *rack =
+		(struct depot_stock_Rack_args *)random_alloc(r, sizeof(*rack));
+
+	random_rack(r, rack);
+	memset(a, 0, sizeof(*a));
+	a->type = (depot_stock_Content)random_below(r, 4);
+	if (a->type == depot_stock_Content_Crate)
+		a->Crate = random_crate(r, depth);
+	else if (a->type == depot_stock_Content_Rack)
+		a->Rack = rack;
+	else if (a->type == depot_stock_Content_depot_other_Crate)
+		a->depot_other_Crate =
+			(const struct depot_other_Crate_args *)rack; /* of no fields */
+}
+
+static inline void random_bin(struct random_args *r, struct depot_stock_Bin_args *a, unsigned depth)
+{
+	const struct depot_stock_Bin_args start = depot_stock_Bin_ARGS_INIT;
+	struct depot_stock_Load_args *loads =
+		(struct depot_stock_Load_args *)random_alloc(r, 4 * sizeof(*loads));
+	struct depot_stock_Options_args *options =
+		(struct depot_stock_Options_args *)random_alloc(r, sizeof(*options));
+	size_t i;
+
+	*a = start;
+	random_content(r, &a->content, depth);
+	if (random_below(r, 2)) {
+		random_options(r, options);
+		a->aliases.type = depot_stock_Aliases_o;
+		a->aliases.o = options;
+	}
+	a->ambiguous.type = (depot_stock_Ambiguous)random_below(r, 4);
+	if (a->ambiguous.type)
+		a->ambiguous.c2 = random_crate(r, depth);
+	for (i = 0; i < 4; i++)
+		loads[i] = random_load(r, depth);
+	a->loads = random_below(r, 3) ? loads : NULL;
+	a->loads_len = a->loads ? random_below(r, 4) : 0;
+	a->needed = loads[3];
 }

@@ -89,8 +89,109 @@ void no_padding_leaks(random_args *r)
 	compare(stored, shelf);
 }
 
+void compare(depot_stock_Bin_t t, const depot_stock_Bin_args *a);
+
+void compare(depot_stock_Crate_t t, const depot_stock_Crate_args *a)
+{
+	CHECK(!t.p == !a);
+	if (!a)
+		return;
+	CHECK(depot_stock_Crate_id(t) == a->id && same(depot_stock_Crate_label(t), a->label));
+	compare(depot_stock_Crate_inner(t), a->inner);
+}
+
+// What Bin reads of a Load: alone, or at a place in a vector.
+struct load {
+	depot_stock_Load type;
+	depot_stock_Crate_t crate, type_;
+	bool has_spot, has_shelf;
+	depot_stock_Spot spot;
+	depot_stock_Shelf shelf;
+	tela_str note, struct_;
+};
+
+void compare(const load &l, const depot_stock_Load_args &a)
+{
+	CHECK(l.type == a.type);
+	compare(l.crate, a.type == depot_stock_Load_Crate ? a.Crate : nullptr);
+	compare(l.type_, a.type == depot_stock_Load_type ? a.type_ : nullptr);
+	CHECK(l.has_spot == (a.type == depot_stock_Load_spot));
+	CHECK(!l.has_spot || same_spot(l.spot, *a.spot));
+	CHECK(l.has_shelf == (a.type == depot_stock_Load_Shelf));
+	if (l.has_shelf)
+		compare(l.shelf, *a.Shelf);
+	CHECK(!l.note.s == (a.type != depot_stock_Load_note));
+	CHECK(!l.note.s || same(l.note, a.note));
+	CHECK(!l.struct_.s == (a.type != depot_stock_Load_struct));
+	CHECK(!l.struct_.s || same(l.struct_, a.struct_));
+}
+
+load needed(depot_stock_Bin_t t)
+{
+	load l = {depot_stock_Bin_needed_type(t), depot_stock_Bin_needed_as_Crate(t),
+		depot_stock_Bin_needed_as_type(t), false, false, {}, {},
+		depot_stock_Bin_needed_as_note(t), depot_stock_Bin_needed_as_struct(t)};
+
+	l.has_spot = depot_stock_Bin_needed_as_spot(t, &l.spot);
+	l.has_shelf = depot_stock_Bin_needed_as_Shelf(t, &l.shelf);
+	return l;
+}
+
+load load_at(depot_stock_Bin_t t, size_t i)
+{
+	load l = {depot_stock_Bin_loads_type_at(t, i), depot_stock_Bin_loads_as_Crate_at(t, i),
+		depot_stock_Bin_loads_as_type_at(t, i), false, false, {}, {},
+		depot_stock_Bin_loads_as_note_at(t, i), depot_stock_Bin_loads_as_struct_at(t, i)};
+
+	l.has_spot = depot_stock_Bin_loads_as_spot_at(t, i, &l.spot);
+	l.has_shelf = depot_stock_Bin_loads_as_Shelf_at(t, i, &l.shelf);
+	return l;
+}
+
+void compare_content(depot_stock_Bin_t t, const depot_stock_Content_args &a)
+{
+	const depot_stock_Rack_t rack = depot_stock_Bin_content_as_Rack(t);
+
+	CHECK(depot_stock_Bin_content_type(t) == a.type);
+	CHECK(depot_stock_Bin_has_content(t) == (a.type != 0));
+	compare(depot_stock_Bin_content_as_Crate(t),
+		a.type == depot_stock_Content_Crate ? a.Crate : nullptr);
+	CHECK(!rack.p == (a.type != depot_stock_Content_Rack));
+	if (rack.p)
+		compare(rack, a.Rack);
+	CHECK(!depot_stock_Bin_content_as_depot_other_Crate(t).p ==
+		(a.type != depot_stock_Content_depot_other_Crate));
+}
+
+void compare(depot_stock_Bin_t t, const depot_stock_Bin_args *a)
+{
+	const load none = load_at(t, a ? a->loads_len : 0);
+
+	CHECK(!t.p == !a);
+	if (!a)
+		return;
+	compare_content(t, a->content);
+	CHECK(depot_stock_Bin_aliases_type(t) == a->aliases.type);
+	compare(depot_stock_Bin_aliases_as_o(t),
+		a->aliases.type == depot_stock_Aliases_o ? a->aliases.o : nullptr);
+	CHECK(!depot_stock_Bin_aliases_as_c(t).p && !depot_stock_Bin_aliases_as_c2(t).p);
+	CHECK(depot_stock_Bin_ambiguous_type(t) == a->ambiguous.type);
+	for (int i = 1; i < 4; i++) {
+		const depot_stock_Crate_t c = i == 1   ? depot_stock_Bin_ambiguous_as_c1(t)
+					      : i == 2 ? depot_stock_Bin_ambiguous_as_c2(t)
+						       : depot_stock_Bin_ambiguous_as_c3(t);
+		compare(c, a->ambiguous.type == i ? a->ambiguous.c2 : nullptr);
+	}
+	CHECK(depot_stock_Bin_loads_len(t) == a->loads_len);
+	for (size_t i = 0; i < a->loads_len; i++)
+		compare(load_at(t, i), a->loads[i]);
+	CHECK(!none.type && !none.crate.p && !none.has_spot && !none.has_shelf && !none.note.s);
+	compare(needed(t), a->needed);
+}
+
 int one_turn(random_args *r)
 {
+	depot_stock_Bin_args bin;
 	depot_stock_Options_args options;
 	depot_stock_Rack_args rack;
 
@@ -98,9 +199,12 @@ int one_turn(random_args *r)
 	BOTH_WAYS(depot::stock::Options, depot_stock_Options, options);
 	random_rack(r, &rack);
 	BOTH_WAYS(depot::stock::Rack, depot_stock_Rack, rack);
+	random_bin(r, &bin, 3);
+	BOTH_WAYS(depot::stock::Bin, depot_stock_Bin, bin);
 	no_padding_leaks(r);
 	return SAME_VERDICT(depot::stock::Options, depot_stock_Options, options) +
-	       SAME_VERDICT(depot::stock::Rack, depot_stock_Rack, rack);
+	       SAME_VERDICT(depot::stock::Rack, depot_stock_Rack, rack) +
+	       SAME_VERDICT(depot::stock::Bin, depot_stock_Bin, bin);
 }
 
 } // namespace

@@ -1,0 +1,139 @@
+/* test_kinds.c - what telac's C does with each kind of declaration at its edges: what a builder
+ * refuses and what a verifier does. test_monster.cc has what goes well.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "random_monster.h"
+
+static uint8_t buf[4096];
+
+static size_t build_bin(const struct depot_stock_Bin_args *a)
+{
+	const int len = depot_stock_Bin_build(buf, sizeof(buf), a);
+
+	assert_true(len > 0);
+	assert_int_equal(depot_stock_Bin_verify(buf, (size_t)len), 0);
+	return (size_t)len;
+}
+
+static struct depot_stock_Bin_args bin_with_note(void)
+{
+	struct depot_stock_Bin_args a = depot_stock_Bin_ARGS_INIT;
+
+	a.needed.type = depot_stock_Load_note;
+	a.needed.note.s = "note";
+	a.needed.note.len = 4;
+	return a;
+}
+
+static void unions_need_their_value(void **state)
+{
+	struct depot_stock_Bin_args a = bin_with_note();
+	struct depot_stock_Load_args load = {0};
+
+	(void)state;
+	assert_true(depot_stock_Bin_size(&a) > 0);
+	a.needed.note.s = NULL; /* a string, but none */
+	assert_int_equal(depot_stock_Bin_size(&a), 0);
+	a.needed.type = depot_stock_Load_NONE; /* required */
+	assert_int_equal(depot_stock_Bin_size(&a), 0);
+	a = bin_with_note();
+	a.content.type = depot_stock_Content_Crate; /* a table, but NULL */
+	assert_int_equal(depot_stock_Bin_size(&a), 0);
+	a.content.type = 77; /* no such member */
+	assert_int_equal(depot_stock_Bin_size(&a), 0);
+	a = bin_with_note();
+	a.loads = &load;
+	a.loads_len = 1;
+	load.type = depot_stock_Load_spot; /* a struct, but NULL */
+	assert_int_equal(depot_stock_Bin_size(&a), 0);
+	a.loads = NULL;
+	assert_int_equal(depot_stock_Bin_size(&a), 0);
+}
+
+static void an_element_may_be_none(void **state)
+{
+	struct depot_stock_Bin_args a = bin_with_note();
+	struct depot_stock_Load_args loads[3] = {{0}};
+	depot_stock_Bin_t t;
+
+	(void)state;
+	loads[1] = a.needed;
+	a.loads = loads;
+	a.loads_len = 3;
+	build_bin(&a);
+	t = depot_stock_Bin_root(buf);
+	assert_int_equal(depot_stock_Bin_loads_len(t), 3);
+	assert_int_equal(depot_stock_Bin_loads_type_at(t, 0), depot_stock_Load_NONE);
+	assert_null(depot_stock_Bin_loads_as_note_at(t, 0).s);
+	assert_null(depot_stock_Bin_loads_as_Crate_at(t, 2).p);
+	assert_memory_equal(depot_stock_Bin_loads_as_note_at(t, 1).s, "note", 5);
+}
+
+/* The value of a type that came with a later schema is not looked at, neither by verifier nor
+ * reader. */
+static void unknown_members_are_not_followed(void **state)
+{
+	struct depot_stock_Bin_args a = bin_with_note();
+	const struct depot_stock_Crate_args crate = depot_stock_Crate_ARGS_INIT;
+	depot_stock_Bin_t t;
+	uint8_t *type;
+	size_t len;
+
+	(void)state;
+	a.content.type = depot_stock_Content_Crate;
+	a.content.Crate = &crate;
+	len = build_bin(&a);
+	t = depot_stock_Bin_root(buf);
+	type = (uint8_t *)(uintptr_t)tela_fb_field(t.p, 4); /* content_type, id 0 */
+	tela_fb_store_u32((uint8_t *)(uintptr_t)depot_stock_Bin_content_as_Crate(t).p, 0x70000001);
+	assert_int_equal(depot_stock_Bin_verify(buf, len), -EBADMSG);
+	*type = 200;
+	assert_int_equal(depot_stock_Bin_verify(buf, len), 0);
+	assert_int_equal(depot_stock_Bin_content_type(t), 200);
+	assert_true(depot_stock_Bin_has_content(t));
+	assert_null(depot_stock_Bin_content_as_Crate(t).p);
+	assert_string_equal(depot_stock_Content_name(200), "?");
+}
+
+static void types_and_values_are_as_many(void **state)
+{
+	struct depot_stock_Bin_args a = bin_with_note();
+	struct depot_stock_Load_args loads[3];
+	uint8_t *types, *field;
+	size_t len;
+
+	(void)state;
+	loads[0] = loads[1] = loads[2] = a.needed;
+	a.loads = loads;
+	a.loads_len = 3;
+	len = build_bin(&a);
+	types = (uint8_t *)(uintptr_t)tela_fb_follow(tela_fb_root(buf), 20); /* loads_type, id 8 */
+	assert_int_equal(types[0], 3);
+	types[0] = 2;
+	assert_int_equal(depot_stock_Bin_verify(buf, len), -EBADMSG);
+	types[0] = 3;
+	assert_int_equal(depot_stock_Bin_verify(buf, len), 0);
+	/* either of them alone */
+	field = (uint8_t *)(uintptr_t)(tela_fb_root(buf) - tela_fb_load_i32(tela_fb_root(buf)));
+	tela_fb_store_u16(field + 20, 0);
+	assert_int_equal(depot_stock_Bin_verify(buf, len), -EBADMSG);
+	tela_fb_store_u16(field + 22, 0);
+	assert_int_equal(depot_stock_Bin_verify(buf, len), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(unions_need_their_value),
+		cmocka_unit_test(an_element_may_be_none),
+		cmocka_unit_test(unknown_members_are_not_followed),
+		cmocka_unit_test(types_and_values_are_as_many),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
