@@ -227,16 +227,29 @@ static inline bool tela_fb_verify_offset(
 	return true;
 }
 
-static inline bool tela_fb_verify_start(
-	struct tela_fb_verifier *v, const void *buf, size_t len, uint32_t *ret_root)
+/* Behind the root offset, which stands at `start`. */
+static inline bool tela_fb_has_identifier(
+	const void *buf, size_t len, uint32_t start, const char *identifier)
+{
+	return buf && len >= start + 8 &&
+	       memcmp((const uint8_t *)buf + start + 4, identifier, 4) == 0;
+}
+
+/* The root offset stands at `start`: 0, or 4 where the size of the rest is before it. */
+static inline bool tela_fb_verify_start(struct tela_fb_verifier *v, const void *buf, size_t len,
+	uint32_t start, const char *identifier, uint32_t *ret_root)
 {
 	if (!buf || len < TELA_FB_SIZE_MIN || len > TELA_FB_SIZE_MAX)
+		return false;
+	if (start && tela_fb_load_u32((const uint8_t *)buf) != len - 4)
+		return false;
+	if (identifier && !tela_fb_has_identifier(buf, len, start, identifier))
 		return false;
 	v->buf = (const uint8_t *)buf;
 	v->len = (uint32_t)len;
 	v->depth = 0;
 	v->visits = v->budget = 16 + v->len / 2;
-	return tela_fb_verify_offset(v, 0, ret_root);
+	return tela_fb_verify_offset(v, start, ret_root);
 }
 
 /* A table begins at `at`; every enter that succeeds is left again. */

@@ -124,10 +124,11 @@ static void read_object(struct cursor *c, uint32_t at, struct object *o)
 		qsort(o->fields, o->n_fields, sizeof(*o->fields), by_id);
 }
 
-static const struct object *read_message(struct cursor *c, uint32_t call, unsigned slot)
+/* The declared object of the name that the table in this slot has. */
+static const struct object *read_reference(struct cursor *c, uint32_t table, unsigned slot)
 {
 	struct schema *s = c->schema;
-	const char *name = cursor_string(c, cursor_child(c, call, slot), 4);
+	const char *name = cursor_string(c, cursor_child(c, table, slot), 4);
 	size_t low = 0, high = s->n_objects;
 
 	/* flatc sorts objects by name; model_check() has seen that it did */
@@ -142,7 +143,7 @@ static const struct object *read_message(struct cursor *c, uint32_t call, unsign
 		else
 			low = mid + 1;
 	}
-	cursor_fail(c, "a method has a request or response that is not declared");
+	cursor_fail(c, "a request, a response or the root is a table that is not declared");
 	return NULL;
 }
 
@@ -161,8 +162,8 @@ static void read_service(struct cursor *c, uint32_t at, struct service *v)
 		struct method *m = &v->methods[i];
 
 		m->name = cursor_string(c, call, 4);
-		m->request = read_message(c, call, 6);
-		m->response = read_message(c, call, 8);
+		m->request = read_reference(c, call, 6);
+		m->response = read_reference(c, call, 8);
 		m->attributes = read_attributes(c, call, 10);
 		m->docs = read_texts(c, call, 12);
 	}
@@ -191,6 +192,8 @@ static void read_services(struct cursor *c, uint32_t root)
 	struct elements services = cursor_vector(c, root, 14);
 	size_t i;
 
+	if (cursor_child(c, root, 12))
+		s->root = read_reference(c, root, 12);
 	s->n_services = services.n;
 	s->services = schema_alloc(s, services.n + 1, sizeof(*s->services));
 	for (i = 0; i < services.n; i++)

@@ -232,6 +232,10 @@ const char *model_check_services(struct schema *s)
 {
 	size_t i, k;
 
+	if (*s->ident && strlen(s->ident) != 4)
+		return "a file identifier is not of 4 bytes";
+	if (s->root && s->root->is_struct)
+		return "the root is no table";
 	for (i = 0; i < s->n_services; i++) {
 		const struct service *v = &s->services[i];
 

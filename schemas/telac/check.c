@@ -134,8 +134,9 @@ unsigned check_schema(struct schema *s)
 	const char *name, *why;
 	size_t i;
 
-	if (*s->ident)
-		refuse(&c, s->file, s->ident, NULL, "telac does not cover file_identifier yet");
+	if (*s->ident && s->root && !schema_owns(s, s->root->file))
+		refuse(&c, s->file, s->root->name, NULL,
+			"a root_type with a file_identifier must be declared in the same file");
 	for (i = 0; i < s->n_objects; i++)
 		check_object(&c, &s->objects[i]);
 	for (i = 0; i < s->n_services; i++)

@@ -1,4 +1,4 @@
-/* emit_whole.c - root, verify, size and build of a whole buffer.
+/* emit_whole.c - root, verify, size and build of a whole buffer, alone and behind its size.
  *
  * The short path: for a table with nothing but scalars, structs, strings and flat vectors in it,
  * all of whose pointers are set, the bytes from the root offset to the end of the table lie at
@@ -7,6 +7,7 @@
  */
 #include "emit_build.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -36,6 +37,12 @@ static uint32_t place(struct emit *e, const struct object *o, struct image *m)
 	return next;
 }
 
+/* What stands before the first vtable: root offset and identifier. */
+static uint32_t start_of(struct emit *e, const struct object *o)
+{
+	return schema_identifier(e->s, o) ? 8 : 4;
+}
+
 static bool make_image(struct emit *e, const struct object *o, struct image *m)
 {
 	uint32_t vsize = 4, size, align = 4, i;
@@ -54,12 +61,14 @@ static bool make_image(struct emit *e, const struct object *o, struct image *m)
 	}
 	size = place(e, o, m);
 	/* as tela_fb_table_at() does */
-	m->table = ((4 + vsize + 4 + align - 1) & ~(align - 1)) - 4;
+	m->table = ((start_of(e, o) + vsize + 4 + align - 1) & ~(align - 1)) - 4;
 	m->end = m->table + size;
 	if (m->end > IMAGE_MAX)
 		return false;
 	memset(m->bytes, 0, sizeof(m->bytes));
 	put16(m->bytes, m->table);
+	if (schema_identifier(e->s, o))
+		memcpy(m->bytes + 4, schema_identifier(e->s, o), 4);
 	put16(m->bytes + m->table, vsize);
 	put16(m->bytes + m->table - vsize, vsize);
 	put16(m->bytes + m->table - vsize + 2, size);
@@ -111,7 +120,7 @@ static void emit_size(struct emit *e, const struct object *o, const struct image
 		out(e, "\tuint64_t pos;\n\n");
 		size_short(e, o, m);
 	}
-	out(e, "\treturn (size_t)%s_fb_measure(4, a, 1);\n}\n\n", o->c_name);
+	out(e, "\treturn (size_t)%s_fb_measure(%u, a, 1);\n}\n\n", o->c_name, start_of(e, o));
 }
 
 static void emit_image(struct emit *e, const struct image *m)
@@ -170,8 +179,66 @@ static void emit_build(struct emit *e, const struct object *o, const struct imag
 	out(e, "\tif (!size)\n\t\treturn -EINVAL;\n\tif (size > room)\n\t\treturn -ENOSPC;\n");
 	if (m)
 		build_short(e, o, m);
-	out(e, "\tpos = %s_fb_put(buf, 4, a, &root);\n", o->c_name);
-	out(e, "\ttela_fb_store_u32(buf, root);\n\treturn (int)pos;\n}\n\n");
+	out(e, "\tpos = %s_fb_put(buf, %u, a, &root);\n", o->c_name, start_of(e, o));
+	out(e, "\ttela_fb_store_u32(buf, root);\n");
+	if (schema_identifier(e->s, o))
+		out(e, "\tmemcpy(buf + 4, %s_IDENTIFIER, 4);\n", o->c_name);
+	out(e, "\treturn (int)pos;\n}\n\n");
+}
+
+/* 4 bytes, whatever they are: letters as they are, all others as octal numbers. */
+static void emit_identifier(struct emit *e, const struct object *o)
+{
+	const char *c = o->c_name, *p;
+
+	out(e, "/* Stands in every buffer of this table; what has another one does not verify. "
+	       "*/\n");
+	out(e, "#define %s_IDENTIFIER \"", c);
+	for (p = schema_identifier(e->s, o); *p; p++)
+		out(e, isalnum((unsigned char)*p) ? "%c" : "\\%03o", (unsigned char)*p);
+	out(e, "\"\n\n");
+	out(e, "static inline bool %s_has_identifier(const void *buf, size_t len)\n{\n", c);
+	out(e, "\treturn tela_fb_has_identifier(buf, len, 0, %s_IDENTIFIER);\n}\n\n", c);
+}
+
+static void emit_verify(struct emit *e, const struct object *o, bool prefixed)
+{
+	const bool identified = schema_identifier(e->s, o);
+	const char *c = o->c_name;
+
+	out(e, "static inline int %s_verify%s(const void *buf, size_t len)\n{\n", c,
+		prefixed ? "_prefixed" : "");
+	out(e, "\tstruct tela_fb_verifier v;\n\tuint32_t root;\n\n");
+	out(e, "\tif (!tela_fb_verify_start(&v, buf, len, %s, %s%s, &root) ||\n",
+		prefixed ? "4" : "0", identified ? c : "NULL", identified ? "_IDENTIFIER" : "");
+	out(e, "\t\t!%s_fb_verify(&v, root))\n\t\treturn -EBADMSG;\n\treturn 0;\n}\n\n", c);
+}
+
+/* Behind a size, as in a file or a stream of buffers. The size counts for alignment. */
+static void emit_prefixed(struct emit *e, const struct object *o)
+{
+	const char *c = o->c_name;
+
+	out(e, "/* The same of a buffer with its size before it, 4 bytes that all of these count. "
+	       "*/\n");
+	out(e, "static inline %s_t %s_root_prefixed(const void *buf)\n{\n", c, c);
+	out(e, "\treturn %s_root(buf ? (const uint8_t *)buf + 4 : NULL);\n}\n\n", c);
+	emit_verify(e, o, true);
+	out(e, "static inline size_t %s_size_prefixed(const struct %s_args *a)\n{\n", c, c);
+	out(e, "\treturn (size_t)%s_fb_measure(%u, a, 1);\n}\n\n", c, start_of(e, o) + 4);
+	out(e,
+		"static inline int %s_build_prefixed(void *into, size_t room, const struct %s_args "
+		"*a)\n"
+		"{\n\tuint8_t *buf = (uint8_t *)into;\n\tconst size_t size = %s_size_prefixed(a);\n"
+		"\tuint32_t root;\n\n",
+		c, c, c);
+	out(e, "\tif (!size)\n\t\treturn -EINVAL;\n\tif (size > room)\n\t\treturn -ENOSPC;\n");
+	out(e, "\t%s_fb_put(buf, %u, a, &root);\n", c, start_of(e, o) + 4);
+	out(e, "\ttela_fb_store_u32(buf, (uint32_t)size - 4);\n");
+	out(e, "\ttela_fb_store_u32(buf + 4, root - 4);\n");
+	if (schema_identifier(e->s, o))
+		out(e, "\tmemcpy(buf + 8, %s_IDENTIFIER, 4);\n", c);
+	out(e, "\treturn (int)size;\n}\n\n");
 }
 
 void emit_whole(struct emit *e, const struct object *o)
@@ -180,16 +247,16 @@ void emit_whole(struct emit *e, const struct object *o)
 	const bool is_short = make_image(e, o, &image);
 	const char *c = o->c_name;
 
+	if (schema_identifier(e->s, o))
+		emit_identifier(e, o);
 	out(e, "/* The table that a verified buffer holds. */\n");
 	out(e, "static inline %s_t %s_root(const void *buf)\n{\n", c, c);
 	out(e, "\tconst %s_t ret = {tela_fb_root(buf)};\n\n\treturn ret;\n}\n\n", c);
 	out(e, "/* 0, or -EBADMSG for what must not be read. */\n");
-	out(e, "static inline int %s_verify(const void *buf, size_t len)\n{\n", c);
-	out(e, "\tstruct tela_fb_verifier v;\n\tuint32_t root;\n\n");
-	out(e, "\tif (!tela_fb_verify_start(&v, buf, len, &root) || !%s_fb_verify(&v, root))\n", c);
-	out(e, "\t\treturn -EBADMSG;\n\treturn 0;\n}\n\n");
+	emit_verify(e, o, false);
 	if (is_short)
 		emit_full(e, o);
 	emit_size(e, o, is_short ? &image : NULL);
 	emit_build(e, o, is_short ? &image : NULL);
+	emit_prefixed(e, o);
 }

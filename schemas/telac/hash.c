@@ -81,6 +81,8 @@ static void mix_object(struct walk *w, const struct object *o)
 
 	mix(w, "%s %" PRIu32 " %" PRIu32 "\n", o->is_struct ? "struct" : "table", o->size,
 		o->align);
+	if (schema_identifier(w->s, o))
+		mix(w, "identifier %s\n", schema_identifier(w->s, o));
 	for (i = 0; i < o->n_fields; i++) {
 		const struct field *f = &o->fields[i];
 

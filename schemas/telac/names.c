@@ -45,6 +45,7 @@ static bool is_word(const char *name)
 static bool is_taken(const char *name)
 {
 	static const char *const taken[] = {"t", "args", "root", "verify", "size", "build",
+		"root_prefixed", "verify_prefixed", "size_prefixed", "build_prefixed", "IDENTIFIER",
 		"fb_shape", "fb_full", "fb_verify", "fb_measure", "fb_put", "ARGS_INIT"};
 	size_t i;
 
@@ -133,13 +134,17 @@ static void name_union_readers(struct names *n, const struct object *o, const st
 
 static void name_table(struct names *n, struct object *o)
 {
-	static const char *const own[] = {
-		"t", "args", "root", "verify", "size", "build", "ARGS_INIT"};
+	static const char *const own[] = {"t", "args", "root", "verify", "size", "build",
+		"root_prefixed", "verify_prefixed", "size_prefixed", "build_prefixed", "ARGS_INIT"};
 	size_t i;
 
 	o->c_name = flat(n->s, o->name);
 	for (i = 0; i < sizeof(own) / sizeof(*own); i++)
 		add(n, o->name, o->c_name, own[i]);
+	if (schema_identifier(n->s, o)) {
+		add(n, o->name, o->c_name, "IDENTIFIER");
+		add(n, o->name, o->c_name, "has_identifier");
+	}
 	for (i = 0; i < o->n_fields; i++) {
 		struct field *f = &o->fields[i];
 		const char *full = schema_format(n->s, "%s.%s", o->name, f->name);

@@ -181,6 +181,11 @@ bool struct_has_padding(const struct schema *s, const struct object *o)
 	return sum != o->size;
 }
 
+const char *schema_identifier(const struct schema *s, const struct object *o)
+{
+	return o == s->root && *s->ident ? s->ident : NULL;
+}
+
 bool schema_owns(const struct schema *s, const char *file)
 {
 	const char *slash = strrchr(file, '/');

@@ -120,8 +120,9 @@ struct service {
 };
 
 struct schema {
-	const char *file; /* as named in messages: frame.fbs */
-	const char *ident;
+	const char *file;          /* as named in messages: frame.fbs */
+	const char *ident;         /* file_identifier of `root`, "" if it has none */
+	const struct object *root; /* NULL: no root_type */
 	struct enumeration *enums;
 	size_t n_enums;
 	struct object *objects;
@@ -190,5 +191,7 @@ uint32_t element_size(const struct schema *s, const struct field *f);
 uint32_t element_align(const struct schema *s, const struct field *f);
 /* Bytes of a struct, or of one inside it, that belong to no field. */
 bool struct_has_padding(const struct schema *s, const struct object *o);
+/* The identifier of buffers of this table, NULL if they have none. */
+const char *schema_identifier(const struct schema *s, const struct object *o);
 /* Declared in the file that telac was called for, not in one that it includes. */
 bool schema_owns(const struct schema *s, const char *file);

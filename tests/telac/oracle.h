@@ -55,9 +55,18 @@ inline bool same(double a, double b)
 	return std::memcmp(&a, &b, sizeof(a)) == 0;
 }
 
+template <class Cpp>
+bool cpp_accepts(const uint8_t *buf, size_t len, const char *identifier, bool prefixed)
+{
+	flatbuffers::Verifier v(buf, len);
+
+	return prefixed ? v.VerifySizePrefixedBuffer<Cpp>(identifier)
+			: v.VerifyBuffer<Cpp>(identifier);
+}
+
 template <class Cpp, class Args, class Size, class Build, class Verify, class Root, class Compare>
 void both_ways(const Args *a, Size size, Build build, Verify verify, Root root, Compare compare,
-	const char *identifier = nullptr)
+	bool prefixed, const char *identifier = nullptr)
 {
 	const size_t n = size(a);
 	std::vector<uint64_t> aligned(n / 8 + 2, UINT64_C(0xabababababababab));
@@ -68,13 +77,15 @@ void both_ways(const Args *a, Size size, Build build, Verify verify, Root root, 
 	CHECK(verify(ours, n) == 0);
 	compare(root(ours), a);
 	// From here on all that is known of the arguments is what C++ reads.
-	flatbuffers::Verifier cpp(ours, n);
-	CHECK(cpp.VerifyBuffer<Cpp>(identifier));
-	std::unique_ptr<typename Cpp::NativeTableType> object(
-		flatbuffers::GetRoot<Cpp>(ours)->UnPack());
+	CHECK(cpp_accepts<Cpp>(ours, n, identifier, prefixed));
+	const Cpp *read = prefixed ? flatbuffers::GetSizePrefixedRoot<Cpp>(ours)
+				   : flatbuffers::GetRoot<Cpp>(ours);
+	std::unique_ptr<typename Cpp::NativeTableType> object(read->UnPack());
 
 	flatbuffers::FlatBufferBuilder theirs;
-	theirs.Finish(Cpp::Pack(theirs, object.get()), identifier);
+	const auto packed = Cpp::Pack(theirs, object.get());
+	prefixed ? theirs.FinishSizePrefixed(packed, identifier)
+		 : theirs.Finish(packed, identifier);
 	CHECK(verify(theirs.GetBufferPointer(), theirs.GetSize()) == 0);
 	relaxed = true;
 	compare(root(theirs.GetBufferPointer()), a);
@@ -92,7 +103,7 @@ void both_ways(const Args *a, Size size, Build build, Verify verify, Root root, 
 // table twice; a flip that makes such a buffer is not among these seeds.)
 template <class Cpp, class Args, class Size, class Build, class Verify>
 int same_verdict(random_args *r, const Args *a, Size size, Build build, Verify verify,
-	const char *identifier = nullptr)
+	bool prefixed, const char *identifier = nullptr)
 {
 	const size_t n = size(a);
 	std::vector<uint64_t> aligned(n / 8 + 1);
@@ -104,21 +115,27 @@ int same_verdict(random_args *r, const Args *a, Size size, Build build, Verify v
 		const size_t cut = random_below(r, 8) ? n : random_below(r, n);
 		for (auto flips = random_below(r, 4); flips; flips--)
 			buf[random_below(r, n)] ^= uint8_t(1u << random_below(r, 8));
-		flatbuffers::Verifier cpp(buf, cut);
-		const bool theirs = cpp.VerifyBuffer<Cpp>(identifier);
+		const bool theirs = cpp_accepts<Cpp>(buf, cut, identifier, prefixed);
 		CHECK((verify(buf, cut) == 0) == theirs);
 		accepted += theirs;
 	}
 	return accepted;
 }
 
+// A table alone and behind its size. The last argument, if there is one: its identifier.
 #define SAME_VERDICT(cpp, c, args, ...)                                                            \
-	same_verdict<cpp>(r, &args, c##_size, c##_build, c##_verify, ##__VA_ARGS__)
+	(same_verdict<cpp>(r, &args, c##_size, c##_build, c##_verify, false, ##__VA_ARGS__) +      \
+		same_verdict<cpp>(r, &args, c##_size_prefixed, c##_build_prefixed,                 \
+			c##_verify_prefixed, true, ##__VA_ARGS__))
 
 #define BOTH_WAYS(cpp, c, args, ...)                                                               \
-	both_ways<cpp>(                                                                            \
-		&args, c##_size, c##_build, c##_verify, c##_root,                                  \
-		[](auto t, const auto *a) { compare(t, a); }, ##__VA_ARGS__)
+	do {                                                                                       \
+		const auto compare_them = [](auto t, const auto *a) { compare(t, a); };            \
+		both_ways<cpp>(&args, c##_size, c##_build, c##_verify, c##_root, compare_them,     \
+			false, ##__VA_ARGS__);                                                     \
+		both_ways<cpp>(&args, c##_size_prefixed, c##_build_prefixed, c##_verify_prefixed,  \
+			c##_root_prefixed, compare_them, true, ##__VA_ARGS__);                     \
+	} while (0)
 
 // Turns from the seed in the first argument, each one giving what it accepted of damaged buffers.
 template <class Turn> int all_turns(int argc, char **argv, int turns, Turn one_turn)

@@ -159,3 +159,14 @@ static inline void random_bin(struct random_args *r, struct depot_stock_Bin_args
 	a->loads_len = a->loads ? random_below(r, 4) : 0;
 	a->needed = loads[3];
 }
+
+static inline void random_ticket(struct random_args *r, struct depot_stock_Ticket_args *a)
+{
+	depot_stock_Spot *seat = (depot_stock_Spot *)random_alloc(r, sizeof(*seat));
+
+	memcpy(seat, random_value(r, 8), sizeof(*seat));
+	a->number = random_bits(r);
+	a->when = random_real(r);
+	a->seat = random_below(r, 3) ? seat : NULL;
+	a->note = random_str(r, 1);
+}

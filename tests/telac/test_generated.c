@@ -125,10 +125,11 @@ static void many_paths_cost_little(void **state)
 	(void)state;
 	for (levels = 1; levels < 12; levels++) {
 		len = build_crafted(buf, levels);
-		assert_true(tela_fb_verify_start(&v, buf, len, &root));
+		assert_true(tela_fb_verify_start(&v, buf, len, 0, NULL, &root));
 		assert_int_equal(v.visits, 16 + len / 2);
 		assert_int_equal(test_wide_Wide_fb_verify(&v, root), levels == 1);
-		/* a table and its vtable, its vector, 8 entries, and at each a table with a vector */
+		/* a table and its vtable, its vector, 8 entries, and at each a table with a vector
+		 */
 		if (levels == 1)
 			assert_int_equal(v.visits - v.budget, 2 + 1 + 8 + 8 * (2 + 1));
 	}

@@ -126,6 +126,53 @@ static void types_and_values_are_as_many(void **state)
 	assert_int_equal(depot_stock_Bin_verify(buf, len), 0);
 }
 
+static void identifiers_are_written_and_checked(void **state)
+{
+	const struct depot_stock_Spot spot = {1, {0}, 2, 3, {0}};
+	struct depot_stock_Ticket_args a = depot_stock_Ticket_ARGS_INIT;
+	int len, full;
+
+	(void)state;
+	len = depot_stock_Ticket_build(buf, sizeof(buf), &a); /* by the general path */
+	assert_memory_equal(buf + 4, depot_stock_Ticket_IDENTIFIER, 4);
+	assert_int_equal(depot_stock_Ticket_verify(buf, (size_t)len), 0);
+	a.seat = &spot;
+	a.note.s = "";
+	full = depot_stock_Ticket_build(buf, sizeof(buf), &a); /* from its image */
+	assert_true(full > len);
+	assert_memory_equal(buf + 4, "DEPO", 4);
+	assert_int_equal(depot_stock_Ticket_verify(buf, (size_t)full), 0);
+	assert_true(depot_stock_Ticket_has_identifier(buf, 8));
+	assert_false(depot_stock_Ticket_has_identifier(buf, 7));
+	assert_false(depot_stock_Ticket_has_identifier(NULL, 8));
+	buf[7] = 'X';
+	assert_false(depot_stock_Ticket_has_identifier(buf, (size_t)full));
+	assert_int_equal(depot_stock_Ticket_verify(buf, (size_t)full), -EBADMSG);
+}
+
+static void prefixed_buffers_end_where_they_say(void **state)
+{
+	const struct depot_stock_Ticket_args a = depot_stock_Ticket_ARGS_INIT;
+	const int size = (int)depot_stock_Ticket_size_prefixed(&a);
+	size_t len = (size_t)size;
+
+	(void)state;
+	memset(buf, 0xab, sizeof(buf));
+	assert_int_equal(depot_stock_Ticket_build_prefixed(buf, len - 1, &a), -ENOSPC);
+	assert_int_equal(buf[0], 0xab);
+	assert_int_equal(depot_stock_Ticket_build_prefixed(buf, len, &a), size);
+	assert_int_equal(buf[len], 0xab);
+	assert_int_equal(tela_fb_load_u32(buf), len - 4);
+	assert_int_equal(depot_stock_Ticket_verify_prefixed(buf, len), 0);
+	assert_int_equal(depot_stock_Ticket_verify_prefixed(buf, len + 1), -EBADMSG);
+	assert_int_equal(depot_stock_Ticket_verify(buf + 4, len - 4), 0);
+	assert_int_equal(depot_stock_Ticket_number(depot_stock_Ticket_root_prefixed(buf)), 7);
+	assert_null(depot_stock_Ticket_root_prefixed(NULL).p);
+	tela_fb_store_u32(buf, (uint32_t)len);
+	assert_int_equal(depot_stock_Ticket_verify_prefixed(buf, len), -EBADMSG);
+	assert_int_equal(depot_stock_Ticket_verify_prefixed(NULL, 0), -EBADMSG);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -133,6 +180,8 @@ int main(void)
 		cmocka_unit_test(an_element_may_be_none),
 		cmocka_unit_test(unknown_members_are_not_followed),
 		cmocka_unit_test(types_and_values_are_as_many),
+		cmocka_unit_test(identifiers_are_written_and_checked),
+		cmocka_unit_test(prefixed_buffers_end_where_they_say),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

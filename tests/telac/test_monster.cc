@@ -189,8 +189,20 @@ void compare(depot_stock_Bin_t t, const depot_stock_Bin_args *a)
 	compare(needed(t), a->needed);
 }
 
+void compare(depot_stock_Ticket_t t, const depot_stock_Ticket_args *a)
+{
+	depot_stock_Spot seat;
+
+	CHECK(depot_stock_Ticket_number(t) == a->number &&
+		same(depot_stock_Ticket_when(t), a->when));
+	CHECK(depot_stock_Ticket_seat(t, &seat) == !!a->seat);
+	CHECK(!a->seat || same_spot(seat, *a->seat));
+	CHECK(same(depot_stock_Ticket_note(t), a->note));
+}
+
 int one_turn(random_args *r)
 {
+	depot_stock_Ticket_args ticket;
 	depot_stock_Bin_args bin;
 	depot_stock_Options_args options;
 	depot_stock_Rack_args rack;
@@ -201,10 +213,13 @@ int one_turn(random_args *r)
 	BOTH_WAYS(depot::stock::Rack, depot_stock_Rack, rack);
 	random_bin(r, &bin, 3);
 	BOTH_WAYS(depot::stock::Bin, depot_stock_Bin, bin);
+	random_ticket(r, &ticket);
+	BOTH_WAYS(depot::stock::Ticket, depot_stock_Ticket, ticket, "DEPO");
 	no_padding_leaks(r);
 	return SAME_VERDICT(depot::stock::Options, depot_stock_Options, options) +
 	       SAME_VERDICT(depot::stock::Rack, depot_stock_Rack, rack) +
-	       SAME_VERDICT(depot::stock::Bin, depot_stock_Bin, bin);
+	       SAME_VERDICT(depot::stock::Bin, depot_stock_Bin, bin) +
+	       SAME_VERDICT(depot::stock::Ticket, depot_stock_Ticket, ticket, "DEPO");
 }
 
 } // namespace

@@ -18,7 +18,6 @@ CASES = [
     ('namespace n; table A { } table T { x : [ubyte] (nested_flatbuffer: "A"); }', "n.T.x", "nested"),
     ("namespace n; table T { x : [ubyte] (flexbuffer); }", "n.T.x", "flexbuffer"),
     ("namespace n; struct S (force_align: 16) { x : int; } table T { s : S; }", "n.S", "alignment"),
-    ('namespace n; table T { } root_type T; file_identifier "ABCD";', "ABCD", "file_identifier"),
     ("namespace n; table T { values : [int]; values_len : int; }", "n.T.values", "C name"),
     (T + "rpc_service S { m(T) : T; }", "n.S.m", "no method_id"),
     (T + 'rpc_service S { m(T) : T (method_id: "0"); }', "n.S.m", "1 to 65535"),
@@ -107,6 +106,8 @@ def hashes():
                                   unions.replace("x : int", "x : uint"), unions.replace("u : U", "u : [U]"))]
     assert len(set(found)) == len(found)
     assert found[0] == hash_of(unions.replace("{ A, B }", "{ first : A, B }"))
+    assert hash_of(types + service + 'root_type T; file_identifier "ABCD";') != first
+    assert hash_of(types + service + "root_type T;") == first
     assert all(hash_of(x) == first for x in same)
     found = [hash_of(x) for x in other]
     assert first not in found and len(set(found)) == len(found)
