@@ -182,6 +182,67 @@ static inline struct tela_bytes tela_fb_as_bytes(const uint8_t *vector)
 	return ret;
 }
 
+/* ---- the order of keys: that of C++, by bytes and then by length ---- */
+
+static inline int tela_fb_order_str(struct tela_str x, struct tela_str y)
+{
+	const size_t n = x.len < y.len ? x.len : y.len;
+	const int order = n ? memcmp(x.s, y.s, n) : 0;
+
+	return order ? order : (x.len > y.len) - (x.len < y.len);
+}
+
+/* NaNs stand behind all numbers, so that this is an order. */
+static inline int tela_fb_order_real(double x, double y)
+{
+	if (x != x || y != y)
+		return (x != x) - (y != y);
+	return (x > y) - (x < y);
+}
+
+static inline void tela_fb_swap(uint8_t *a, uint8_t *b, size_t n)
+{
+	uint8_t part[64];
+	size_t k;
+
+	for (; n; n -= k, a += k, b += k) {
+		k = n < sizeof(part) ? n : sizeof(part);
+		memcpy(part, a, k);
+		memcpy(a, b, k);
+		memcpy(b, part, k);
+	}
+}
+
+/* Lets element `i` of the first `n` sink below all that are larger. */
+static inline void tela_fb_sink(
+	uint8_t *base, size_t i, size_t n, size_t size, int (*order)(const void *, const void *))
+{
+	size_t child;
+
+	for (; (child = 2 * i + 1) < n; i = child) {
+		if (child + 1 < n && order(base + child * size, base + (child + 1) * size) < 0)
+			child++;
+		if (order(base + i * size, base + child * size) >= 0)
+			return;
+		tela_fb_swap(base + i * size, base + child * size, size);
+	}
+}
+
+/* In place, and n log n whatever there is: arguments may be a stranger's. */
+static inline void tela_fb_sort(
+	void *v, size_t n, size_t size, int (*order)(const void *, const void *))
+{
+	uint8_t *base = (uint8_t *)v;
+	size_t i;
+
+	for (i = n / 2; i-- > 0;)
+		tela_fb_sink(base, i, n, size, order);
+	for (i = n; i-- > 1;) {
+		tela_fb_swap(base, base + i * size, size);
+		tela_fb_sink(base, 0, i, size, order);
+	}
+}
+
 /* ---- verifier ---- */
 
 struct tela_fb_verifier {

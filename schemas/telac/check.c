@@ -28,8 +28,6 @@ static void refuse(
 /* Attributes that change what stands in the buffer or what may be done with it. */
 static const char *attribute_reason(const struct field *f)
 {
-	if (f->key)
-		return "telac does not cover `key` (sorted vectors) yet";
 	if (attribute_find(&f->attributes, "nested_flatbuffer"))
 		return "telac does not cover `nested_flatbuffer` yet: nothing would verify what is "
 		       "inside";
@@ -42,7 +40,19 @@ static const char *attribute_reason(const struct field *f)
 	return NULL;
 }
 
-static void check_object(struct check *c, const struct object *o)
+static const char *key_reason(const struct object *o, const struct field *f)
+{
+	if (o->key)
+		return "a second `key`";
+	if (f->type.base != BASE_STRING &&
+		(!base_is_scalar(f->type.base) || f->type.base == BASE_UTYPE))
+		return "a `key` is a scalar or a string";
+	if (f->deprecated || (f->optional && f->type.base != BASE_STRING))
+		return "a `key` must always be there";
+	return NULL;
+}
+
+static void check_object(struct check *c, struct object *o)
 {
 	size_t i;
 
@@ -52,6 +62,10 @@ static void check_object(struct check *c, const struct object *o)
 		const struct field *f = &o->fields[i];
 		const char *why = attribute_reason(f);
 
+		if (f->key && !why)
+			why = key_reason(o, f);
+		if (f->key)
+			o->key = f;
 		if (why)
 			refuse(c, o->file, o->name, f->name, why);
 	}

@@ -187,7 +187,7 @@ static void emit_unions(struct emit *e, void (*part)(struct emit *, const struct
 static void emit_tables(struct emit *e)
 {
 	static void (*const parts[])(struct emit *, const struct object *) = {
-		emit_args, emit_readers, emit_verifier, emit_builder, emit_whole};
+		emit_args, emit_readers, emit_key, emit_verifier, emit_builder, emit_whole};
 	const struct schema *s = e->s;
 	size_t i, k;
 
@@ -213,6 +213,8 @@ static void emit_tables(struct emit *e)
 			"\tuint8_t *buf, uint32_t pos, const struct %s_args *a, uint32_t "
 			"*ret_at);\n\n",
 			c, c);
+		if (s->objects[i].key)
+			emit_key_prototype(e, &s->objects[i]);
 	}
 	emit_unions(e, emit_union_args);
 	emit_unions(e, emit_union_prototypes);

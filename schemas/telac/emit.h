@@ -38,6 +38,10 @@ void emit_args(struct emit *e, const struct object *o);
 void emit_union_args(struct emit *e, const struct enumeration *n);
 void emit_union_prototypes(struct emit *e, const struct enumeration *n);
 void emit_union(struct emit *e, const struct enumeration *n); /* verify, measure, put */
+/* Of objects with a key: sorting, and the order that searching and sorting keep. */
+void emit_key_prototype(struct emit *e, const struct object *o);
+void emit_key(struct emit *e, const struct object *o);
+void emit_find(struct emit *e, const struct object *o, const struct field *f);
 void emit_readers(struct emit *e, const struct object *o);
 void emit_verifier(struct emit *e, const struct object *o); /* of tables, after all prototypes */
 void emit_builder(struct emit *e, const struct object *o);  /* likewise */

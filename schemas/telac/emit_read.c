@@ -180,6 +180,7 @@ static void read_field(struct emit *e, const struct object *o, const struct fiel
 		read_length(e, o, f);
 		out(e, "/* Element i; zero or absent behind the end. */\n");
 		read_element(e, o, f);
+		emit_find(e, o, f);
 	}
 }
 

@@ -169,6 +169,7 @@ void emit_struct(struct emit *e, const struct object *o)
 		"\tmemcpy(&v, p, sizeof(v));\n\treturn v;\n}\n",
 		c, c, c);
 	emit_store(e, o);
+	emit_key(e, o);
 }
 
 static void emit_arg(struct emit *e, const struct field *f)

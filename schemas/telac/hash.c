@@ -88,9 +88,10 @@ static void mix_object(struct walk *w, const struct object *o)
 
 		mix(w, "%u %u", f->id, f->offset);
 		mix_type(w, &f->type);
-		mix(w, " %" PRId64 " %a %d %d%s\n", f->default_integer, f->default_real,
+		mix(w, " %" PRId64 " %a %d %d%s%s\n", f->default_integer, f->default_real,
 			f->required, f->deprecated,
-			base_is_scalar(f->type.base) && f->optional ? " optional" : "");
+			base_is_scalar(f->type.base) && f->optional ? " optional" : "",
+			f->key ? " key" : "");
 	}
 }
 

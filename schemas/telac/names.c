@@ -46,7 +46,7 @@ static bool is_taken(const char *name)
 {
 	static const char *const taken[] = {"t", "args", "root", "verify", "size", "build",
 		"root_prefixed", "verify_prefixed", "size_prefixed", "build_prefixed", "IDENTIFIER",
-		"fb_shape", "fb_full", "fb_verify", "fb_measure", "fb_put", "ARGS_INIT"};
+		"sort", "fb_shape", "fb_full", "fb_verify", "fb_measure", "fb_put", "ARGS_INIT"};
 	size_t i;
 
 	for (i = 0; i < sizeof(taken) / sizeof(*taken); i++) {
@@ -110,6 +110,8 @@ static void name_struct(struct names *n, struct object *o)
 	add(n, o->name, o->c_name, "load");
 	add(n, o->name, o->c_name, "store");
 	add(n, o->name, o->c_name, "SIZE");
+	if (o->key)
+		add(n, o->name, o->c_name, "sort");
 	for (i = 0; i < o->n_fields; i++) {
 		struct field *f = &o->fields[i];
 
@@ -141,6 +143,8 @@ static void name_table(struct names *n, struct object *o)
 	o->c_name = flat(n->s, o->name);
 	for (i = 0; i < sizeof(own) / sizeof(*own); i++)
 		add(n, o->name, o->c_name, own[i]);
+	if (o->key)
+		add(n, o->name, o->c_name, "sort");
 	if (schema_identifier(n->s, o)) {
 		add(n, o->name, o->c_name, "IDENTIFIER");
 		add(n, o->name, o->c_name, "has_identifier");
@@ -165,6 +169,8 @@ static void name_table(struct names *n, struct object *o)
 		}
 		add(n, full, o->c_name, schema_format(n->s, "%s_len", f->name));
 		add(n, full, o->c_name, schema_format(n->s, "%s_at", f->name));
+		if (type_object(n->s, &f->type) && type_object(n->s, &f->type)->key)
+			add(n, full, o->c_name, schema_format(n->s, "%s_find", f->name));
 	}
 }
 

@@ -91,6 +91,7 @@ struct object {
 	char *c_name;
 	struct field *fields;
 	size_t n_fields;
+	const struct field *key; /* what vectors of it are sorted by */
 	uint16_t *order; /* fields of a table that are not deprecated, as they stand in it */
 	size_t n_order;
 	bool is_struct, settled;

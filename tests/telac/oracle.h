@@ -14,8 +14,7 @@
 #include <memory>
 #include <vector>
 
-namespace
-{
+namespace {
 
 unsigned long long seed;
 int turn;

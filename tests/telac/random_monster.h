@@ -170,3 +170,40 @@ static inline void random_ticket(struct random_args *r, struct depot_stock_Ticke
 	a->seat = random_below(r, 3) ? seat : NULL;
 	a->note = random_str(r, 1);
 }
+
+/* Vectors of up to 20 elements, sorted; keys may be there twice. */
+static inline void random_index(struct random_args *r, struct depot_stock_Index_args *a)
+{
+	const size_t n = random_below(r, 20);
+	depot_stock_Zone *zones = (depot_stock_Zone *)random_alloc(r, n * sizeof(*zones));
+	depot_stock_Lamp *lamps = (depot_stock_Lamp *)random_alloc(r, n * sizeof(*lamps));
+	struct depot_stock_Count_args *counts =
+		(struct depot_stock_Count_args *)random_alloc(r, n * sizeof(*counts));
+	struct depot_stock_Label_args *labels =
+		(struct depot_stock_Label_args *)random_alloc(r, n * sizeof(*labels));
+	struct depot_stock_Ratio_args *ratios =
+		(struct depot_stock_Ratio_args *)random_alloc(r, n * sizeof(*ratios));
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		zones[i].number = (uint32_t)random_bits(r);
+		zones[i].width = (float)i;
+		lamps[i].on = (uint8_t)random_below(r, 2);
+		counts[i].name = random_str(r, 2);
+		counts[i].total = (int64_t)i;
+		counts[i].times = (uint16_t)random_bits(r);
+		labels[i].text = random_str(r, 0);
+		ratios[i].value = random_real(r);
+	}
+	depot_stock_Zone_sort(zones, n);
+	depot_stock_Lamp_sort(lamps, n);
+	depot_stock_Count_sort(counts, n);
+	depot_stock_Label_sort(labels, n);
+	depot_stock_Ratio_sort(ratios, n);
+	a->zones = zones;
+	a->lamps = lamps;
+	a->counts = counts;
+	a->labels = labels;
+	a->ratios = ratios;
+	a->zones_len = a->lamps_len = a->counts_len = a->labels_len = a->ratios_len = n;
+}

@@ -173,6 +173,86 @@ static void prefixed_buffers_end_where_they_say(void **state)
 	assert_int_equal(depot_stock_Ticket_verify_prefixed(NULL, 0), -EBADMSG);
 }
 
+/* A million in every order that is bad for some way of sorting, counted in comparisons. */
+static size_t comparisons;
+
+static int counted(const void *a, const void *b)
+{
+	comparisons++;
+	return depot_stock_Zone_fb_order_args(a, b);
+}
+
+static void sorting_is_never_quadratic(void **state)
+{
+	enum { N = 1000000 };
+	depot_stock_Zone *v = malloc(N * sizeof(*v));
+	unsigned kind;
+	size_t i;
+
+	(void)state;
+	assert_non_null(v);
+	for (kind = 0; kind < 5; kind++) {
+		for (i = 0; i < N; i++) {
+			v[i].number = (uint32_t)(kind == 0   ? i
+						 : kind == 1 ? N - i
+						 : kind == 2 ? 7
+						 : kind == 3 ? i % 2 ? i : N - i
+							     : i * 2654435761u);
+			v[i].width = (float)v[i].number;
+		}
+		comparisons = 0;
+		tela_fb_sort(v, N, sizeof(*v), counted);
+		assert_in_range(comparisons, N, (size_t)N * 2 * 21);
+		for (i = 1; i < N; i++)
+			assert_true(v[i - 1].number <= v[i].number);
+		for (i = 0; i < N; i += 997) /* elements move whole */
+			assert_true(v[i].width == (float)v[i].number);
+	}
+	free(v);
+}
+
+static void keys_have_an_order(void **state)
+{
+	const struct tela_str a = {"a", 1}, ab = {"ab", 2}, b = {"b", 1}, high = {"\xff", 1},
+			      none = {NULL, 0};
+	struct depot_stock_Ratio_args v[4] = {{__builtin_nan("")}, {2}, {-__builtin_inf()}, {1}};
+
+	(void)state;
+	assert_true(tela_fb_order_str(a, ab) < 0 && tela_fb_order_str(ab, b) < 0);
+	assert_true(tela_fb_order_str(b, high) < 0 && tela_fb_order_str(none, a) < 0);
+	assert_true(tela_fb_order_str(ab, ab) == 0 && tela_fb_order_str(none, none) == 0);
+	depot_stock_Ratio_sort(v, 4);
+	assert_true(
+		v[0].value < 0 && v[1].value == 1 && v[2].value == 2 && v[3].value != v[3].value);
+	depot_stock_Ratio_sort(NULL, 0);
+	depot_stock_Ratio_sort(v, 1);
+}
+
+/* Searching what is not sorted finds something or nothing, but it ends and stays inside. */
+static void disorder_is_harmless(void **state)
+{
+	struct depot_stock_Label_args labels[5] = {
+		{{"e", 1}}, {{"a", 1}}, {{"d", 1}}, {{"", 0}}, {{"c", 1}}};
+	struct depot_stock_Index_args a = depot_stock_Index_ARGS_INIT;
+	const depot_stock_Index_t none = {NULL};
+	depot_stock_Zone zone;
+	int len;
+	char c;
+
+	(void)state;
+	a.labels = labels;
+	a.labels_len = 5;
+	len = depot_stock_Index_build(buf, sizeof(buf), &a);
+	assert_int_equal(depot_stock_Index_verify(buf, (size_t)len), 0);
+	for (c = 'a'; c < 'h'; c++) {
+		const struct tela_str key = {&c, 1};
+
+		depot_stock_Index_labels_find(depot_stock_Index_root(buf), key);
+	}
+	assert_false(depot_stock_Index_zones_find(none, 1, &zone));
+	assert_null(depot_stock_Index_counts_find(none, 1).p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -180,6 +260,9 @@ int main(void)
 		cmocka_unit_test(an_element_may_be_none),
 		cmocka_unit_test(unknown_members_are_not_followed),
 		cmocka_unit_test(types_and_values_are_as_many),
+		cmocka_unit_test(sorting_is_never_quadratic),
+		cmocka_unit_test(keys_have_an_order),
+		cmocka_unit_test(disorder_is_harmless),
 		cmocka_unit_test(identifiers_are_written_and_checked),
 		cmocka_unit_test(prefixed_buffers_end_where_they_say),
 	};

@@ -6,8 +6,9 @@
 
 #include "monster_generated.h"
 
-namespace
-{
+#include <algorithm>
+
+namespace {
 
 template <class T> bool same_option(bool there, T value, const T *wanted)
 {
@@ -200,8 +201,78 @@ void compare(depot_stock_Ticket_t t, const depot_stock_Ticket_args *a)
 	CHECK(same(depot_stock_Ticket_note(t), a->note));
 }
 
+// Each element is found, and it has the key that was asked for: keys may be there twice.
+void compare(depot_stock_Index_t t, const depot_stock_Index_args *a)
+{
+	depot_stock_Zone zone = {77, 0};
+	depot_stock_Lamp lamp = {};
+
+	CHECK(depot_stock_Index_zones_len(t) == a->zones_len);
+	for (size_t i = 0; i < a->zones_len; i++) {
+		CHECK(depot_stock_Index_zones_find(t, a->zones[i].number, &zone));
+		CHECK(zone.number == a->zones[i].number);
+		CHECK(depot_stock_Index_zones_at(t, i).number == zone.number);
+		CHECK(depot_stock_Index_lamps_find(t, a->lamps[i].on != 0, &lamp));
+		CHECK(lamp.on == a->lamps[i].on);
+		CHECK(depot_stock_Count_times(depot_stock_Index_counts_find(
+			      t, a->counts[i].times)) == a->counts[i].times);
+		CHECK(same(
+			depot_stock_Label_text(depot_stock_Index_labels_find(t, a->labels[i].text)),
+			a->labels[i].text));
+		CHECK(depot_stock_Ratio_value(depot_stock_Index_ratios_find(
+			      t, a->ratios[i].value)) == a->ratios[i].value);
+		CHECK(!i || a->zones[i - 1].number <= a->zones[i].number);
+		CHECK(!i || a->lamps[i - 1].on <= a->lamps[i].on);
+		CHECK(!i || a->counts[i - 1].times <= a->counts[i].times);
+		CHECK(!i || text(a->labels[i - 1].text) <= text(a->labels[i].text));
+		CHECK(!i || a->ratios[i - 1].value <= a->ratios[i].value);
+	}
+	zone.number = 77;
+	CHECK(!depot_stock_Index_zones_find(t, 123456, &zone) && zone.number == 77);
+	CHECK(!depot_stock_Index_counts_find(t, 4321).p);
+	CHECK(!depot_stock_Index_labels_find(t, {"not there", 9}).p);
+	CHECK(!depot_stock_Index_ratios_find(t, 0.3).p);
+}
+
+// C++ finds in a vector that we sorted, and we in one that C++ sorted.
+void same_order(const depot_stock_Index_args *a)
+{
+	std::vector<uint64_t> aligned(depot_stock_Index_size(a) / 8 + 1);
+	uint8_t *ours = reinterpret_cast<uint8_t *>(aligned.data());
+	flatbuffers::FlatBufferBuilder b;
+	std::vector<depot::stock::Zone> zones;
+	std::vector<flatbuffers::Offset<depot::stock::Label>> labels;
+
+	depot_stock_Index_build(ours, aligned.size() * 8, a);
+	const auto *index = flatbuffers::GetRoot<depot::stock::Index>(ours);
+	for (size_t i = 0; i < a->zones_len; i++) {
+		const std::string label = text(a->labels[i].text);
+		const auto *found = index->labels()->LookupByKey(label.c_str());
+
+		CHECK(index->zones()->LookupByKey(a->zones[i].number));
+		CHECK(index->counts()->LookupByKey(a->counts[i].times));
+		CHECK(index->ratios()->LookupByKey(a->ratios[i].value));
+		// C++ looks for what ends at the first zero byte
+		CHECK(found || label.find('\0') != std::string::npos);
+		zones.emplace_back(a->zones[i].number, a->zones[i].width);
+		labels.push_back(depot::stock::CreateLabel(b, b.CreateString(label)));
+	}
+	std::reverse(zones.begin(), zones.end());
+	std::reverse(labels.begin(), labels.end());
+	const auto sorted_labels = b.CreateVectorOfSortedTables(&labels);
+	const auto sorted_zones = b.CreateVectorOfSortedStructs(&zones);
+	b.Finish(depot::stock::CreateIndex(b, sorted_zones, 0, sorted_labels));
+	const depot_stock_Index_t t = depot_stock_Index_root(b.GetBufferPointer());
+	depot_stock_Zone zone;
+	for (size_t i = 0; i < a->zones_len; i++) {
+		CHECK(depot_stock_Index_zones_find(t, a->zones[i].number, &zone));
+		CHECK(depot_stock_Index_labels_find(t, a->labels[i].text).p);
+	}
+}
+
 int one_turn(random_args *r)
 {
+	depot_stock_Index_args index;
 	depot_stock_Ticket_args ticket;
 	depot_stock_Bin_args bin;
 	depot_stock_Options_args options;
@@ -215,10 +286,14 @@ int one_turn(random_args *r)
 	BOTH_WAYS(depot::stock::Bin, depot_stock_Bin, bin);
 	random_ticket(r, &ticket);
 	BOTH_WAYS(depot::stock::Ticket, depot_stock_Ticket, ticket, "DEPO");
+	random_index(r, &index);
+	BOTH_WAYS(depot::stock::Index, depot_stock_Index, index);
+	same_order(&index);
 	no_padding_leaks(r);
 	return SAME_VERDICT(depot::stock::Options, depot_stock_Options, options) +
 	       SAME_VERDICT(depot::stock::Rack, depot_stock_Rack, rack) +
 	       SAME_VERDICT(depot::stock::Bin, depot_stock_Bin, bin) +
+	       SAME_VERDICT(depot::stock::Index, depot_stock_Index, index) +
 	       SAME_VERDICT(depot::stock::Ticket, depot_stock_Ticket, ticket, "DEPO");
 }
 

@@ -11,8 +11,7 @@
 #include "kv_generated.h"
 #include "wide_generated.h"
 
-namespace
-{
+namespace {
 
 template <class T> bool same_outer(const T &a, const T &b)
 {
