@@ -50,7 +50,9 @@ struct tela_bytes {
 
 enum {
 	TELA_FB_DEPTH_MAX = 64, /* tables inside each other, the root included */
-	TELA_FB_SIZE_MIN = 10,  /* root offset, vtable size, table: as the C++ verifier has it */
+	TELA_FB_NESTED_MAX =
+		16,            /* buffers inside each other, as bytes; each has that depth again */
+	TELA_FB_SIZE_MIN = 10, /* root offset, vtable size, table: as the C++ verifier has it */
 };
 
 #define TELA_FB_SIZE_MAX 0x7ffffffeu
@@ -251,6 +253,7 @@ struct tela_fb_verifier {
 	uint32_t depth;
 	uint32_t budget; /* visits left */
 	uint32_t visits; /* what budget was at first */
+	uint32_t nested; /* buffers around this one */
 };
 
 struct tela_fb_table {
@@ -308,7 +311,7 @@ static inline bool tela_fb_verify_start(struct tela_fb_verifier *v, const void *
 		return false;
 	v->buf = (const uint8_t *)buf;
 	v->len = (uint32_t)len;
-	v->depth = 0;
+	v->depth = v->nested = 0;
 	v->visits = v->budget = 16 + v->len / 2;
 	return tela_fb_verify_offset(v, start, ret_root);
 }
@@ -483,6 +486,24 @@ static inline bool tela_fb_verify_unions(struct tela_fb_verifier *v, const struc
 	if (!types || *ret_at == 4)
 		return !types && *ret_at == 4;
 	return tela_fb_verify_elements(v, types, 1, &n) && n == *ret_n;
+}
+
+/* The buffer that the bytes at `at` are, with what is left of the budget, which its verifier brings
+ * back. As in C++, positions and depth count from its start, and it needs no identifier. */
+static inline bool tela_fb_verify_nested(
+	struct tela_fb_verifier *v, uint32_t at, struct tela_fb_verifier *ret, uint32_t *ret_root)
+{
+	uint32_t n;
+
+	if (!tela_fb_verify_elements(v, at, 1, &n) || n < TELA_FB_SIZE_MIN ||
+		v->nested == TELA_FB_NESTED_MAX)
+		return false;
+	*ret = *v;
+	ret->buf = v->buf + at + 4;
+	ret->len = n;
+	ret->depth = 0;
+	ret->nested++;
+	return tela_fb_verify_offset(ret, 0, ret_root);
 }
 
 /* ---- measuring: positions in 64 bits, 0 once it cannot be built ---- */

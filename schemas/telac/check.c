@@ -28,15 +28,46 @@ static void refuse(
 /* Attributes that change what stands in the buffer or what may be done with it. */
 static const char *attribute_reason(const struct field *f)
 {
-	if (attribute_find(&f->attributes, "nested_flatbuffer"))
-		return "telac does not cover `nested_flatbuffer` yet: nothing would verify what is "
-		       "inside";
 	if (attribute_find(&f->attributes, "flexbuffer"))
 		return "telac does not cover `flexbuffer`: nothing would verify what is inside";
 	if (attribute_find(&f->attributes, "force_align"))
 		return "telac does not cover `force_align` of a vector yet";
 	if (attribute_find(&f->attributes, "shared"))
 		return "telac does not cover `shared` yet";
+	return NULL;
+}
+
+/* As flatc looks names up: in the namespace of `scope`, then in those around it. */
+static const struct object *find_object(const struct schema *s, const char *scope, const char *name)
+{
+	size_t n = strlen(scope), i;
+
+	for (;;) {
+		while (n && scope[n - 1] != '.')
+			n--;
+		for (i = 0; i < s->n_objects; i++) {
+			const char *full = s->objects[i].name;
+
+			if (!strncmp(full, scope, n) && !strcmp(full + n, name))
+				return &s->objects[i];
+		}
+		if (!n)
+			return NULL;
+		n--;
+	}
+}
+
+static const char *nested_reason(struct check *c, const struct object *o, struct field *f)
+{
+	const char *name = attribute_find(&f->attributes, "nested_flatbuffer");
+
+	if (!name)
+		return NULL;
+	f->nested = find_object(c->s, o->name, name);
+	if (!f->nested || f->nested->is_struct)
+		return "what `nested_flatbuffer` names is no table";
+	if (field_kind(c->s, f) != KIND_BYTES)
+		return "`nested_flatbuffer` is for [ubyte]";
 	return NULL;
 }
 
@@ -59,9 +90,11 @@ static void check_object(struct check *c, struct object *o)
 	if (o->is_struct && o->align > 8)
 		refuse(c, o->file, o->name, NULL, "telac does not cover alignment above 8 yet");
 	for (i = 0; i < o->n_fields; i++) {
-		const struct field *f = &o->fields[i];
+		struct field *f = &o->fields[i];
 		const char *why = attribute_reason(f);
 
+		if (!why)
+			why = nested_reason(c, o, f);
 		if (f->key && !why)
 			why = key_reason(o, f);
 		if (f->key)

@@ -86,7 +86,8 @@ void out_measure(struct emit *e, const struct field *f, const char *indent)
 		out(e, "strs(pos, a->%s, a->%s_len);\n", f->member, f->member);
 		return;
 	case KIND_BYTES:
-		out(e, "vector(pos, a->%s.data, a->%s.len, 1, 4, 0);\n", f->member, f->member);
+		out(e, "vector(pos, a->%s.data, a->%s.len, 1, %" PRIu32 ", 0);\n", f->member,
+			f->member, element_align(e->s, f));
 		return;
 	default:
 		out(e, "vector(pos, a->%s, a->%s_len, %" PRIu32 ", %" PRIu32 ", 0);\n", f->member,
@@ -223,8 +224,10 @@ void out_put(struct emit *e, const struct field *f, const char *ref)
 			f->member);
 		return;
 	case KIND_BYTES:
-		out(e, "pos = tela_fb_put_vector(buf, pos, %s, a->%s.data, a->%s.len, 1, 4);\n",
-			ref, f->member, f->member);
+		out(e,
+			"pos = tela_fb_put_vector(buf, pos, %s, a->%s.data, a->%s.len, 1, %" PRIu32
+			");\n",
+			ref, f->member, f->member, element_align(e->s, f));
 		return;
 	default:
 		out(e,

@@ -50,6 +50,21 @@ static void read_table(struct emit *e, const struct object *o, const struct fiel
 		slot_of(f));
 }
 
+/* What the bytes hold, verified with what is around them. */
+static void read_nested(struct emit *e, const struct object *o, const struct field *f)
+{
+	char type[512];
+
+	if (!f->nested)
+		return;
+	snprintf(type, sizeof(type), "%s_t ", f->nested->c_name);
+	out_head(e, o, f, type, "_root", "");
+	out(e, "\tconst uint8_t *vector = tela_fb_follow(t.p, %u);\n", slot_of(f));
+	out(e, "\tconst %s_t ret = {vector ? tela_fb_root(vector + 4) : NULL};\n\n",
+		f->nested->c_name);
+	out(e, "\treturn ret;\n}\n\n");
+}
+
 static void read_length(struct emit *e, const struct object *o, const struct field *f)
 {
 	out_head(e, o, f, "size_t ", "_len", "");
@@ -169,6 +184,7 @@ static void read_field(struct emit *e, const struct object *o, const struct fiel
 	case KIND_BYTES:
 		out_head(e, o, f, "struct tela_bytes ", "", "");
 		out(e, "\treturn tela_fb_as_bytes(tela_fb_follow(t.p, %u));\n}\n\n", slot_of(f));
+		read_nested(e, o, f);
 		return;
 	case KIND_UNIONS:
 		read_length(e, o, f);

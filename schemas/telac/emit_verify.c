@@ -47,6 +47,26 @@ static void verify_tables(struct emit *e, const struct field *f)
 	out(e, "\t\t\treturn false;\n\t}\n");
 }
 
+static void verify_nested(struct emit *e, const struct field *f)
+{
+	out(e, "\tif (!tela_fb_verify_ref(v, &t, %u, %s, &to))\n\t\treturn false;\n", slot_of(f),
+		f->required ? "true" : "false");
+	out(e, "\tif (to) {\n\t\tif (!tela_fb_verify_nested(v, to, &nested, &to) ||\n");
+	out(e, "\t\t\t!%s_fb_verify(&nested, to))\n\t\t\treturn false;\n", f->nested->c_name);
+	out(e, "\t\tv->budget = nested.budget;\n\t}\n");
+}
+
+static bool has_nested(const struct object *o)
+{
+	size_t i;
+
+	for (i = 0; i < o->n_fields; i++) {
+		if (o->fields[i].nested && !o->fields[i].deprecated)
+			return true;
+	}
+	return false;
+}
+
 static void verify_union(struct emit *e, const struct field *f)
 {
 	const char *u = type_union(e->s, &f->type)->c_name;
@@ -75,7 +95,9 @@ void emit_verifier(struct emit *e, const struct object *o)
 	out(e, "\tstruct tela_fb_table t;\n");
 	if (unions || has_kind(e, o, KIND_TABLES))
 		out(e, "\tuint32_t from, n;\n");
-	if (one || has_kind(e, o, KIND_TABLE))
+	if (has_nested(o))
+		out(e, "\tstruct tela_fb_verifier nested;\n");
+	if (one || has_nested(o) || has_kind(e, o, KIND_TABLE))
 		out(e, "\tuint32_t to;\n");
 	if (unions)
 		out(e, "\tuint32_t types;\n");
@@ -90,6 +112,8 @@ void emit_verifier(struct emit *e, const struct object *o)
 			continue;
 		if (kind == KIND_UNION || kind == KIND_UNIONS)
 			verify_union(e, f);
+		else if (f->nested)
+			verify_nested(e, f);
 		else if (kind == KIND_TABLE)
 			verify_table(e, f);
 		else if (kind == KIND_TABLES)

@@ -88,6 +88,8 @@ static void mix_object(struct walk *w, const struct object *o)
 
 		mix(w, "%u %u", f->id, f->offset);
 		mix_type(w, &f->type);
+		if (f->nested)
+			mix(w, " nested %" PRIu32, meet(w, f->nested));
 		mix(w, " %" PRId64 " %a %d %d%s%s\n", f->default_integer, f->default_real,
 			f->required, f->deprecated,
 			base_is_scalar(f->type.base) && f->optional ? " optional" : "",

@@ -165,6 +165,8 @@ static void name_table(struct names *n, struct object *o)
 		}
 		if (field_kind(n->s, f) < KIND_SCALARS) {
 			add(n, full, o->c_name, f->reader);
+			if (f->nested)
+				add(n, full, o->c_name, schema_format(n->s, "%s_root", f->name));
 			continue;
 		}
 		add(n, full, o->c_name, schema_format(n->s, "%s_len", f->name));

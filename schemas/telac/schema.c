@@ -163,6 +163,8 @@ uint32_t element_align(const struct schema *s, const struct field *f)
 
 	if (field_kind(s, f) == KIND_STRUCTS)
 		align = type_object(s, &f->type)->align;
+	if (f->nested) /* so that who reads words where they stand, as C++ does, may */
+		align = 8;
 	return align < 4 ? 4 : align;
 }
 

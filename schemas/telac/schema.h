@@ -79,6 +79,7 @@ struct field {
 	int64_t default_integer;
 	double default_real;
 	bool deprecated, required, key, optional;
+	const struct object *nested; /* root of the buffer that these bytes are, else NULL */
 	struct attributes attributes;
 	struct texts docs;
 	char *member; /* name as a C member */

@@ -12,6 +12,15 @@ static inline void random_bin(
 #define RANDOM_OPTION(r, type)                                                                     \
 	(random_below(r, 2) ? NULL : (const type *)random_value(r, sizeof(type)))
 
+#define RANDOM_NESTED(r, bytes, table, args)                                                       \
+	do {                                                                                       \
+		uint8_t *into;                                                                     \
+                                                                                                   \
+		(bytes).len = table##_size(args);                                                  \
+		(bytes).data = into = (uint8_t *)random_alloc(r, (bytes).len);                     \
+		table##_build(into, (bytes).len, args);                                            \
+	} while (0)
+
 static inline const void *random_value(struct random_args *r, size_t size)
 {
 	const uint64_t bits = random_bits(r);
@@ -206,4 +215,25 @@ static inline void random_index(struct random_args *r, struct depot_stock_Index_
 	a->labels = labels;
 	a->ratios = ratios;
 	a->zones_len = a->lamps_len = a->counts_len = a->labels_len = a->ratios_len = n;
+}
+
+static inline void random_parcel(
+	struct random_args *r, struct depot_stock_Parcel_args *a, unsigned depth)
+{
+	struct depot_stock_Ticket_args ticket;
+	struct depot_stock_Bin_args bin;
+	struct depot_stock_Parcel_args inner;
+
+	memset(a, 0, sizeof(*a));
+	a->weight = random_real(r);
+	random_ticket(r, &ticket);
+	RANDOM_NESTED(r, a->ticket, depot_stock_Ticket, &ticket);
+	if (random_below(r, 2)) {
+		random_bin(r, &bin, 1);
+		RANDOM_NESTED(r, a->bin, depot_stock_Bin, &bin);
+	}
+	if (depth && random_below(r, 2)) {
+		random_parcel(r, &inner, depth - 1);
+		RANDOM_NESTED(r, a->inner, depot_stock_Parcel, &inner);
+	}
 }

@@ -253,6 +253,50 @@ static void disorder_is_harmless(void **state)
 	assert_null(depot_stock_Index_counts_find(none, 1).p);
 }
 
+/* Parcels in parcels, `levels` of them; the innermost one is `innermost`. */
+static struct tela_bytes nest(
+	uint8_t *at, size_t room, unsigned levels, struct tela_bytes innermost)
+{
+	struct depot_stock_Parcel_args a = depot_stock_Parcel_ARGS_INIT;
+	const struct depot_stock_Ticket_args ticket = depot_stock_Ticket_ARGS_INIT;
+	uint8_t number[64];
+	int len;
+
+	a.ticket.len = (size_t)depot_stock_Ticket_build(number, sizeof(number), &ticket);
+	a.ticket.data = number;
+	for (; levels; levels--) {
+		a.inner = innermost;
+		assert_true(depot_stock_Parcel_size(&a) > 0);
+		len = depot_stock_Parcel_build(at, room, &a);
+		assert_true(len > 0);
+		innermost.data = at;
+		innermost.len = (size_t)len;
+		at += len;
+		room -= (size_t)len;
+	}
+	return innermost;
+}
+
+static void nested_buffers_are_verified(void **state)
+{
+	static uint8_t space[1 << 16];
+	const uint8_t zeros[12] = {0};
+	const struct tela_bytes none = {NULL, 0}, bad = {zeros, sizeof(zeros)}, empty = {zeros, 0};
+	struct tela_bytes b = nest(space, sizeof(space), 3, none);
+
+	(void)state;
+	assert_int_equal(depot_stock_Parcel_verify(b.data, b.len), 0);
+	b = nest(space, sizeof(space), 3, bad); /* two buffers down */
+	assert_int_equal(depot_stock_Parcel_verify(b.data, b.len), -EBADMSG);
+	b = nest(space, sizeof(space), 1, empty); /* no bytes are no buffer */
+	assert_int_equal(depot_stock_Parcel_verify(b.data, b.len), -EBADMSG);
+	/* the innermost one has a ticket inside */
+	b = nest(space, sizeof(space), TELA_FB_NESTED_MAX, none);
+	assert_int_equal(depot_stock_Parcel_verify(b.data, b.len), 0);
+	b = nest(space, sizeof(space), TELA_FB_NESTED_MAX + 1, none);
+	assert_int_equal(depot_stock_Parcel_verify(b.data, b.len), -EBADMSG);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -260,6 +304,7 @@ int main(void)
 		cmocka_unit_test(an_element_may_be_none),
 		cmocka_unit_test(unknown_members_are_not_followed),
 		cmocka_unit_test(types_and_values_are_as_many),
+		cmocka_unit_test(nested_buffers_are_verified),
 		cmocka_unit_test(sorting_is_never_quadratic),
 		cmocka_unit_test(keys_have_an_order),
 		cmocka_unit_test(disorder_is_harmless),

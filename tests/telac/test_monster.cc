@@ -270,8 +270,30 @@ void same_order(const depot_stock_Index_args *a)
 	}
 }
 
+// The bytes are compared, and what is read of them by way of the buffer around them is the same as
+// what their own verifier and root say.
+void compare(depot_stock_Parcel_t t, const depot_stock_Parcel_args *a)
+{
+	const tela_bytes inner = depot_stock_Parcel_inner(t), ticket = depot_stock_Parcel_ticket(t);
+
+	CHECK(same(depot_stock_Parcel_weight(t), a->weight));
+	CHECK(same(inner, a->inner) && same(depot_stock_Parcel_bin(t), a->bin));
+	CHECK(same(ticket, a->ticket) && !depot_stock_Ticket_verify(ticket.data, ticket.len));
+	CHECK(depot_stock_Ticket_number(depot_stock_Parcel_ticket_root(t)) ==
+		depot_stock_Ticket_number(depot_stock_Ticket_root(a->ticket.data)));
+	CHECK(!depot_stock_Parcel_inner_root(t).p == !a->inner.len);
+	CHECK(!depot_stock_Parcel_bin_root(t).p == !a->bin.len);
+	if (!a->inner.len)
+		return;
+	CHECK(!depot_stock_Parcel_verify(inner.data, inner.len));
+	CHECK(depot_stock_Parcel_inner_root(t).p == depot_stock_Parcel_root(inner.data).p);
+	CHECK(same(depot_stock_Parcel_weight(depot_stock_Parcel_inner_root(t)),
+		depot_stock_Parcel_weight(depot_stock_Parcel_root(a->inner.data))));
+}
+
 int one_turn(random_args *r)
 {
+	depot_stock_Parcel_args parcel;
 	depot_stock_Index_args index;
 	depot_stock_Ticket_args ticket;
 	depot_stock_Bin_args bin;
@@ -289,10 +311,13 @@ int one_turn(random_args *r)
 	random_index(r, &index);
 	BOTH_WAYS(depot::stock::Index, depot_stock_Index, index);
 	same_order(&index);
+	random_parcel(r, &parcel, 3);
+	BOTH_WAYS(depot::stock::Parcel, depot_stock_Parcel, parcel);
 	no_padding_leaks(r);
 	return SAME_VERDICT(depot::stock::Options, depot_stock_Options, options) +
 	       SAME_VERDICT(depot::stock::Rack, depot_stock_Rack, rack) +
 	       SAME_VERDICT(depot::stock::Bin, depot_stock_Bin, bin) +
+	       SAME_VERDICT(depot::stock::Parcel, depot_stock_Parcel, parcel) +
 	       SAME_VERDICT(depot::stock::Index, depot_stock_Index, index) +
 	       SAME_VERDICT(depot::stock::Ticket, depot_stock_Ticket, ticket, "DEPO");
 }

@@ -15,7 +15,7 @@ T = "namespace n; table T { x : int; }\n"
 # schema text, the name that must be refused, words of the reason
 CASES = [
     ("namespace n; table T { x : int (key, deprecated); }", "n.T.x", "must always be there"),
-    ('namespace n; table A { } table T { x : [ubyte] (nested_flatbuffer: "A"); }', "n.T.x", "nested"),
+    ('namespace n; struct A { x : int; } table T { a : A; x : [ubyte] (nested_flatbuffer: "A"); }', "n.T.x", "no table"),
     ("namespace n; table T { x : [ubyte] (flexbuffer); }", "n.T.x", "flexbuffer"),
     ("namespace n; struct S (force_align: 16) { x : int; } table T { s : S; }", "n.S", "alignment"),
     ("namespace n; table T { values : [int]; values_len : int; }", "n.T.values", "C name"),
@@ -108,6 +108,9 @@ def hashes():
     assert found[0] == hash_of(unions.replace("{ A, B }", "{ first : A, B }"))
     assert hash_of(types + service + 'root_type T; file_identifier "ABCD";') != first
     assert hash_of(types + service + "root_type T;") == first
+    nested = [types.replace("s : string", "s : [ubyte]" + how) + service
+              for how in ("", ' (nested_flatbuffer: "T")', ' (nested_flatbuffer: "U")')]
+    assert len({hash_of(x) for x in nested}) == len(nested)
     assert hash_of(types.replace("x : int", "x : int (key)") + service) != first
     assert all(hash_of(x) == first for x in same)
     found = [hash_of(x) for x in other]
