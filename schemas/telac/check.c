@@ -1,6 +1,7 @@
 /* check.c - see check.h. */
 #include "check.h"
 #include "names.h"
+#include "share.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -32,8 +33,8 @@ static const char *attribute_reason(const struct field *f)
 		return "telac does not cover `flexbuffer`: nothing would verify what is inside";
 	if (attribute_find(&f->attributes, "force_align"))
 		return "telac does not cover `force_align` of a vector yet";
-	if (attribute_find(&f->attributes, "shared"))
-		return "telac does not cover `shared` yet";
+	if (attribute_find(&f->attributes, "shared") && f->type.base != BASE_STRING)
+		return "`shared` is for strings";
 	return NULL;
 }
 
@@ -87,6 +88,7 @@ static void check_object(struct check *c, struct object *o)
 {
 	size_t i;
 
+	o->shared_vtable = !o->is_struct && attribute_find(&o->attributes, "shared_vtable");
 	if (o->is_struct && o->align > 8)
 		refuse(c, o->file, o->name, NULL, "telac does not cover alignment above 8 yet");
 	for (i = 0; i < o->n_fields; i++) {
@@ -99,6 +101,7 @@ static void check_object(struct check *c, struct object *o)
 			why = key_reason(o, f);
 		if (f->key)
 			o->key = f;
+		f->shared = attribute_find(&f->attributes, "shared") != NULL;
 		if (why)
 			refuse(c, o->file, o->name, f->name, why);
 	}
@@ -194,6 +197,7 @@ unsigned check_schema(struct schema *s)
 		if (!s->objects[i].is_struct)
 			order_fields(s, &s->objects[i]);
 	}
+	share_find(s);
 	why = names_assign(s, &name);
 	if (why)
 		refuse(&c, s->file, name, NULL, why);

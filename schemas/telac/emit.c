@@ -206,13 +206,13 @@ static void emit_tables(struct emit *e)
 			c);
 		out(e,
 			"static inline uint64_t %s_fb_measure(\n"
-			"\tuint64_t pos, const struct %s_args *a, unsigned depth);\n",
-			c, c);
+			"\tuint64_t pos, const struct %s_args *a, unsigned depth%s);\n",
+			c, c, share_parameter(s->objects[i].shares));
 		out(e,
 			"static inline uint32_t %s_fb_put(\n"
 			"\tuint8_t *buf, uint32_t pos, const struct %s_args *a, uint32_t "
-			"*ret_at);\n\n",
-			c, c);
+			"*ret_at%s);\n\n",
+			c, c, share_parameter(s->objects[i].shares));
 		if (s->objects[i].key)
 			emit_key_prototype(e, &s->objects[i]);
 	}

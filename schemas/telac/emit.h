@@ -27,6 +27,17 @@ const char *c_short(const struct type *t);
 /* The default of a scalar as an expression. Valid until the next call. */
 const char *c_default(const struct field *f);
 
+/* The last parameter and argument of what measures and puts a table or union that shares. */
+static inline const char *share_parameter(bool shares)
+{
+	return shares ? ", struct tela_fb_shares *x" : "";
+}
+
+static inline const char *share_argument(bool shares)
+{
+	return shares ? ", x" : "";
+}
+
 static inline unsigned slot_of(const struct field *f)
 {
 	return f->offset;

@@ -80,7 +80,7 @@ void out_measure(struct emit *e, const struct field *f, const char *indent)
 	out(e, "%spos = tela_fb_measure_", indent);
 	switch (kind) {
 	case KIND_STRING:
-		out(e, "str(pos, a->%s);\n", f->member);
+		out(e, f->shared ? "shared(pos, x, a->%s);\n" : "str(pos, a->%s);\n", f->member);
 		return;
 	case KIND_STRINGS:
 		out(e, "strs(pos, a->%s, a->%s_len);\n", f->member, f->member);
@@ -124,6 +124,13 @@ static const char *c_inner(struct emit *e, const struct field *f)
 	return u ? u->c_name : type_object(e->s, &f->type)->c_name;
 }
 
+static const char *inner_share(struct emit *e, const struct field *f)
+{
+	const struct enumeration *u = type_union(e->s, &f->type);
+
+	return share_argument(u ? u->shares : type_object(e->s, &f->type)->shares);
+}
+
 static void measure_child(struct emit *e, const struct field *f)
 {
 	const enum kind kind = field_kind(e->s, f);
@@ -134,8 +141,8 @@ static void measure_child(struct emit *e, const struct field *f)
 	out(e, "\tif (");
 	out_present(e, f);
 	if (kind == KIND_TABLE || kind == KIND_UNION) {
-		out(e, " && pos)\n\t\tpos = %s_fb_measure(pos, %sa->%s, depth + 1);\n",
-			c_inner(e, f), kind == KIND_UNION ? "&" : "", f->member);
+		out(e, " && pos)\n\t\tpos = %s_fb_measure(pos, %sa->%s, depth + 1%s);\n",
+			c_inner(e, f), kind == KIND_UNION ? "&" : "", f->member, inner_share(e, f));
 		return;
 	}
 	out(e, ")%s\n", vector ? " {" : "");
@@ -146,8 +153,8 @@ static void measure_child(struct emit *e, const struct field *f)
 	if (!vector)
 		return;
 	out(e, "\t\tfor (i = 0; i < a->%s_len && pos; i++)\n", f->member);
-	out(e, "\t\t\tpos = %s_fb_measure(pos, &a->%s[i], depth + 1);\n\t}\n", c_inner(e, f),
-		f->member);
+	out(e, "\t\t\tpos = %s_fb_measure(pos, &a->%s[i], depth + 1%s);\n\t}\n", c_inner(e, f),
+		f->member, inner_share(e, f));
 }
 
 bool has_kind(struct emit *e, const struct object *o, enum kind kind)
@@ -167,14 +174,20 @@ static void emit_measure(struct emit *e, const struct object *o)
 
 	out(e,
 		"static inline uint64_t %s_fb_measure(\n"
-		"\tuint64_t pos, const struct %s_args *a, unsigned depth)\n{\n",
-		o->c_name, o->c_name);
+		"\tuint64_t pos, const struct %s_args *a, unsigned depth%s)\n{\n",
+		o->c_name, o->c_name, share_parameter(o->shares));
 	out(e, "\tconst struct tela_fb_shape s = %s_fb_shape(a);\n", o->c_name);
 	if (has_kind(e, o, KIND_TABLES) || has_kind(e, o, KIND_UNIONS))
 		out(e, "\tsize_t i;\n");
+	if (o->shared_vtable)
+		out(e, "\tuint16_t vtable[%zu];\n", 2 + o->n_fields);
 	out(e, "\n\tif (depth > TELA_FB_DEPTH_MAX)\n\t\treturn 0;\n");
 	out_mistakes(e, o);
-	out(e, "\tpos = tela_fb_measure_table(pos, &s);\n");
+	if (o->shared_vtable) {
+		out(e, "\t%s_fb_vtable(a, &s, vtable);\n", o->c_name);
+		out(e, "\tpos = tela_fb_measure_shared_table(pos, x, &s, vtable);\n");
+	} else
+		out(e, "\tpos = tela_fb_measure_table(pos, &s);\n");
 	for (i = 0; i < o->n_fields; i++) {
 		if (!o->fields[i].deprecated && is_child(field_kind(e->s, &o->fields[i])))
 			measure_child(e, &o->fields[i]);
@@ -183,15 +196,19 @@ static void emit_measure(struct emit *e, const struct object *o)
 }
 
 /* The inline part: a value, or for a child the place of its offset. */
-static void put_slot(struct emit *e, const struct field *f)
+static void put_slot(struct emit *e, const struct object *o, const struct field *f)
 {
 	const enum kind kind = field_kind(e->s, f);
 
 	out(e, "\tif (");
 	out_present(e, f);
 	out(e, ")%s\n", is_child(kind) ? "" : " {");
-	out(e, "\t\t%s = tela_fb_put_slot(buf, at, s.vsize, %u, &next, %" PRIu32 ");\n",
-		is_child(kind) ? f->c_ref : "field", slot_of(f), field_size(e->s, f));
+	out(e, "\t\t%s = ", is_child(kind) ? f->c_ref : "field");
+	if (o->shared_vtable)
+		out(e, "tela_fb_step(at, &next, %" PRIu32 ");\n", field_size(e->s, f));
+	else
+		out(e, "tela_fb_put_slot(buf, at, s.vsize, %u, &next, %" PRIu32 ");\n", slot_of(f),
+			field_size(e->s, f));
 	if (kind == KIND_SCALAR)
 		out(e, "\t\ttela_fb_store_%s(buf + field, a->%s);\n\t}\n", c_short(&f->type),
 			f->member);
@@ -217,7 +234,8 @@ void out_put(struct emit *e, const struct field *f, const char *ref)
 	}
 	switch (field_kind(e->s, f)) {
 	case KIND_STRING:
-		out(e, "pos = tela_fb_put_str(buf, pos, %s, a->%s);\n", ref, f->member);
+		out(e, "pos = tela_fb_put_%s(buf, pos, %s, %sa->%s);\n",
+			f->shared ? "shared" : "str", ref, f->shared ? "x, " : "", f->member);
 		return;
 	case KIND_STRINGS:
 		out(e, "pos = tela_fb_put_strs(buf, pos, %s, a->%s, a->%s_len);\n", ref, f->member,
@@ -245,13 +263,14 @@ static void put_child(struct emit *e, const struct field *f)
 		return; /* with its union */
 	if (kind == KIND_TABLE) {
 		out(e, "\tif (%s) {\n", f->c_ref);
-		out(e, "\t\tpos = %s_fb_put(buf, pos, a->%s, &child);\n", c_inner(e, f), f->member);
+		out(e, "\t\tpos = %s_fb_put(buf, pos, a->%s, &child%s);\n", c_inner(e, f),
+			f->member, inner_share(e, f));
 		out(e, "\t\ttela_fb_put_ref(buf, %s, child);\n\t}\n", f->c_ref);
 		return;
 	}
 	if (kind == KIND_UNION) {
-		out(e, "\tif (%s)\n\t\tpos = %s_fb_put(buf, pos, %s, &a->%s);\n", f->c_ref,
-			c_inner(e, f), f->c_ref, f->member);
+		out(e, "\tif (%s)\n\t\tpos = %s_fb_put(buf, pos, %s, &a->%s%s);\n", f->c_ref,
+			c_inner(e, f), f->c_ref, f->member, inner_share(e, f));
 		return;
 	}
 	if (kind != KIND_TABLES && kind != KIND_UNIONS) {
@@ -272,13 +291,14 @@ static void put_child(struct emit *e, const struct field *f)
 	out(e, "\t\tpos = first + 4 * (uint32_t)a->%s_len;\n", f->member);
 	if (kind == KIND_UNIONS) {
 		out(e, "\t\tfor (i = 0; i < a->%s_len; i++)\n", f->member);
-		out(e, "\t\t\tpos = %s_fb_put(buf, pos, first + 4 * (uint32_t)i, &a->%s[i]);\n",
-			c_inner(e, f), f->member);
+		out(e, "\t\t\tpos = %s_fb_put(buf, pos, first + 4 * (uint32_t)i, &a->%s[i]%s);\n",
+			c_inner(e, f), f->member, inner_share(e, f));
 		out(e, "\t}\n");
 		return;
 	}
 	out(e, "\t\tfor (i = 0; i < a->%s_len; i++) {\n", f->member);
-	out(e, "\t\t\tpos = %s_fb_put(buf, pos, &a->%s[i], &child);\n", c_inner(e, f), f->member);
+	out(e, "\t\t\tpos = %s_fb_put(buf, pos, &a->%s[i], &child%s);\n", c_inner(e, f), f->member,
+		inner_share(e, f));
 	out(e, "\t\t\ttela_fb_put_ref(buf, first + 4 * (uint32_t)i, child);\n\t\t}\n\t}\n");
 }
 
@@ -290,7 +310,10 @@ static void put_variables(struct emit *e, const struct object *o)
 	size_t i;
 
 	out(e, "\tconst struct tela_fb_shape s = %s_fb_shape(a);\n", o->c_name);
-	out(e, "\tconst uint32_t at = tela_fb_put_table(buf, pos, &s);\n");
+	out(e,
+		o->shared_vtable ? "\tuint16_t vtable[%zu];\n\tuint32_t at;\n"
+				 : "\tconst uint32_t at = tela_fb_put_table(buf, pos, &s);\n",
+		2 + o->n_fields);
 	if (o->n_order)
 		out(e, "\tuint32_t next = 4;\n");
 	if (inlines)
@@ -314,11 +337,15 @@ static void emit_put(struct emit *e, const struct object *o)
 
 	out(e,
 		"static inline uint32_t %s_fb_put(\n"
-		"\tuint8_t *buf, uint32_t pos, const struct %s_args *a, uint32_t *ret_at)\n{\n",
-		o->c_name, o->c_name);
+		"\tuint8_t *buf, uint32_t pos, const struct %s_args *a, uint32_t *ret_at%s)\n{\n",
+		o->c_name, o->c_name, share_parameter(o->shares));
 	put_variables(e, o);
+	if (o->shared_vtable) {
+		out(e, "\t%s_fb_vtable(a, &s, vtable);\n", o->c_name);
+		out(e, "\tat = tela_fb_put_shared_table(buf, pos, x, &s, vtable);\n");
+	}
 	for (i = 0; i < o->n_order; i++)
-		put_slot(e, &o->fields[o->order[i]]);
+		put_slot(e, o, &o->fields[o->order[i]]);
 	out(e, "\tpos = at + s.size;\n\t*ret_at = at;\n");
 	for (i = 0; i < o->n_fields; i++) {
 		if (!o->fields[i].deprecated && is_child(field_kind(e->s, &o->fields[i])))
@@ -327,9 +354,35 @@ static void emit_put(struct emit *e, const struct object *o)
 	out(e, "\treturn pos;\n}\n\n");
 }
 
+/* The vtable by itself, to be compared with those that are there. */
+static void emit_vtable(struct emit *e, const struct object *o)
+{
+	size_t i;
+
+	out(e,
+		"static inline void %s_fb_vtable(\n"
+		"\tconst struct %s_args *a, const struct tela_fb_shape *s, uint16_t *vtable)\n{\n",
+		o->c_name, o->c_name);
+	out(e, "\tuint32_t next = 4;\n\n");
+	out(e, "\t(void)a;\n\t(void)next;\n");
+	out(e, "\tmemset(vtable, 0, s->vsize);\n\tvtable[0] = (uint16_t)s->vsize;\n");
+	out(e, "\tvtable[1] = (uint16_t)s->size;\n");
+	for (i = 0; i < o->n_order; i++) {
+		const struct field *f = &o->fields[o->order[i]];
+
+		out(e, "\tif (");
+		out_present(e, f);
+		out(e, ")\n\t\tvtable[%u] = (uint16_t)tela_fb_step(0, &next, %" PRIu32 ");\n",
+			slot_of(f) / 2, field_size(e->s, f));
+	}
+	out(e, "}\n\n");
+}
+
 void emit_builder(struct emit *e, const struct object *o)
 {
 	emit_shape(e, o);
+	if (o->shared_vtable)
+		emit_vtable(e, o);
 	emit_measure(e, o);
 	emit_put(e, o);
 }

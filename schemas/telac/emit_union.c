@@ -43,16 +43,16 @@ static void measure_head(struct emit *e, const struct enumeration *n)
 {
 	out(e,
 		"static inline uint64_t %s_fb_measure(\n"
-		"\tuint64_t pos, const struct %s_args *a, unsigned depth)",
-		n->c_name, n->c_name);
+		"\tuint64_t pos, const struct %s_args *a, unsigned depth%s)",
+		n->c_name, n->c_name, share_parameter(n->shares));
 }
 
 static void put_head(struct emit *e, const struct enumeration *n)
 {
 	out(e,
 		"static inline uint32_t %s_fb_put(\n"
-		"\tuint8_t *buf, uint32_t pos, uint32_t ref, const struct %s_args *a)",
-		n->c_name, n->c_name);
+		"\tuint8_t *buf, uint32_t pos, uint32_t ref, const struct %s_args *a%s)",
+		n->c_name, n->c_name, share_parameter(n->shares));
 }
 
 void emit_union_prototypes(struct emit *e, const struct enumeration *n)
@@ -112,8 +112,8 @@ static void emit_union_measure(struct emit *e, const struct enumeration *n)
 				") : 0;\n",
 				m->member, o->size, o->align);
 		else
-			out(e, "a->%s ? %s_fb_measure(pos, a->%s, depth) : 0;\n", m->member,
-				o->c_name, m->member);
+			out(e, "a->%s ? %s_fb_measure(pos, a->%s, depth%s) : 0;\n", m->member,
+				o->c_name, m->member, share_argument(o->shares));
 	}
 	out(e, "\tdefault:\n\t\treturn 0;\n\t}\n}\n\n");
 }
@@ -134,7 +134,8 @@ static void put_member(struct emit *e, const struct enumeration *n, const struct
 		out(e, "\t\tpos = at + %s_SIZE;\n\t\tbreak;\n", o->c_name);
 		return;
 	}
-	out(e, "\t\tpos = %s_fb_put(buf, pos, a->%s, &at);\n\t\tbreak;\n", o->c_name, m->member);
+	out(e, "\t\tpos = %s_fb_put(buf, pos, a->%s, &at%s);\n\t\tbreak;\n", o->c_name, m->member,
+		share_argument(o->shares));
 }
 
 /* Without a member, which only a vector can have, the offset leads to itself. */

@@ -51,7 +51,7 @@ static bool make_image(struct emit *e, const struct object *o, struct image *m)
 		return false;
 	if (has_kind(e, o, KIND_TABLE) || has_kind(e, o, KIND_TABLES) ||
 		has_kind(e, o, KIND_STRINGS) || has_kind(e, o, KIND_UNION) ||
-		has_kind(e, o, KIND_UNIONS))
+		has_kind(e, o, KIND_UNIONS) || o->shares)
 		return false;
 	for (i = 0; i < o->n_order; i++) {
 		const struct field *f = &o->fields[o->order[i]];
@@ -112,6 +112,30 @@ static void size_short(struct emit *e, const struct object *o, const struct imag
 	out(e, "\t\treturn (size_t)pos;\n\t}\n");
 }
 
+/* The rest of a function that gives the size of all from `start` on. */
+static void out_whole_size(struct emit *e, const struct object *o, uint32_t start)
+{
+	if (!o->shares) {
+		out(e, "\treturn (size_t)%s_fb_measure(%u, a, 1);\n}\n\n", o->c_name, start);
+		return;
+	}
+	out(e, "\tstruct tela_fb_shares x;\n\n\ttela_fb_shares_start(&x);\n");
+	out(e, "\treturn (size_t)tela_fb_measure_shares(%s_fb_measure(%u, a, 1, &x), &x);\n}\n\n",
+		o->c_name, start);
+}
+
+/* Statements that write all from `start` on. */
+static void out_whole_put(struct emit *e, const struct object *o, const char *into, uint32_t start)
+{
+	if (!o->shares) {
+		out(e, "\t%s%s_fb_put(buf, %u, a, &root);\n", into, o->c_name, start);
+		return;
+	}
+	out(e, "\ttela_fb_shares_start(&x);\n");
+	out(e, "\t%stela_fb_put_shares(buf, %s_fb_put(buf, %u, a, &root, &x), &x);\n", into,
+		o->c_name, start);
+}
+
 static void emit_size(struct emit *e, const struct object *o, const struct image *m)
 {
 	out(e, "/* Bytes that %s_build() will write; 0 if it cannot be built. */\n", o->c_name);
@@ -120,7 +144,7 @@ static void emit_size(struct emit *e, const struct object *o, const struct image
 		out(e, "\tuint64_t pos;\n\n");
 		size_short(e, o, m);
 	}
-	out(e, "\treturn (size_t)%s_fb_measure(%u, a, 1);\n}\n\n", o->c_name, start_of(e, o));
+	out_whole_size(e, o, start_of(e, o));
 }
 
 static void emit_image(struct emit *e, const struct image *m)
@@ -175,11 +199,11 @@ static void emit_build(struct emit *e, const struct object *o, const struct imag
 	if (m)
 		emit_image(e, m);
 	out(e, "\tuint8_t *buf = (uint8_t *)into;\n\tconst size_t size = %s_size(a);\n", o->c_name);
-	out(e, "\tuint32_t pos, root;\n\n");
+	out(e, "\tuint32_t pos, root;\n%s\n", o->shares ? "\tstruct tela_fb_shares x;\n" : "");
 	out(e, "\tif (!size)\n\t\treturn -EINVAL;\n\tif (size > room)\n\t\treturn -ENOSPC;\n");
 	if (m)
 		build_short(e, o, m);
-	out(e, "\tpos = %s_fb_put(buf, %u, a, &root);\n", o->c_name, start_of(e, o));
+	out_whole_put(e, o, "pos = ", start_of(e, o));
 	out(e, "\ttela_fb_store_u32(buf, root);\n");
 	if (schema_identifier(e->s, o))
 		out(e, "\tmemcpy(buf + 4, %s_IDENTIFIER, 4);\n", o->c_name);
@@ -225,15 +249,15 @@ static void emit_prefixed(struct emit *e, const struct object *o)
 	out(e, "\treturn %s_root(buf ? (const uint8_t *)buf + 4 : NULL);\n}\n\n", c);
 	emit_verify(e, o, true);
 	out(e, "static inline size_t %s_size_prefixed(const struct %s_args *a)\n{\n", c, c);
-	out(e, "\treturn (size_t)%s_fb_measure(%u, a, 1);\n}\n\n", c, start_of(e, o) + 4);
+	out_whole_size(e, o, start_of(e, o) + 4);
 	out(e,
 		"static inline int %s_build_prefixed(void *into, size_t room, const struct %s_args "
 		"*a)\n"
 		"{\n\tuint8_t *buf = (uint8_t *)into;\n\tconst size_t size = %s_size_prefixed(a);\n"
-		"\tuint32_t root;\n\n",
-		c, c, c);
+		"\tuint32_t root;\n%s\n",
+		c, c, c, o->shares ? "\tstruct tela_fb_shares x;\n" : "");
 	out(e, "\tif (!size)\n\t\treturn -EINVAL;\n\tif (size > room)\n\t\treturn -ENOSPC;\n");
-	out(e, "\t%s_fb_put(buf, %u, a, &root);\n", c, start_of(e, o) + 4);
+	out_whole_put(e, o, "", start_of(e, o) + 4);
 	out(e, "\ttela_fb_store_u32(buf, (uint32_t)size - 4);\n");
 	out(e, "\ttela_fb_store_u32(buf + 4, root - 4);\n");
 	if (schema_identifier(e->s, o))

@@ -67,6 +67,7 @@ struct enumeration {
 	struct enum_value *values;
 	size_t n_values;
 	bool is_union, bit_flags;
+	bool shares; /* of a union: as an object does */
 	enum base base;
 	struct texts docs;
 };
@@ -79,6 +80,7 @@ struct field {
 	int64_t default_integer;
 	double default_real;
 	bool deprecated, required, key, optional;
+	bool shared;                 /* a string that is written once for all that are equal */
 	const struct object *nested; /* root of the buffer that these bytes are, else NULL */
 	struct attributes attributes;
 	struct texts docs;
@@ -96,6 +98,8 @@ struct object {
 	uint16_t *order; /* fields of a table that are not deprecated, as they stand in it */
 	size_t n_order;
 	bool is_struct, settled;
+	bool shared_vtable;   /* equal vtables are written once */
+	bool shares;          /* it, or what it leads to, has a part that is shared */
 	uint32_t align, size; /* of a struct */
 	struct attributes attributes;
 	struct texts docs;

@@ -237,3 +237,67 @@ static inline void random_parcel(
 		RANDOM_NESTED(r, a->inner, depot_stock_Parcel, &inner);
 	}
 }
+
+static inline void random_tag(
+	struct random_args *r, struct depot_stock_Tag_args *a, unsigned depth);
+
+static inline struct depot_stock_Mark_args random_mark(struct random_args *r, unsigned depth)
+{
+	struct depot_stock_Tag_args *tag =
+		(struct depot_stock_Tag_args *)random_alloc(r, sizeof(*tag));
+	struct depot_stock_Plain_args *plain =
+		(struct depot_stock_Plain_args *)random_alloc(r, sizeof(*plain));
+	struct depot_stock_Mark_args a;
+
+	a.type = (depot_stock_Mark)(1 + random_below(r, 3));
+	if (a.type == depot_stock_Mark_text) {
+		a.text = random_str(r, 0);
+	} else if (a.type == depot_stock_Mark_Tag) {
+		random_tag(r, tag, depth);
+		a.Tag = tag;
+	} else {
+		plain->place = random_str(r, 0);
+		a.Plain = plain;
+	}
+	return a;
+}
+
+static inline void random_tag(struct random_args *r, struct depot_stock_Tag_args *a, unsigned depth)
+{
+	static const char names[] = "abcdefghi";
+
+	memset(a, 0, sizeof(*a));
+	if (random_below(r, 4)) {
+		a->place.s = names + random_below(r, 4);
+		a->place.len = random_below(r, 4);
+	}
+	a->owner = random_below(r, 2) ? a->place : random_str(r, 2);
+	a->note = random_below(r, 4) ? a->note : a->place;
+	a->big = random_below(r, 4) ? 0 : random_bits(r);
+	a->small = (uint8_t)random_below(r, 5);
+	if (depth && random_below(r, 3) == 0)
+		a->more = random_mark(r, depth - 1);
+}
+
+static inline void random_tags(struct random_args *r, struct depot_stock_Tags_args *a)
+{
+	const size_t n = random_below(r, 30);
+	struct depot_stock_Tag_args *tags =
+		(struct depot_stock_Tag_args *)random_alloc(r, (n + 1) * sizeof(*tags));
+	struct depot_stock_Mark_args *marks =
+		(struct depot_stock_Mark_args *)random_alloc(r, n * sizeof(*marks));
+	size_t i;
+
+	memset(a, 0, sizeof(*a));
+	for (i = 0; i < n; i++) {
+		random_tag(r, &tags[i], 1);
+		marks[i] = random_mark(r, 1);
+	}
+	random_tag(r, &tags[n], 3);
+	a->title = tags[n].place;
+	a->last = &tags[n];
+	a->tags = tags;
+	a->tags_len = n;
+	a->marks = marks;
+	a->marks_len = n / 2;
+}

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdio.h>
+
 #include "random_monster.h"
 
 static uint8_t buf[4096];
@@ -297,6 +299,115 @@ static void nested_buffers_are_verified(void **state)
 	assert_int_equal(depot_stock_Parcel_verify(b.data, b.len), -EBADMSG);
 }
 
+static const uint8_t *vtable_of(const uint8_t *table)
+{
+	return table - tela_fb_load_i32(table);
+}
+
+static void equal_parts_are_written_once(void **state)
+{
+	struct depot_stock_Tag_args tags[4];
+	struct depot_stock_Tags_args a = depot_stock_Tags_ARGS_INIT;
+	const struct tela_str here = {"here", 4}, there = {"there", 5};
+	depot_stock_Tags_t t;
+	size_t i;
+	int len;
+
+	(void)state;
+	memset(tags, 0, sizeof(tags));
+	for (i = 0; i < 4; i++) {
+		tags[i].place = here;
+		tags[i].owner = i % 2 ? there : here;
+		tags[i].note = here; /* not declared to be shared */
+	}
+	tags[3].big = 1;
+	a.tags = tags;
+	a.tags_len = 4;
+	a.title = there;
+	len = depot_stock_Tags_build(buf, sizeof(buf), &a);
+	assert_int_equal(len, depot_stock_Tags_size(&a));
+	assert_int_equal(depot_stock_Tags_verify(buf, (size_t)len), 0);
+	t = depot_stock_Tags_root(buf);
+	for (i = 0; i < 4; i++) {
+		const depot_stock_Tag_t tag = depot_stock_Tags_tags_at(t, i);
+		const char *place = depot_stock_Tag_place(tag).s;
+
+		assert_memory_equal(place, "here", 5);
+		assert_ptr_equal(place, depot_stock_Tag_place(depot_stock_Tags_tags_at(t, 0)).s);
+		assert_ptr_equal(
+			depot_stock_Tag_owner(tag).s, i % 2 ? depot_stock_Tags_title(t).s : place);
+		assert_ptr_not_equal(depot_stock_Tag_note(tag).s, place);
+	}
+	assert_ptr_equal(vtable_of(depot_stock_Tags_tags_at(t, 0).p),
+		vtable_of(depot_stock_Tags_tags_at(t, 2).p));
+	assert_ptr_not_equal(vtable_of(depot_stock_Tags_tags_at(t, 0).p),
+		vtable_of(depot_stock_Tags_tags_at(t, 3).p));
+}
+
+/* Of two tables, too; what is more than can be remembered is written where it is. */
+static void what_is_shared_has_a_limit(void **state)
+{
+	enum { N = 3000, DIFFERENT = TELA_FB_SHARED_STRINGS + 20 };
+	static uint8_t large[1 << 18];
+	static struct depot_stock_Tag_args tags[N];
+	static char text[N][8];
+	struct depot_stock_Tags_args a = depot_stock_Tags_ARGS_INIT;
+	depot_stock_Tags_t t;
+	size_t i;
+	int len;
+
+	(void)state;
+	for (i = 0; i < N; i++) {
+		snprintf(text[i], sizeof(text[i]), "%zu", i % DIFFERENT);
+		tags[i].place.s = text[i];
+		tags[i].place.len = strlen(text[i]);
+		tags[i].big = i & 1;
+		tags[i].owner = i & 2 ? tags[i].place : tags[i].owner;
+		tags[i].note = i & 4 ? tags[i].place : tags[i].note;
+	}
+	a.tags = tags;
+	a.tags_len = N;
+	len = depot_stock_Tags_build(large, sizeof(large), &a);
+	assert_true(len > 0 && (size_t)len == depot_stock_Tags_size(&a));
+	assert_int_equal(depot_stock_Tags_verify(large, (size_t)len), 0);
+	t = depot_stock_Tags_root(large);
+	for (i = DIFFERENT; i < N; i++) {
+		const char *place = depot_stock_Tag_place(depot_stock_Tags_tags_at(t, i)).s;
+		const char *first =
+			depot_stock_Tag_place(depot_stock_Tags_tags_at(t, i % DIFFERENT)).s;
+
+		assert_string_equal(place, text[i]);
+		assert_int_equal(place == first, i % DIFFERENT < TELA_FB_SHARED_STRINGS);
+	}
+	tags[0].place.len = SIZE_MAX;
+	assert_int_equal(depot_stock_Tags_size(&a), 0);
+}
+
+static void vtables_of_other_tables_are_shared(void **state)
+{
+	struct depot_stock_Tag_args tag = {0};
+	struct depot_stock_Plain_args plain = {{"x", 1}};
+	struct depot_stock_Mark_args marks[2] = {{0}};
+	struct depot_stock_Tags_args a = depot_stock_Tags_ARGS_INIT;
+	depot_stock_Tags_t t;
+	int len;
+
+	(void)state;
+	tag.place = plain.place;
+	tag.small = 3; /* the default: not written */
+	marks[0].type = depot_stock_Mark_Tag;
+	marks[0].Tag = &tag;
+	marks[1].type = depot_stock_Mark_Plain;
+	marks[1].Plain = &plain;
+	a.marks = marks;
+	a.marks_len = 2;
+	len = depot_stock_Tags_build_prefixed(buf, sizeof(buf), &a);
+	assert_int_equal(depot_stock_Tags_verify_prefixed(buf, (size_t)len), 0);
+	t = depot_stock_Tags_root_prefixed(buf);
+	assert_ptr_equal(vtable_of(depot_stock_Tags_marks_as_Tag_at(t, 0).p),
+		vtable_of(depot_stock_Tags_marks_as_Plain_at(t, 1).p));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -304,6 +415,9 @@ int main(void)
 		cmocka_unit_test(an_element_may_be_none),
 		cmocka_unit_test(unknown_members_are_not_followed),
 		cmocka_unit_test(types_and_values_are_as_many),
+		cmocka_unit_test(equal_parts_are_written_once),
+		cmocka_unit_test(what_is_shared_has_a_limit),
+		cmocka_unit_test(vtables_of_other_tables_are_shared),
 		cmocka_unit_test(nested_buffers_are_verified),
 		cmocka_unit_test(sorting_is_never_quadratic),
 		cmocka_unit_test(keys_have_an_order),

@@ -291,8 +291,47 @@ void compare(depot_stock_Parcel_t t, const depot_stock_Parcel_args *a)
 		depot_stock_Parcel_weight(depot_stock_Parcel_root(a->inner.data))));
 }
 
+void compare(depot_stock_Tag_t t, const depot_stock_Tag_args *a)
+{
+	CHECK(!t.p == !a);
+	if (!a)
+		return;
+	const depot_stock_Mark mark = depot_stock_Tag_more_type(t);
+
+	CHECK(same(depot_stock_Tag_place(t), a->place) && same(depot_stock_Tag_owner(t), a->owner));
+	CHECK(same(depot_stock_Tag_note(t), a->note) && depot_stock_Tag_big(t) == a->big);
+	CHECK(depot_stock_Tag_small(t) == a->small && mark == a->more.type);
+	compare(depot_stock_Tag_more_as_Tag(t),
+		mark == depot_stock_Mark_Tag ? a->more.Tag : nullptr);
+	if (mark == depot_stock_Mark_Plain)
+		CHECK(same(depot_stock_Plain_place(depot_stock_Tag_more_as_Plain(t)),
+			a->more.Plain->place));
+	if (mark == depot_stock_Mark_text)
+		CHECK(same(depot_stock_Tag_more_as_text(t), a->more.text));
+}
+
+void compare(depot_stock_Tags_t t, const depot_stock_Tags_args *a)
+{
+	CHECK(same(depot_stock_Tags_title(t), a->title));
+	compare(depot_stock_Tags_last(t), a->last);
+	CHECK(depot_stock_Tags_tags_len(t) == a->tags_len);
+	CHECK(depot_stock_Tags_marks_len(t) == a->marks_len);
+	for (size_t i = 0; i < a->tags_len; i++)
+		compare(depot_stock_Tags_tags_at(t, i), &a->tags[i]);
+	for (size_t i = 0; i < a->marks_len; i++) {
+		const depot_stock_Mark_args &m = a->marks[i];
+
+		CHECK(depot_stock_Tags_marks_type_at(t, i) == m.type);
+		compare(depot_stock_Tags_marks_as_Tag_at(t, i),
+			m.type == depot_stock_Mark_Tag ? m.Tag : nullptr);
+		if (m.type == depot_stock_Mark_text)
+			CHECK(same(depot_stock_Tags_marks_as_text_at(t, i), m.text));
+	}
+}
+
 int one_turn(random_args *r)
 {
+	depot_stock_Tags_args tags;
 	depot_stock_Parcel_args parcel;
 	depot_stock_Index_args index;
 	depot_stock_Ticket_args ticket;
@@ -313,10 +352,13 @@ int one_turn(random_args *r)
 	same_order(&index);
 	random_parcel(r, &parcel, 3);
 	BOTH_WAYS(depot::stock::Parcel, depot_stock_Parcel, parcel);
+	random_tags(r, &tags);
+	BOTH_WAYS(depot::stock::Tags, depot_stock_Tags, tags);
 	no_padding_leaks(r);
 	return SAME_VERDICT(depot::stock::Options, depot_stock_Options, options) +
 	       SAME_VERDICT(depot::stock::Rack, depot_stock_Rack, rack) +
 	       SAME_VERDICT(depot::stock::Bin, depot_stock_Bin, bin) +
+	       SAME_VERDICT(depot::stock::Tags, depot_stock_Tags, tags) +
 	       SAME_VERDICT(depot::stock::Parcel, depot_stock_Parcel, parcel) +
 	       SAME_VERDICT(depot::stock::Index, depot_stock_Index, index) +
 	       SAME_VERDICT(depot::stock::Ticket, depot_stock_Ticket, ticket, "DEPO");
