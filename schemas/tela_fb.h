@@ -560,11 +560,12 @@ static inline uint64_t tela_fb_measure_struct(uint64_t pos, uint32_t size, uint3
 	return pos <= TELA_FB_SIZE_MAX ? pos : 0;
 }
 
-static inline uint64_t tela_fb_measure_strs(uint64_t pos, const struct tela_str *s, size_t n)
+static inline uint64_t tela_fb_measure_strs(
+	uint64_t pos, const struct tela_str *s, size_t n, uint32_t align)
 {
 	size_t i;
 
-	pos = tela_fb_measure_vector(pos, s, n, 4, 4, 0);
+	pos = tela_fb_measure_vector(pos, s, n, 4, align, 0);
 	for (i = 0; i < n && pos; i++)
 		pos = s[i].s ? tela_fb_measure_str(pos, s[i]) : 0;
 	return pos;
@@ -639,10 +640,10 @@ static inline uint32_t tela_fb_put_str(uint8_t *buf, uint32_t pos, uint32_t ref,
 	return pos + 1;
 }
 
-static inline uint32_t tela_fb_put_strs(
-	uint8_t *buf, uint32_t pos, uint32_t ref, const struct tela_str *s, size_t n)
+static inline uint32_t tela_fb_put_strs(uint8_t *buf, uint32_t pos, uint32_t ref,
+	const struct tela_str *s, size_t n, uint32_t align)
 {
-	const uint32_t first = tela_fb_put_length(buf, pos, ref, n, 4);
+	const uint32_t first = tela_fb_put_length(buf, pos, ref, n, align);
 	size_t i;
 
 	pos = first + 4 * (uint32_t)n;

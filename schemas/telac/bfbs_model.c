@@ -153,7 +153,7 @@ static const char *check_struct(struct schema *s, const struct object *o)
 			(base_is_scalar(f->type.base) && f->optional))
 			return schema_format(
 				s, "struct %s has a field that is no plain scalar", o->name);
-		if (inner && (!inner->is_struct || !inner->size || inner->align > 256))
+		if (inner && (!inner->is_struct || !inner->size || inner->align > ALIGN_MAX))
 			return schema_format(s, "struct %s contains what is no struct", o->name);
 		size = field_size(s, f);
 		if (field_align(s, f) > align)
@@ -163,8 +163,9 @@ static const char *check_struct(struct schema *s, const struct object *o)
 			return schema_format(s, "%s.%s is misplaced", o->name, f->name);
 		end = f->offset + size;
 	}
-	if (o->align < align || o->align > 256 || (o->align & (o->align - 1)) || o->size < end ||
-		o->size > UINT16_MAX || o->size % o->align || o->size - end >= o->align || !end)
+	if (o->align < align || o->align > ALIGN_MAX || (o->align & (o->align - 1)) ||
+		o->size < end || o->size > UINT16_MAX || o->size % o->align ||
+		o->size - end >= o->align || !end)
 		return schema_format(s, "the size or alignment of struct %s is wrong", o->name);
 	return NULL;
 }

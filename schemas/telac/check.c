@@ -31,10 +31,35 @@ static const char *attribute_reason(const struct field *f)
 {
 	if (attribute_find(&f->attributes, "flexbuffer"))
 		return "telac does not cover `flexbuffer`: nothing would verify what is inside";
-	if (attribute_find(&f->attributes, "force_align"))
-		return "telac does not cover `force_align` of a vector yet";
 	if (attribute_find(&f->attributes, "shared") && f->type.base != BASE_STRING)
 		return "`shared` is for strings";
+	return NULL;
+}
+
+/* A number from 1 to `max` and nothing around it; 0 if it is none. */
+static uint32_t number(const char *text, uint32_t max)
+{
+	unsigned long v;
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return 0;
+	errno = 0;
+	v = strtoul(text, &end, 10);
+	return errno || *end || v > max ? 0 : (uint32_t)v;
+}
+
+static const char *align_reason(struct field *f)
+{
+	const char *align = attribute_find(&f->attributes, "force_align");
+
+	if (!align)
+		return NULL;
+	f->force_align = (uint16_t)number(align, ALIGN_MAX);
+	if (!f->force_align || (f->force_align & (f->force_align - 1)))
+		return "`force_align` is not a power of two up to 256";
+	if (f->type.base != BASE_VECTOR)
+		return "`force_align` is for structs and vectors";
 	return NULL;
 }
 
@@ -89,12 +114,12 @@ static void check_object(struct check *c, struct object *o)
 	size_t i;
 
 	o->shared_vtable = !o->is_struct && attribute_find(&o->attributes, "shared_vtable");
-	if (o->is_struct && o->align > 8)
-		refuse(c, o->file, o->name, NULL, "telac does not cover alignment above 8 yet");
 	for (i = 0; i < o->n_fields; i++) {
 		struct field *f = &o->fields[i];
 		const char *why = attribute_reason(f);
 
+		if (!why)
+			why = align_reason(f);
 		if (!why)
 			why = nested_reason(c, o, f);
 		if (f->key && !why)
@@ -107,24 +132,32 @@ static void check_object(struct check *c, struct object *o)
 	}
 }
 
-/* A number from 1 to `max` and nothing around it; 0 if it is none. */
-static uint32_t number(const char *text, uint32_t max)
+static void check_streaming(struct check *c, const struct service *v, struct method *m)
 {
-	unsigned long v;
-	char *end;
+	static const char *const words[] = {"none", "client", "server", "bidi"};
+	const char *streaming = attribute_find(&m->attributes, "streaming");
+	unsigned i;
 
-	if (*text < '0' || *text > '9')
-		return 0;
-	errno = 0;
-	v = strtoul(text, &end, 10);
-	return errno || *end || v > max ? 0 : (uint32_t)v;
+	if (!streaming)
+		return;
+	for (i = 0; i < sizeof(words) / sizeof(*words); i++) {
+		if (strcmp(streaming, words[i]))
+			continue;
+		m->streaming = (enum streaming)i;
+		if (i)
+			refuse(c, v->file, v->name, m->name,
+				schema_format(c->s,
+					"telac does not make code for methods that stream (%s) yet",
+					words[i]));
+		return;
+	}
+	refuse(c, v->file, v->name, m->name, "streaming is none, client, server or bidi");
 }
 
 static void check_method(struct check *c, const struct service *v, struct method *m)
 {
 	const char *id = attribute_find(&m->attributes, "method_id");
 	const char *deadline = attribute_find(&m->attributes, "deadline_us");
-	const char *streaming = attribute_find(&m->attributes, "streaming");
 
 	m->id = (uint16_t)number(id ? id : "", UINT16_MAX);
 	m->deadline_us = number(deadline ? deadline : "", UINT32_MAX);
@@ -137,8 +170,7 @@ static void check_method(struct check *c, const struct service *v, struct method
 	if (deadline && !m->deadline_us)
 		refuse(c, v->file, v->name, m->name,
 			"deadline_us is not a number from 1 to 4294967295");
-	if (streaming && strcmp(streaming, "none"))
-		refuse(c, v->file, v->name, m->name, "telac does not cover streaming methods yet");
+	check_streaming(c, v, m);
 }
 
 static int by_method_id(const void *a, const void *b)
@@ -170,7 +202,7 @@ static void order_fields(struct schema *s, struct object *o)
 	size_t i;
 
 	o->order = schema_alloc(s, o->n_fields + 1, sizeof(*o->order));
-	for (align = 8; align; align /= 2) {
+	for (align = ALIGN_MAX; align; align /= 2) {
 		for (i = 0; i < o->n_fields; i++) {
 			if (!o->fields[i].deprecated && field_align(s, &o->fields[i]) == align)
 				o->order[o->n_order++] = (uint16_t)i;

@@ -83,7 +83,8 @@ void out_measure(struct emit *e, const struct field *f, const char *indent)
 		out(e, f->shared ? "shared(pos, x, a->%s);\n" : "str(pos, a->%s);\n", f->member);
 		return;
 	case KIND_STRINGS:
-		out(e, "strs(pos, a->%s, a->%s_len);\n", f->member, f->member);
+		out(e, "strs(pos, a->%s, a->%s_len, %" PRIu32 ");\n", f->member, f->member,
+			element_align(e->s, f));
 		return;
 	case KIND_BYTES:
 		out(e, "vector(pos, a->%s.data, a->%s.len, 1, %" PRIu32 ", 0);\n", f->member,
@@ -238,8 +239,8 @@ void out_put(struct emit *e, const struct field *f, const char *ref)
 			f->shared ? "shared" : "str", ref, f->shared ? "x, " : "", f->member);
 		return;
 	case KIND_STRINGS:
-		out(e, "pos = tela_fb_put_strs(buf, pos, %s, a->%s, a->%s_len);\n", ref, f->member,
-			f->member);
+		out(e, "pos = tela_fb_put_strs(buf, pos, %s, a->%s, a->%s_len, %" PRIu32 ");\n",
+			ref, f->member, f->member, element_align(e->s, f));
 		return;
 	case KIND_BYTES:
 		out(e,
@@ -286,8 +287,8 @@ static void put_child(struct emit *e, const struct field *f)
 		out(e, "\t\t\tbuf[first + i] = a->%s[i].type;\n", f->member);
 		out(e, "\t\tpos = first + (uint32_t)i;\n");
 	}
-	out(e, "\t\tfirst = tela_fb_put_length(buf, pos, %s, a->%s_len, 4);\n", f->c_ref,
-		f->member);
+	out(e, "\t\tfirst = tela_fb_put_length(buf, pos, %s, a->%s_len, %" PRIu32 ");\n", f->c_ref,
+		f->member, element_align(e->s, f));
 	out(e, "\t\tpos = first + 4 * (uint32_t)a->%s_len;\n", f->member);
 	if (kind == KIND_UNIONS) {
 		out(e, "\t\tfor (i = 0; i < a->%s_len; i++)\n", f->member);

@@ -142,6 +142,8 @@ uint64_t hash_service(const struct schema *s, const struct service *v)
 
 		mix_name(&w, m->name);
 		mix(&w, "%u", m->id);
+		if (m->streaming)
+			mix(&w, " streaming %d", (int)m->streaming);
 		mix(&w, " %" PRIu32, meet(&w, m->request));
 		mix(&w, " %" PRIu32 "\n", meet(&w, m->response));
 	}

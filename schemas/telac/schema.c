@@ -165,6 +165,8 @@ uint32_t element_align(const struct schema *s, const struct field *f)
 		align = type_object(s, &f->type)->align;
 	if (f->nested) /* so that who reads words where they stand, as C++ does, may */
 		align = 8;
+	if (f->force_align > align)
+		align = f->force_align;
 	return align < 4 ? 4 : align;
 }
 

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { ALIGN_MAX = 256 };
+
 /* reflection.BaseType */
 enum base {
 	BASE_NONE,
@@ -81,6 +83,7 @@ struct field {
 	double default_real;
 	bool deprecated, required, key, optional;
 	bool shared;                 /* a string that is written once for all that are equal */
+	uint16_t force_align;        /* of a vector, 0: its own */
 	const struct object *nested; /* root of the buffer that these bytes are, else NULL */
 	struct attributes attributes;
 	struct texts docs;
@@ -105,6 +108,9 @@ struct object {
 	struct texts docs;
 };
 
+/* Who sends more than one message. */
+enum streaming { STREAMING_NONE, STREAMING_CLIENT, STREAMING_SERVER, STREAMING_BIDI };
+
 struct method {
 	char *member; /* of the table of a server */
 	const char *name;
@@ -112,6 +118,7 @@ struct method {
 	uint16_t id;
 	uint32_t deadline_us;
 	bool idempotent;
+	enum streaming streaming;
 	struct attributes attributes;
 	struct texts docs;
 };

@@ -54,6 +54,16 @@ inline bool same(double a, double b)
 	return std::memcmp(&a, &b, sizeof(a)) == 0;
 }
 
+// C++ reads words where they stand, and what is aligned in a buffer only is where its start is too.
+using aligned_bytes = std::unique_ptr<uint8_t, void (*)(void *)>;
+
+inline aligned_bytes make_aligned(size_t n, int fill)
+{
+	void *p = std::aligned_alloc(256, (n | 255) + 1);
+
+	return aligned_bytes(static_cast<uint8_t *>(std::memset(p, fill, n)), std::free);
+}
+
 template <class Cpp>
 bool cpp_accepts(const uint8_t *buf, size_t len, const char *identifier, bool prefixed)
 {
@@ -68,8 +78,8 @@ void both_ways(const Args *a, Size size, Build build, Verify verify, Root root, 
 	bool prefixed, const char *identifier = nullptr)
 {
 	const size_t n = size(a);
-	std::vector<uint64_t> aligned(n / 8 + 2, UINT64_C(0xabababababababab));
-	uint8_t *ours = reinterpret_cast<uint8_t *>(aligned.data());
+	const aligned_bytes aligned = make_aligned(n + 8, 0xab);
+	uint8_t *ours = aligned.get();
 
 	CHECK(n && build(ours, n - 1, a) == -ENOSPC && ours[0] == 0xab);
 	CHECK(build(ours, n, a) == int(n) && ours[n] == 0xab);
@@ -105,8 +115,8 @@ int same_verdict(random_args *r, const Args *a, Size size, Build build, Verify v
 	bool prefixed, const char *identifier = nullptr)
 {
 	const size_t n = size(a);
-	std::vector<uint64_t> aligned(n / 8 + 1);
-	uint8_t *buf = reinterpret_cast<uint8_t *>(aligned.data());
+	const aligned_bytes aligned = make_aligned(n, 0);
+	uint8_t *buf = aligned.get();
 	int accepted = 0;
 
 	for (int i = 0; i < 20; i++) {

@@ -301,3 +301,64 @@ static inline void random_tags(struct random_args *r, struct depot_stock_Tags_ar
 	a->marks = marks;
 	a->marks_len = n / 2;
 }
+
+static inline void random_wall(struct random_args *r, depot_stock_Wall *w)
+{
+	memset(w, 0xee, sizeof(*w));
+	w->height = (uint8_t)random_next(r);
+	w->corner.row = (uint8_t)random_next(r);
+	w->corner.at = (uint16_t)random_next(r);
+	w->corner.bay = (uint8_t)random_next(r);
+	w->width = random_real(r);
+	w->length = random_real(r);
+}
+
+static inline void random_house(
+	struct random_args *r, struct depot_stock_House_args *a, unsigned depth)
+{
+	depot_stock_Wall *walls = (depot_stock_Wall *)random_alloc(r, 3 * sizeof(*walls));
+	depot_stock_Room *room = (depot_stock_Room *)random_alloc(r, sizeof(*room));
+	float *samples = (float *)random_alloc(r, 3 * sizeof(*samples));
+	struct tela_str *names = (struct tela_str *)random_alloc(r, 3 * sizeof(*names));
+	struct depot_stock_House_args *annex =
+		(struct depot_stock_House_args *)random_alloc(r, 3 * sizeof(*annex));
+	struct depot_stock_Part_args *parts =
+		(struct depot_stock_Part_args *)random_alloc(r, 3 * sizeof(*parts));
+	size_t i;
+
+	memset(a, 0, sizeof(*a));
+	a->low = (uint8_t)random_bits(r);
+	for (i = 0; i < 3; i++) {
+		random_wall(r, &walls[i]);
+		samples[i] = (float)random_real(r);
+		names[i] = random_str(r, 0);
+		parts[i].type = depot_stock_Part_Wall;
+		parts[i].Wall = &walls[i];
+	}
+	memset(room, 0xdd, sizeof(*room));
+	room->size[0] = room->size[1] = room->size[2] = random_real(r);
+	room->door = (uint8_t)random_next(r);
+	room->wall = room->walls[0] = walls[0];
+	room->walls[1] = walls[1];
+	a->wall = random_below(r, 2) ? &walls[2] : NULL;
+	a->room = random_below(r, 2) ? room : NULL;
+	a->walls = random_below(r, 2) ? walls : NULL;
+	a->walls_len = a->walls ? random_below(r, 4) : 0;
+	a->samples = random_below(r, 2) ? samples : NULL;
+	a->samples_len = a->samples ? 3 : 0;
+	a->bytes = random_blob(r, 1);
+	a->names = random_below(r, 2) ? names : NULL;
+	a->names_len = a->names ? random_below(r, 4) : 0;
+	for (i = 0; depth && i < 3; i++)
+		random_house(r, &annex[i], depth - 1);
+	if (depth && random_below(r, 2)) {
+		a->annex = annex;
+		a->annex_len = 2;
+		parts[1].type = depot_stock_Part_House;
+		parts[1].House = &annex[2];
+	}
+	if (random_below(r, 2))
+		a->part = parts[random_below(r, 3)];
+	a->parts = random_below(r, 2) ? parts : NULL;
+	a->parts_len = a->parts ? random_below(r, 4) : 0;
+}

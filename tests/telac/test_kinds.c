@@ -408,6 +408,56 @@ static void vtables_of_other_tables_are_shared(void **state)
 		vtable_of(depot_stock_Tags_marks_as_Plain_at(t, 1).p));
 }
 
+static bool aligned(const void *p, const uint8_t *from, size_t align)
+{
+	return (size_t)((const uint8_t *)p - from) % align == 0;
+}
+
+/* Places count from the start of the buffer, wherever that is, and from the size before it. */
+static void alignment_is_kept(void **state)
+{
+	struct random_args *r = calloc(1, sizeof(*r));
+	struct depot_stock_House_args a;
+	unsigned turn, met = 0;
+	depot_stock_House_t t;
+	size_t i;
+	int len;
+
+	(void)state;
+	assert_non_null(r);
+	for (turn = 0; turn < 200; turn++) {
+		r->state = turn;
+		r->used = 0;
+		random_house(r, &a, 1);
+		len = turn & 1 ? depot_stock_House_build_prefixed(buf + turn % 8, 4000, &a)
+			       : depot_stock_House_build(buf + turn % 8, 4000, &a);
+		assert_true(len > 0);
+		t = turn & 1 ? depot_stock_House_root_prefixed(buf + turn % 8)
+			     : depot_stock_House_root(buf + turn % 8);
+		for (i = 0; i < a.walls_len; i++, met++) {
+			const uint8_t *wall = tela_fb_element(t.p, 10, i, depot_stock_Wall_SIZE);
+
+			assert_true(aligned(wall, buf + turn % 8, 32));
+		}
+		if (a.wall)
+			assert_true(aligned(tela_fb_field(t.p, 6), buf + turn % 8, 32));
+		if (a.room)
+			assert_true(aligned(tela_fb_field(t.p, 8), buf + turn % 8, 32));
+		if (a.samples)
+			assert_true(aligned(tela_fb_follow(t.p, 12) + 4, buf + turn % 8, 32));
+		if (a.bytes.data)
+			assert_true(aligned(depot_stock_House_bytes(t).data, buf + turn % 8, 16));
+		if (a.names)
+			assert_true(aligned(tela_fb_follow(t.p, 16) + 4, buf + turn % 8, 16));
+		if (a.annex)
+			assert_true(aligned(tela_fb_follow(t.p, 18) + 4, buf + turn % 8, 64));
+	}
+	assert_true(met > 50);
+	assert_int_equal(depot_stock_Wall_SIZE, 32);
+	assert_int_equal(depot_stock_Room_SIZE, 128);
+	free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -415,6 +465,7 @@ int main(void)
 		cmocka_unit_test(an_element_may_be_none),
 		cmocka_unit_test(unknown_members_are_not_followed),
 		cmocka_unit_test(types_and_values_are_as_many),
+		cmocka_unit_test(alignment_is_kept),
 		cmocka_unit_test(equal_parts_are_written_once),
 		cmocka_unit_test(what_is_shared_has_a_limit),
 		cmocka_unit_test(vtables_of_other_tables_are_shared),

@@ -329,8 +329,63 @@ void compare(depot_stock_Tags_t t, const depot_stock_Tags_args *a)
 	}
 }
 
+bool same_wall(const depot_stock_Wall &a, const depot_stock_Wall &b)
+{
+	return a.height == b.height && same_spot(a.corner, b.corner) && same(a.width, b.width) &&
+	       same(a.length, b.length);
+}
+
+void compare(depot_stock_House_t t, const depot_stock_House_args *a);
+
+void compare_part(bool has_wall, depot_stock_Wall wall, depot_stock_House_t house,
+	depot_stock_Part type, const depot_stock_Part_args &a)
+{
+	CHECK(type == a.type && has_wall == (type == depot_stock_Part_Wall));
+	CHECK(!has_wall || same_wall(wall, *a.Wall));
+	compare(house, type == depot_stock_Part_House ? a.House : nullptr);
+}
+
+void compare(depot_stock_House_t t, const depot_stock_House_args *a)
+{
+	depot_stock_Wall wall = {};
+	depot_stock_Room room;
+	bool there;
+
+	CHECK(!t.p == !a);
+	if (!a)
+		return;
+	CHECK(depot_stock_House_low(t) == a->low && same(depot_stock_House_bytes(t), a->bytes));
+	CHECK(depot_stock_House_wall(t, &wall) == !!a->wall);
+	CHECK(!a->wall || same_wall(wall, *a->wall));
+	CHECK(depot_stock_House_room(t, &room) == !!a->room);
+	CHECK(!a->room || (room.door == a->room->door && same_wall(room.wall, a->room->wall) &&
+				  same_wall(room.walls[1], a->room->walls[1])));
+	CHECK(depot_stock_House_walls_len(t) == a->walls_len);
+	for (size_t i = 0; i < a->walls_len; i++)
+		CHECK(same_wall(depot_stock_House_walls_at(t, i), a->walls[i]));
+	CHECK(depot_stock_House_samples_len(t) == a->samples_len);
+	for (size_t i = 0; i < a->samples_len; i++)
+		CHECK(depot_stock_House_samples_at(t, i) == a->samples[i]);
+	CHECK(depot_stock_House_names_len(t) == a->names_len);
+	for (size_t i = 0; i < a->names_len; i++)
+		CHECK(same(depot_stock_House_names_at(t, i), a->names[i]));
+	CHECK(depot_stock_House_annex_len(t) == a->annex_len);
+	for (size_t i = 0; i < a->annex_len; i++)
+		compare(depot_stock_House_annex_at(t, i), &a->annex[i]);
+	there = depot_stock_House_part_as_Wall(t, &wall);
+	compare_part(there, wall, depot_stock_House_part_as_House(t),
+		depot_stock_House_part_type(t), a->part);
+	CHECK(depot_stock_House_parts_len(t) == a->parts_len);
+	for (size_t i = 0; i < a->parts_len; i++) {
+		there = depot_stock_House_parts_as_Wall_at(t, i, &wall);
+		compare_part(there, wall, depot_stock_House_parts_as_House_at(t, i),
+			depot_stock_House_parts_type_at(t, i), a->parts[i]);
+	}
+}
+
 int one_turn(random_args *r)
 {
+	depot_stock_House_args house;
 	depot_stock_Tags_args tags;
 	depot_stock_Parcel_args parcel;
 	depot_stock_Index_args index;
@@ -354,10 +409,13 @@ int one_turn(random_args *r)
 	BOTH_WAYS(depot::stock::Parcel, depot_stock_Parcel, parcel);
 	random_tags(r, &tags);
 	BOTH_WAYS(depot::stock::Tags, depot_stock_Tags, tags);
+	random_house(r, &house, 2);
+	BOTH_WAYS(depot::stock::House, depot_stock_House, house);
 	no_padding_leaks(r);
 	return SAME_VERDICT(depot::stock::Options, depot_stock_Options, options) +
 	       SAME_VERDICT(depot::stock::Rack, depot_stock_Rack, rack) +
 	       SAME_VERDICT(depot::stock::Bin, depot_stock_Bin, bin) +
+	       SAME_VERDICT(depot::stock::House, depot_stock_House, house) +
 	       SAME_VERDICT(depot::stock::Tags, depot_stock_Tags, tags) +
 	       SAME_VERDICT(depot::stock::Parcel, depot_stock_Parcel, parcel) +
 	       SAME_VERDICT(depot::stock::Index, depot_stock_Index, index) +

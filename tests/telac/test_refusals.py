@@ -17,7 +17,8 @@ CASES = [
     ("namespace n; table T { x : int (key, deprecated); }", "n.T.x", "must always be there"),
     ('namespace n; struct A { x : int; } table T { a : A; x : [ubyte] (nested_flatbuffer: "A"); }', "n.T.x", "no table"),
     ("namespace n; table T { x : [ubyte] (flexbuffer); }", "n.T.x", "flexbuffer"),
-    ("namespace n; struct S (force_align: 16) { x : int; } table T { s : S; }", "n.S", "alignment"),
+    ("namespace n; table T { x : [int] (force_align: 512); }", "n.T.x", "force_align"),
+    ("namespace n; table T { x : [int] (force_align: 12); }", "n.T.x", "force_align"),
     ("namespace n; table T { values : [int]; values_len : int; }", "n.T.values", "C name"),
     (T + "rpc_service S { m(T) : T; }", "n.S.m", "no method_id"),
     (T + 'rpc_service S { m(T) : T (method_id: "0"); }', "n.S.m", "1 to 65535"),
@@ -25,7 +26,10 @@ CASES = [
     (T + 'rpc_service S { m(T) : T (method_id: "1x"); }', "n.S.m", "1 to 65535"),
     (T + 'rpc_service S { a(T) : T (method_id: "3"); b(T) : T (method_id: "3"); }', "n.S.", "3 is that"),
     (T + 'rpc_service S { m(T) : T (method_id: "1", deadline_us: "soon"); }', "n.S.m", "deadline_us"),
-    (T + 'rpc_service S { m(T) : T (method_id: "1", streaming: "server"); }', "n.S.m", "streaming"),
+    (T + 'rpc_service S { m(T) : T (method_id: "1", streaming: "server"); }', "n.S.m", "stream (server)"),
+    (T + 'rpc_service S { m(T) : T (method_id: "1", streaming: "client"); }', "n.S.m", "stream (client)"),
+    (T + 'rpc_service S { m(T) : T (method_id: "1", streaming: "bidi"); }', "n.S.m", "stream (bidi)"),
+    (T + 'rpc_service S { m(T) : T (method_id: "1", streaming: "both"); }', "n.S.m", "none, client, server or bidi"),
 ]
 
 
@@ -77,6 +81,7 @@ def hashes():
     types = "namespace n; enum E : ubyte { p, q } table T { x : int; e : E; } table U { t : T; s : string; }\n"
     first = hash_of(types + service)
     same = [
+        types + service.replace('"1"', '"1", streaming: "none"'),
         "/// a comment\n" + types + service,
         types.replace("x : int", "renamed : int") + service,
         service.join(["namespace n; table U { t : T; s : string; }\n",
