@@ -55,14 +55,26 @@ static inline void copy_words(void *to, const void *from, uint32_t len)
 {
 	const char *f = (const char *)from;
 	char *t = (char *)to;
+	uint64_t a, b;
 
-	for (uint32_t i = 0; i < len; i += 8) {
-		uint64_t word;
-
-		memcpy(&word, f + i, 8);
-		__asm__ volatile("" : "+r"(word));
-		memcpy(t + i, &word, 8);
+	for (; len >= 16; len -= 16, f += 16, t += 16) {
+		memcpy(&a, f, 8);
+		memcpy(&b, f + 8, 8);
+		__asm__ volatile("" : "+r"(a), "+r"(b));
+		memcpy(t, &a, 8);
+		memcpy(t + 8, &b, 8);
 	}
+	if (len) {
+		memcpy(&a, f, 8);
+		memcpy(t, &a, 8);
+	}
+}
+
+/* Zeroes what a message of `len` bytes leaves of its last word. */
+static inline void pad_word(uint8_t *message, uint32_t len)
+{
+	if (unlikely(len % 8))
+		memset(message + len, 0, 8);
 }
 
 static inline uint32_t min_u32(uint32_t a, uint32_t b)

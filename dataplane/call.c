@@ -16,10 +16,9 @@ struct call *call_get(struct machine *m)
 
 static void msg_drop(struct machine *m, struct msg **msg)
 {
-	if (unlikely(*msg != NULL)) {
+	if (*msg)
 		msgpool_put(&m->msgs, *msg);
-		*msg = NULL;
-	}
+	*msg = NULL;
 }
 
 void call_put(struct machine *m, struct call *c)
@@ -32,10 +31,12 @@ void call_put(struct machine *m, struct call *c)
 	}
 	if (unlikely(c->detached))
 		m->n_detached--;
-	msg_drop(m, &c->reply_msg);
-	msg_drop(m, &c->request_msg);
-	msg_drop(m, &c->arena);
-	msg_drop(m, &c->meta);
+	if (unlikely(c->reply_msg || c->request_msg || c->arena || c->meta)) {
+		msg_drop(m, &c->reply_msg);
+		msg_drop(m, &c->request_msg);
+		msg_drop(m, &c->arena);
+		msg_drop(m, &c->meta);
+	}
 	c->detached = c->prepared = false;
 	c->generation++;
 	c->state = CALL_FREE;
@@ -156,7 +157,7 @@ uint32_t call_reply_envelope(const struct call *c, uint8_t *to)
 	struct frame_Pair_args pairs[META_PAIRS_MAX];
 	int n;
 
-	if (likely(c->pub.reply_code == TELA_OK && !c->n_meta))
+	if (!call_needs_envelope(c))
 		return 0;
 	if (c->pub.reply_code) {
 		status.code = c->pub.reply_code;
@@ -260,25 +261,24 @@ void *tela_reply_begin(struct tela_call *pub, size_t size)
 	pub->reply_code = TELA_OK;
 	c->outcome = TELA_EXECUTED;
 	c->has_message = false;
-	if (likely(c->slot && size <= SLOT_REPLY_BYTES - 8 - WIRE_PACKET - WIRE_TIMING &&
+	if (likely(c->slot && size <= SLOT_REPLY_BYTES - 8 - WIRE_TIMING &&
 		    size <= c->reply_limit)) {
-		c->reply = c->slot->bytes + WIRE_PACKET + WIRE_TIMING;
+		c->reply = c->slot->bytes + WIRE_TIMING;
 		c->reply_room = (uint32_t)size;
 		return c->reply;
 	}
-	if (size > c->reply_limit || size > MSG_1M - ENVELOPE_MAX - WIRE_PACKET - WIRE_TIMING - 8) {
+	if (size > c->reply_limit || size > MSG_1M - ENVELOPE_MAX - WIRE_TIMING - 8) {
 		call_status(c, TELA_RESOURCE_EXHAUSTED, TELA_EXECUTED,
 			"reply larger than the caller takes");
 		return NULL;
 	}
-	c->reply_msg = callee_msg(
-		c->machine, (uint32_t)size + WIRE_PACKET + WIRE_TIMING + ENVELOPE_MAX + 8);
+	c->reply_msg = callee_msg(c->machine, (uint32_t)size + WIRE_TIMING + ENVELOPE_MAX + 8);
 	if (!c->reply_msg) {
 		call_status(c, TELA_RESOURCE_EXHAUSTED, TELA_EXECUTED,
 			"no message buffer for the reply");
 		return NULL;
 	}
-	c->reply = c->reply_msg->data + ENVELOPE_MAX + WIRE_PACKET + WIRE_TIMING;
+	c->reply = c->reply_msg->data + ENVELOPE_MAX + WIRE_TIMING;
 	c->reply_room = (uint32_t)size;
 	return c->reply;
 }

@@ -25,34 +25,42 @@ struct call {
 	struct callee_session *session;
 	struct callee_slot *slot;
 	struct caller_slot *local;
-	uint32_t call_no, slot_index;
 	uint32_t reply_limit;
-	uint32_t cursor; /* link that went pending, or that answered */
-	uint8_t state, outcome;
-	bool replied, prepared /* tela_call_pend has been called */, detached;
-	bool pinned;
-	uint8_t flags; /* of the request packet */
+	uint8_t state;
 	uint64_t arrived_ns, started_ns;
-	frame_Envelope_t envelope;
-	const uint8_t *envelope_bytes; /* what `envelope` is read from */
-	uint32_t envelope_len;
-	/* reply */
-	uint8_t *reply; /* payload */
-	uint32_t reply_len, reply_room;
-	struct msg *reply_msg; /* NULL: in the slot */
-	uint32_t retry_after_us;
+	/* Zeroed when a call begins. */
+	struct {
+		frame_Envelope_t envelope;
+		const uint8_t *envelope_bytes; /* what `envelope` is read from */
+		uint32_t envelope_len;
+		uint32_t cursor; /* link that went pending, or that answered */
+		uint8_t *reply;  /* payload */
+		uint32_t reply_len, reply_room;
+		uint32_t retry_after_us;
+		/* Of the reply's metadata: bytes, pairs, bytes that they take in an envelope at
+		 * most. */
+		uint32_t meta_len, n_meta, meta_used;
+		uint8_t outcome;
+		bool replied, has_message;
+	};
+	/* Nothing while FREE: a call that ends clears what it has used. */
+	struct msg *reply_msg;   /* NULL: in the slot */
 	struct msg *request_msg; /* owned copy or reassembled request */
 	struct msg *arena;
-	uint32_t arena_used;
 	struct msg *meta; /* reply metadata as key\0value\0..., and the status message at its end */
-	uint32_t meta_len, n_meta,
-		meta_used; /* bytes, pairs, bytes that they take in an envelope at most */
-	bool has_message;
+	uint32_t arena_used;
+	bool prepared /* tela_call_pend has been called */, detached, pinned;
 	struct list of_machine; /* pending ones, in order of arrival */
 	uint64_t generation;    /* of this object, for handles */
 	uint32_t index;
 	struct call *next_free;
 };
+
+enum {
+	CALL_FRESH_FIRST = offsetof(struct call, envelope),
+	CALL_FRESH_END = offsetof(struct call, reply_msg),
+};
+_Static_assert(TELA_EXECUTED == 0, "the outcome that a fresh call has");
 
 static inline struct call *call_of(const struct tela_call *pub)
 {
@@ -73,5 +81,11 @@ struct call *call_by_handle(struct machine *m, struct tela_handle h);
  * -ESTALE. */
 int call_resume(struct machine *m, struct tela_handle h, bool go_on, uint8_t code,
 	const char *message, const void *payload, size_t len);
+/* Whether the reply says more than its payload. */
+static inline bool call_needs_envelope(const struct call *c)
+{
+	return c->pub.reply_code != TELA_OK || c->n_meta;
+}
+
 /* Builds the envelope of the reply into `to` (at most ENVELOPE_MAX); 0: none is needed. */
 uint32_t call_reply_envelope(const struct call *c, uint8_t *to);

@@ -128,19 +128,8 @@ static struct call *call_open(struct machine *m, const uint8_t *payload, uint32_
 	c->session = NULL;
 	c->slot = NULL;
 	c->local = NULL;
-	c->cursor = 0;
-	c->outcome = TELA_EXECUTED;
-	c->replied = false;
-	c->flags = 0;
 	c->arrived_ns = c->started_ns = m->now_ns;
-	c->envelope.p = NULL;
-	c->envelope_bytes = NULL;
-	c->envelope_len = 0;
-	c->reply = NULL;
-	c->reply_len = c->reply_room = 0;
-	c->retry_after_us = 0;
-	c->meta_len = c->n_meta = c->meta_used = 0;
-	c->has_message = false;
+	memset((uint8_t *)c + CALL_FRESH_FIRST, 0, CALL_FRESH_END - CALL_FRESH_FIRST);
 	return c;
 }
 
@@ -195,9 +184,6 @@ void callee_serve(struct machine *m, struct callee_session *s, struct callee_slo
 	c->request_msg = msg;
 	c->session = s;
 	c->slot = slot;
-	c->slot_index = h->slot;
-	c->call_no = h->call;
-	c->flags = h->flags;
 	c->reply_limit = e->reply_limit;
 	if (unlikely(e->table.p != NULL)) {
 		count(m->counts, count_envelopes_general);
@@ -227,7 +213,7 @@ void callee_serve_local(struct machine *m, struct caller_slot *s)
 	const struct tela_service_desc *desc = s->session->service;
 	struct service_table *t = atomic_load_explicit(m->cfg.services, memory_order_acquire);
 	uint32_t at = ALIGN8(s->envelope_len);
-	const uint8_t *body = s->wire + WIRE_PACKET;
+	const uint8_t *body = s->body;
 	struct call *c = call_open(m, body + at, s->body_len - at);
 	struct tela_service *svc = t ? service_table_find(t, desc->name, strlen(desc->name)) : NULL;
 

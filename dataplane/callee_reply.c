@@ -5,21 +5,29 @@ enum { RETAIN_NS_AFTER_DEADLINE = 1000000000, RETAIN_MAX_NS = 2000000000, EVICT_
 
 void callee_send_reply(struct machine *m, struct callee_session *s, struct callee_slot *slot)
 {
-	frame_Packet h = frame_Packet_load(slot->wire);
-	uint32_t padded = ALIGN8(WIRE_PACKET + WIRE_TIMING + h.body_length);
+	const frame_Packet h = {.kind = frame_Kind_response,
+		.length = (uint16_t)(WIRE_PACKET + WIRE_TIMING + slot->body_len),
+		.session = s->number,
+		.slot = slot->index,
+		.call = slot->call,
+		.body_length = slot->body_len,
+		.envelope_length = slot->envelope_len};
+	const uint32_t len = WIRE_TIMING + ALIGN8(slot->body_len);
 	struct path *p = s->path;
 	uint8_t *at;
 
-	if (unlikely(h.body_length > p->fragment)) {
-		frame_Timing timing = frame_Timing_load(slot->wire + WIRE_PACKET);
+	if (unlikely(slot->body_len > p->fragment)) {
+		frame_Timing timing = frame_Timing_load(slot->body);
 
-		slot->tx = bulk_tx_start(
-			m, p, &h, &timing, slot->wire + WIRE_PACKET + WIRE_TIMING, h.body_length);
+		slot->tx =
+			bulk_tx_start(m, p, &h, &timing, slot->body + WIRE_TIMING, slot->body_len);
 		return;
 	}
-	at = path_append(m, p, padded);
-	if (likely(at != NULL))
-		copy_words(at, slot->wire, padded);
+	at = path_append(m, p, WIRE_PACKET + len);
+	if (unlikely(!at))
+		return;
+	frame_Packet_store(at, &h);
+	copy_words(at + WIRE_PACKET, slot->body, len);
 }
 
 void callee_in_progress(struct machine *m, const struct call *c)
@@ -30,8 +38,8 @@ void callee_in_progress(struct machine *m, const struct call *c)
 		return;
 	h = (frame_Packet){.kind = frame_Kind_in_progress,
 		.session = c->session->number,
-		.slot = (uint16_t)c->slot_index,
-		.call = c->call_no};
+		.slot = c->slot->index,
+		.call = c->slot->call};
 	count(m->counts, count_in_progress);
 	path_packet(m, c->session->path, h, NULL, 0);
 }
@@ -93,57 +101,62 @@ static void retained_expire(struct machine *m)
 /* Puts an envelope in front of the payload. The payload moves only if it stands
  * in the slot. */
 static bool reply_envelope(struct machine *m, struct call *c, const uint8_t *envelope, uint32_t len,
-	uint8_t **ret_wire)
+	uint8_t **ret_body)
 {
-	uint32_t padded = ALIGN8(len), head = WIRE_PACKET + WIRE_TIMING;
-	uint8_t *wire = c->slot->bytes;
+	uint32_t head = WIRE_TIMING + ALIGN8(len);
+	uint8_t *body = c->slot->bytes;
 
 	if (c->reply_msg) {
-		wire = c->reply - padded - head;
-	} else if (head + padded + c->reply_len <= SLOT_REPLY_BYTES - 8) {
+		body = c->reply - head;
+	} else if (head + c->reply_len <= SLOT_REPLY_BYTES - 8) {
 		if (c->reply_len)
-			memmove(wire + head + padded, c->reply, c->reply_len);
+			memmove(body + head, c->reply, c->reply_len);
 	} else {
-		c->reply_msg = callee_msg(m, head + padded + c->reply_len + 8);
+		c->reply_msg = callee_msg(m, head + c->reply_len + 8);
 		if (!c->reply_msg)
 			return false;
-		wire = c->reply_msg->data;
+		body = c->reply_msg->data;
 		if (c->reply_len)
-			memcpy(wire + head + padded, c->reply, c->reply_len);
+			memcpy(body + head, c->reply, c->reply_len);
 	}
-	memset(wire + head + padded - 8, 0, 8);
-	memcpy(wire + head, envelope, len);
-	*ret_wire = wire;
+	memset(body + head - 8, 0, 8);
+	memcpy(body + WIRE_TIMING, envelope, len);
+	*ret_body = body;
 	return true;
+}
+
+/* The reply's status and metadata, in front of its payload. */
+static __attribute__((cold, noinline)) uint32_t reply_with_envelope(
+	struct machine *m, struct call *c, uint8_t **ret_body)
+{
+	uint8_t scratch[ENVELOPE_MAX];
+	uint32_t len = call_reply_envelope(c, scratch);
+
+	if (!reply_envelope(m, c, scratch, len, ret_body)) {
+		call_status(c, TELA_RESOURCE_EXHAUSTED, TELA_EXECUTED,
+			"no message buffer for the reply");
+		c->n_meta = 0;
+		len = call_reply_envelope(c, scratch);
+		reply_envelope(m, c, scratch, len, ret_body);
+	}
+	return len;
 }
 
 void callee_reply(struct machine *m, struct call *c)
 {
 	struct callee_slot *slot = c->slot;
-	uint8_t scratch[ENVELOPE_MAX];
-	uint32_t envelope_len = call_reply_envelope(c, scratch);
 	frame_Timing timing = {.queue_ns = saturate_u32(c->started_ns - c->arrived_ns),
 		.dwell_ns = saturate_u32(m->now_ns - c->started_ns)};
-	uint8_t *wire = c->reply_msg ? c->reply - WIRE_PACKET - WIRE_TIMING : slot->bytes;
-	frame_Packet h = {.kind = frame_Kind_response,
-		.session = c->session->number,
-		.slot = (uint16_t)c->slot_index,
-		.call = c->call_no};
+	uint8_t *body = c->reply_msg ? c->reply - WIRE_TIMING : slot->bytes;
+	uint32_t envelope_len = 0;
 
-	if (unlikely(envelope_len) && !reply_envelope(m, c, scratch, envelope_len, &wire)) {
-		call_status(c, TELA_RESOURCE_EXHAUSTED, TELA_EXECUTED,
-			"no message buffer for the reply");
-		c->n_meta = 0;
-		envelope_len = call_reply_envelope(c, scratch);
-		reply_envelope(m, c, scratch, envelope_len, &wire);
-	}
-	h.envelope_length = (uint16_t)envelope_len;
-	h.body_length = ALIGN8(envelope_len) + c->reply_len;
-	h.length = (uint16_t)(WIRE_PACKET + WIRE_TIMING + h.body_length);
-	frame_Packet_store(wire, &h);
-	frame_Timing_store(wire + WIRE_PACKET, &timing);
-	memset(wire + WIRE_PACKET + WIRE_TIMING + h.body_length, 0, 8);
-	slot->wire = wire;
+	if (unlikely(call_needs_envelope(c)))
+		envelope_len = reply_with_envelope(m, c, &body);
+	slot->body = body;
+	slot->body_len = ALIGN8(envelope_len) + c->reply_len;
+	slot->envelope_len = (uint16_t)envelope_len;
+	frame_Timing_store(body, &timing);
+	pad_word(body + WIRE_TIMING, slot->body_len);
 	slot->msg = c->reply_msg;
 	slot->running = NULL;
 	slot->state = CALLEE_REPLIED;

@@ -52,6 +52,7 @@ static bool block_grant(struct machine *m, struct callee_session *s)
 		return false;
 	block = m->callee_blocks[--m->n_callee_blocks];
 	for (uint32_t i = 0; i < SLOT_BLOCK; i++) {
+		block[i].index = (uint16_t)(s->n_slots + i);
 		block[i].call = 0;
 		block[i].state = CALLEE_IDLE;
 		block[i].running = NULL;

@@ -72,91 +72,68 @@ int caller_begin(struct machine *m, struct caller_session *s, const struct tela_
 		if (!envelope_len)
 			return -EMSGSIZE;
 	}
-	head = WIRE_PACKET + ALIGN8(envelope_len);
-	if (size > MSG_1M - head - 8)
+	head = ALIGN8(envelope_len);
+	if (unlikely(size > MSG_1M - head - 8))
 		return -EMSGSIZE;
 	total = head + (uint32_t)size;
-	slot->wire = slot->bytes;
-	slot->msg = NULL;
+	slot->body = slot->bytes;
 	if (unlikely(total > SLOT_REQUEST_BYTES - 8)) {
 		slot->msg = msgpool_get(&m->msgs, total + 8);
 		if (!slot->msg)
 			return -ENOBUFS;
-		slot->wire = slot->msg->data;
+		slot->body = slot->msg->data;
 	}
-	if (bound) {
-		envelope_write_bound(slot->wire + WIRE_PACKET, budget_us, s->bind, method->id);
+	if (likely(bound)) {
+		envelope_write_bound(slot->body, budget_us, s->bind, method->id);
 	} else {
-		memset(slot->wire + head - 8, 0, 8);
-		memcpy(slot->wire + WIRE_PACKET, scratch, envelope_len);
+		memset(slot->body + head - 8, 0, 8);
+		memcpy(slot->body, scratch, envelope_len);
 	}
 	s->free = slot->next_free;
 	s->n_busy++;
 	slot->state = CALLER_BUILDING;
+	slot->flags =
+		method->flags & TELA_METHOD_IDEMPOTENT || (o && o->flags & TELA_CALL_IDEMPOTENT)
+			? frame_PacketFlag_idempotent
+			: 0;
 	slot->bound = bound;
 	slot->on_wire = false;
-	slot->flags = 0;
-	if ((method->flags & TELA_METHOD_IDEMPOTENT) || (o && o->flags & TELA_CALL_IDEMPOTENT))
-		slot->flags = frame_PacketFlag_idempotent;
 	slot->method = method;
 	slot->envelope_len = (uint16_t)envelope_len;
-	slot->body_len = total - WIRE_PACKET;
+	slot->body_len = total;
 	slot->deadline_ns = m->now_ns + deadline_us * NS_PER_US;
 	slot->reply_limit =
 		o && o->max_reply_bytes ? saturate_u32(o->max_reply_bytes) : REPLY_LIMIT_DEFAULT;
-	slot->resends = 0;
-	slot->probe_us = 0;
-	slot->tx = NULL;
-	slot->rx = NULL;
-	slot->serving = NULL;
 	slot->call++;
 	m->n_made++;
-	ret->payload = slot->wire + head;
+	ret->payload = slot->body + head;
 	ret->room = size;
 	ret->slot = slot;
 	return 0;
 }
 
-void caller_wire_header(struct caller_slot *s, uint8_t flags)
-{
-	frame_Packet h = {
-		.kind = frame_Kind_request,
-		.flags = s->flags | flags,
-		.length = (uint16_t)(WIRE_PACKET + s->body_len),
-		.session = s->session->number,
-		.slot = s->index,
-		.call = s->call,
-		.body_length = s->body_len,
-		.envelope_length = s->envelope_len,
-	};
-
-	frame_Packet_store(s->wire, &h);
-}
-
 /* Sends what the slot holds, whole or as the first fragments of it. */
 void caller_transmit(struct machine *m, struct path *p, struct caller_slot *s, uint8_t flags)
 {
-	uint32_t padded = ALIGN8(WIRE_PACKET + s->body_len);
+	const frame_Packet h = caller_header(s, flags);
 	uint8_t *at;
 
-	caller_wire_header(s, flags);
 	caller_to_sent(m, p, s);
 	s->state = CALLER_WAITING;
 	if (unlikely(s->body_len > p->fragment)) {
-		frame_Packet h = frame_Packet_load(s->wire);
-
-		s->tx = bulk_tx_start(m, p, &h, NULL, s->wire + WIRE_PACKET, s->body_len);
+		s->tx = bulk_tx_start(m, p, &h, NULL, s->body, s->body_len);
 		if (!s->tx)
 			return; /* tried again when a ping shows it unanswered */
 		s->state = CALLER_SENDING;
 		s->on_wire = true;
 		return;
 	}
-	at = path_append(m, p, padded);
+	at = path_append(m, p, WIRE_PACKET + ALIGN8(s->body_len));
 	if (unlikely(!at))
 		return;
-	memset(s->wire + WIRE_PACKET + s->body_len, 0, 8);
-	copy_words(at, s->wire, padded);
+	frame_Packet_store(at, &h);
+	pad_word(s->body, s->body_len);
+	copy_words(at + WIRE_PACKET, s->body, ALIGN8(s->body_len));
 	s->on_wire = true;
 }
 
@@ -183,6 +160,20 @@ int caller_send(struct machine *m, struct caller_slot *s, tela_done_fn done, voi
 
 /* ---- the end of a call ---- */
 
+/* What few calls use. */
+static __attribute__((cold, noinline)) void slot_clear(struct machine *m, struct caller_slot *s)
+{
+	if (s->tx)
+		bulk_tx_end(m, s->tx);
+	if (s->msg)
+		msgpool_put(&m->msgs, s->msg);
+	s->tx = NULL;
+	s->msg = NULL;
+	s->rx = NULL; /* its owner ends it */
+	s->resends = 0;
+	s->probe_us = 0;
+}
+
 /* Frees what the slot holds, then tells the caller; the completion may take the slot again. */
 void caller_finish(struct machine *m, struct caller_slot *s, struct tela_result *r)
 {
@@ -194,13 +185,8 @@ void caller_finish(struct machine *m, struct caller_slot *s, struct tela_result 
 	list_del(&s->sent);
 	if (unlikely(s->state == CALLER_QUEUED))
 		s->session->path->queued--;
-	if (unlikely(s->tx != NULL))
-		bulk_tx_end(m, s->tx);
-	if (unlikely(s->msg != NULL))
-		msgpool_put(&m->msgs, s->msg);
-	s->tx = NULL;
-	s->msg = NULL;
-	s->rx = NULL;
+	if (unlikely(s->tx || s->msg || rx || s->resends || s->probe_us))
+		slot_clear(m, s);
 	caller_slot_free(s);
 	m->n_made--;
 	count(m->counts, count_calls_done);
@@ -239,9 +225,7 @@ void caller_fail(struct machine *m, struct caller_slot *s, uint8_t code, const c
 
 void caller_abandon(struct machine *m, struct caller_slot *s)
 {
-	if (s->msg)
-		msgpool_put(&m->msgs, s->msg);
-	s->msg = NULL;
+	slot_clear(m, s);
 	caller_slot_free(s);
 	m->n_made--;
 }
@@ -268,5 +252,6 @@ void caller_local_done(struct machine *m, struct call *c)
 		r.len = c->reply_len;
 	}
 	c->local = NULL;
+	s->serving = NULL;
 	caller_finish(m, s, &r);
 }

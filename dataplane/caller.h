@@ -22,6 +22,21 @@ static inline void caller_to_sent(struct machine *m, struct path *p, struct call
 	list_add_tail(&p->sent, &s->sent);
 }
 
+/* Header of the request's packet, or of the first of them. */
+static inline frame_Packet caller_header(const struct caller_slot *s, uint8_t flags)
+{
+	return (frame_Packet){
+		.kind = frame_Kind_request,
+		.flags = s->flags | flags,
+		.length = (uint16_t)(WIRE_PACKET + s->body_len),
+		.session = s->session->number,
+		.slot = s->index,
+		.call = s->call,
+		.body_length = s->body_len,
+		.envelope_length = s->envelope_len,
+	};
+}
+
 static inline uint32_t caller_budget_left_us(uint64_t now_ns, uint64_t deadline_ns)
 {
 	return deadline_ns <= now_ns ? 0 : saturate_u32((deadline_ns - now_ns + 999) / NS_PER_US);
@@ -34,7 +49,6 @@ void caller_session_restart(struct caller_session *s);
 /* Writes the envelope of a call that is not plain. Returns its length, 0 if it is too large. */
 uint32_t caller_envelope(const struct caller_session *s, uint16_t method,
 	const struct tela_options *o, uint32_t budget_us, uint8_t *to);
-void caller_wire_header(struct caller_slot *s, uint8_t flags);
 /* Sends what the slot holds, whole or as the first fragments of it. */
 void caller_transmit(struct machine *m, struct path *p, struct caller_slot *s, uint8_t flags);
 /* Frees what the slot holds, then tells the caller; the completion may take the slot again. */

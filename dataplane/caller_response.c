@@ -209,7 +209,7 @@ enum { REBIND_PAIRS_MAX = 16 };
 static void options_again(const struct caller_slot *s, struct tela_options *o,
 	struct tela_pair pairs[REBIND_PAIRS_MAX], uint64_t key[2])
 {
-	frame_Envelope_t e = frame_Envelope_root(s->wire + WIRE_PACKET);
+	frame_Envelope_t e = frame_Envelope_root(s->body);
 	frame_Id128 id;
 
 	if (s->reply_limit != REPLY_LIMIT_DEFAULT)
@@ -252,19 +252,19 @@ void caller_rebind(struct machine *m, struct path *p, const frame_Packet *h)
 	options_again(s, &o, pairs, key);
 	payload_len = s->body_len - ALIGN8(s->envelope_len);
 	envelope_len = caller_envelope(s->session, s->method->id, &o,
-		caller_budget_left_us(m->now_ns, s->deadline_ns), msg->data + WIRE_PACKET);
-	head = WIRE_PACKET + ALIGN8(envelope_len);
-	memset(msg->data + WIRE_PACKET + envelope_len, 0, head - WIRE_PACKET - envelope_len);
-	memcpy(msg->data + head, s->wire + WIRE_PACKET + ALIGN8(s->envelope_len), payload_len);
+		caller_budget_left_us(m->now_ns, s->deadline_ns), msg->data);
+	head = ALIGN8(envelope_len);
+	memset(msg->data + envelope_len, 0, head - envelope_len);
+	memcpy(msg->data + head, s->body + ALIGN8(s->envelope_len), payload_len);
 	if (s->tx)
 		bulk_tx_end(m, s->tx);
 	if (s->msg)
 		msgpool_put(&m->msgs, s->msg);
 	s->tx = NULL;
 	s->msg = msg;
-	s->wire = msg->data;
+	s->body = msg->data;
 	s->envelope_len = (uint16_t)envelope_len;
-	s->body_len = head - WIRE_PACKET + payload_len;
+	s->body_len = head + payload_len;
 	s->bound = false;
 	s->call++;
 	caller_transmit(m, p, s, 0);

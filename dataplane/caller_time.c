@@ -11,8 +11,7 @@ static void resend(struct machine *m, struct path *p, struct caller_slot *s)
 		s->resends++;
 	count(m->counts, count_resends);
 	if (s->bound)
-		envelope_patch_budget(
-			s->wire + WIRE_PACKET, caller_budget_left_us(m->now_ns, s->deadline_ns));
+		envelope_patch_budget(s->body, caller_budget_left_us(m->now_ns, s->deadline_ns));
 	switch (s->state) {
 	case CALLER_SENDING:
 		bulk_tx_gap(m, s->tx, s->tx->acked, 1);
@@ -47,19 +46,14 @@ static void probe(struct machine *m, struct caller_slot *s)
 
 	count(m->counts, count_probes);
 	if (s->bound)
-		envelope_patch_budget(
-			s->wire + WIRE_PACKET, caller_budget_left_us(m->now_ns, s->deadline_ns));
+		envelope_patch_budget(s->body, caller_budget_left_us(m->now_ns, s->deadline_ns));
 	if (s->resends < UINT16_MAX)
 		s->resends++; /* its answer is no sample for anything */
 	if (s->body_len > p->fragment) {
 		/* The first fragment is enough to ask. */
-		frame_Packet h;
-
-		caller_wire_header(s, frame_PacketFlag_resent);
-		h = frame_Packet_load(s->wire);
 		caller_to_sent(m, p, s);
 		s->state = CALLER_WAITING;
-		path_packet(m, p, h, s->wire + WIRE_PACKET, p->fragment);
+		path_packet(m, p, caller_header(s, frame_PacketFlag_resent), s->body, p->fragment);
 		return;
 	}
 	caller_transmit(m, p, s, frame_PacketFlag_resent);

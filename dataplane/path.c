@@ -38,21 +38,16 @@ static bool path_open(struct machine *m, struct path *p)
 	return true;
 }
 
-uint8_t *path_append(struct machine *m, struct path *p, uint32_t len)
+uint8_t *path_append_next(struct machine *m, struct path *p, uint32_t len)
 {
 	struct dgram *d = &p->open;
-	uint8_t *at;
 
-	DCHECK(len % 8 == 0);
-	if (unlikely(d->buf && d->len + len > d->room))
+	if (d->buf)
 		path_flush(m, p, m->now_ns);
-	if (unlikely(!d->buf) && !path_open(m, p))
+	if (!path_open(m, p) || d->len + len > d->room)
 		return NULL;
-	if (unlikely(d->len + len > d->room))
-		return NULL;
-	at = d->data + d->len;
 	d->len += len;
-	return at;
+	return d->data + d->len - len;
 }
 
 bool path_packet(struct machine *m, struct path *p, frame_Packet h, const void *body, uint32_t len)

@@ -67,9 +67,21 @@ struct path {
 	uint32_t queued; /* calls waiting for the path to come up */
 };
 
+/* `len` bytes at the tail of the next datagram. */
+uint8_t *path_append_next(struct machine *m, struct path *p, uint32_t len);
 /* `len` (a multiple of 8) bytes at the tail of the open datagram, or of the next one. NULL: no
- * buffer (counted). */
-uint8_t *path_append(struct machine *m, struct path *p, uint32_t len);
+ * buffer (counted), or none is so large. */
+static inline uint8_t *path_append(struct machine *m, struct path *p, uint32_t len)
+{
+	struct dgram *d = &p->open;
+
+	DCHECK(len % 8 == 0);
+	if (unlikely(!d->buf || d->len + len > d->room))
+		return path_append_next(m, p, len);
+	d->len += len;
+	return d->data + d->len - len;
+}
+
 /* A packet of `body` (len bytes, copied) with the header `h`; h->length is filled in. Returns
  * whether it went. */
 bool path_packet(struct machine *m, struct path *p, frame_Packet h, const void *body, uint32_t len);

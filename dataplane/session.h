@@ -26,9 +26,9 @@ enum {
 	SLOT_BLOCK = 8,
 	SLOT_BLOCKS_MAX = 256,
 	SLOTS_MAX = SLOT_BLOCK * SLOT_BLOCKS_MAX,
-	SLOT_REQUEST_BYTES =
-		320, /* of a request that stays in its slot, packet header and envelope included */
-	SLOT_REPLY_BYTES = 280, /* of a retained reply that stays in its slot, likewise */
+	/* Of a message that stays in its slot, envelope included; a word of each is for padding. */
+	SLOT_REQUEST_BYTES = 304,
+	SLOT_REPLY_BYTES = 272, /* timing included */
 	SESSION_BINDS = 8,
 };
 
@@ -46,34 +46,40 @@ enum caller_state {
 
 struct caller_slot {
 	struct list sent; /* in path->sent, by time of sending; in machine->local when local */
-	uint8_t *wire;    /* packet header, envelope, payload: `bytes` or a message buffer's */
+	uint8_t *body;    /* envelope, payload: `bytes` or a message buffer's */
 	uint64_t sent_ns;
 	uint64_t deadline_ns;
-	tela_done_fn done;
+	union {
+		tela_done_fn done;
+		struct caller_slot *next_free; /* while FREE */
+	};
 	void *arg;
 	uint32_t call;
 	uint32_t body_len;
 	/* second line */
 	struct caller_session *session;
 	const struct tela_method_desc *method;
-	struct caller_slot *next_free;
-	struct msg *msg;    /* holds `wire`, NULL: `bytes` does */
+	/* Nothing, and zero, while FREE: a call that ends clears what it has used. */
+	struct msg *msg;    /* holds `body`, NULL: `bytes` does */
 	struct bulk_tx *tx; /* request of several fragments */
 	struct bulk_rx *rx; /* response of several fragments */
+	uint32_t probe_us;  /* since it was RUNNING: time to the next probe */
+	uint16_t resends;
+	uint8_t state, flags;
 	uint32_t reply_limit;
 	uint16_t index, envelope_len;
-	uint8_t state, flags;
-	uint16_t resends;
-	uint32_t probe_us;    /* while RUNNING: time to the next probe */
-	bool bound;           /* wire holds a canonical envelope */
-	bool on_wire;         /* some packet of it was sent */
-	struct call *serving; /* local calls: who serves it */
-	uint64_t probe_ns;    /* while RUNNING */
-	_Alignas(CACHE_LINE) uint8_t bytes[SLOT_REQUEST_BYTES];
+	bool bound;   /* body starts with a canonical envelope */
+	bool on_wire; /* some packet of it was sent */
+	/* third line */
+	_Alignas(8) struct call *serving; /* local calls: who serves it */
+	uint64_t probe_ns;                /* while RUNNING */
+	uint8_t bytes[SLOT_REQUEST_BYTES];
 };
 
-_Static_assert(offsetof(struct caller_slot, session) == CACHE_LINE,
-	"what a send and a response touch is one line");
+_Static_assert(offsetof(struct caller_slot, session) == CACHE_LINE &&
+		       offsetof(struct caller_slot, serving) == 2 * CACHE_LINE,
+	"what a send and a response touch is two lines and the message");
+_Static_assert(sizeof(struct caller_slot) % CACHE_LINE == 0, "slots share no cache line");
 
 struct caller_session {
 	struct list of_machine;
@@ -120,9 +126,12 @@ struct callee_slot {
 		struct bulk_tx *tx; /* REPLIED, in several fragments */
 		struct bulk_rx *rx; /* RECEIVING */
 	};
-	uint8_t *wire;   /* packet header of the retained reply, in `bytes` or in `msg` */
 	struct msg *msg; /* holds a reply too large for `bytes` */
-	uint8_t bytes[SLOT_REPLY_BYTES]; /* on a multiple of 8 */
+	uint8_t *body; /* timing, envelope and payload of the retained reply, in `bytes` or `msg` */
+	uint32_t body_len; /* without the timing */
+	uint16_t envelope_len;
+	uint16_t index; /* in its session */
+	_Alignas(8) uint8_t bytes[SLOT_REPLY_BYTES];
 };
 
 _Static_assert(sizeof(struct callee_slot) % CACHE_LINE == 0, "slots share no cache line");
