@@ -72,7 +72,11 @@ static bool issue(struct load *l, struct load_call *c)
 	uint64_t id = l->next_id;
 
 	c->id = id;
-	c->sent_ticks = id % l->sample_every ? 0 : ticks();
+	c->sent_ticks = 0;
+	if (l->until_sample-- == 0) {
+		l->until_sample = l->sample_every - 1;
+		c->sent_ticks = ticks();
+	}
 	fill(data, id, l->bytes);
 	if (echo_Echo_echo_call(l->client, &args, &o, done, c))
 		return false;
@@ -218,6 +222,7 @@ void load_start(struct load *l)
 	l->outstanding = 0;
 	l->failed = l->wrong = l->torn = l->resent_calls = 0;
 	l->last_code = 0;
+	l->until_sample = 0;
 	l->last_message[0] = 0;
 	hist_init(&l->hist);
 	atomic_store(&l->done, 0);

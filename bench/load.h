@@ -41,7 +41,7 @@ struct load {
 	_Atomic uint64_t done, measured;
 	/* the core's, read when DONE */
 	uint64_t next_id;
-	uint32_t outstanding;
+	uint32_t outstanding, until_sample;
 	uint64_t failed, wrong, torn, resent_calls;
 	uint8_t last_code;
 	char last_message[80];
