@@ -44,6 +44,15 @@ void admin_client_close(struct admin_client *a)
 	free(a);
 }
 
+int admin_client_pid(const struct admin_client *a)
+{
+	struct ucred peer = {0};
+	socklen_t len = sizeof(peer);
+
+	getsockopt(fileno(a->stream), SOL_SOCKET, SO_PEERCRED, &peer, &len);
+	return peer.pid;
+}
+
 json_t *admin_client_ask(struct admin_client *a, json_t *request)
 {
 	char *text = json_dumps(request, JSON_COMPACT);

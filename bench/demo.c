@@ -163,6 +163,41 @@ static void swaps(struct bench *b)
 		(unsigned long long)compared, differ ? "NO" : "yes");
 }
 
+/* Pairs of slices with 1,024 calls in flight: swapping, and burning the time that swapping takes.
+ */
+static void cost_of_swaps(struct bench *b)
+{
+	const struct timespec tick = {.tv_nsec = 20000000};
+	struct swap_cost *c = &b->swap_cost;
+	struct figure f = {.name = "cost of swaps", .in_flight = 1024};
+	double q[3];
+
+	storm_setup(b);
+	*c = (struct swap_cost){
+		.storm = &b->storm, .measured = &b->load->measured, .pairs = b->options->pairs};
+	load_on(b, &f, b->echo, false);
+	atomic_store(&b->load->measure, true);
+	if (swap_cost_start(c)) {
+		check(b, false, "the storm's thread cannot be started");
+	} else {
+		while (!atomic_load(&c->done)) {
+			nanosleep(&tick, NULL);
+			tela_node_poll(b->node);
+			atomic_store(&b->storm.stop, telabench_interrupted());
+		}
+		swap_cost_join(c);
+	}
+	load_off(b, &f);
+	storm_end(&b->storm);
+	check(b, !b->storm.error[0], "a change of the chain was refused: %s", b->storm.error);
+	swap_cost_quartiles(c, q);
+	say(b,
+		"            %.0f swaps/s cost calls %.1f %% beyond the CPU time of the threads "
+		"that "
+		"swap (%.0f us a swap; quartiles %.1f..%.1f %% of %u pairs)\n",
+		b->storm.rate, q[1], c->cpu_us, q[0], q[2], c->n);
+}
+
 /* ---- faults ---- */
 
 static void set_faults(struct bench *b, double loss, double duplicate)
@@ -233,7 +268,8 @@ static void faults(struct bench *b)
 
 int demo(struct bench *b)
 {
-	void (*const step[])(struct bench *) = {calculate, words, rates, swaps, faults};
+	void (*const step[])(struct bench *) = {
+		calculate, words, rates, swaps, cost_of_swaps, faults};
 	int rc = wait_for_peer(b, 10);
 
 	if (rc)

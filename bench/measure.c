@@ -115,12 +115,9 @@ static double watch(struct bench *b, double seconds, double *ret_seconds)
 	return n ? window[n / 2] : 0;
 }
 
-void measure(
-	struct bench *b, struct figure *f, struct tela_client *client, bool stamped, bool storm)
+void load_on(struct bench *b, struct figure *f, struct tela_client *client, bool stamped)
 {
 	struct load *l = b->load;
-	uint64_t resends = tela_node_counter(b->node, "resends");
-	double seconds;
 
 	l->client = client;
 	l->in_flight = f->in_flight;
@@ -130,29 +127,46 @@ void measure(
 	load_start(l);
 	atomic_store(&b->load_now, l);
 	sleep_s(0.2); /* warm-up: sessions are granted their slots, caches fill */
-	if (storm && storm_start(&b->storm))
-		check(b, false, "the storm's thread cannot be started");
-	atomic_store(&l->measure, true);
-	f->per_second[f->n++] = watch(b, b->options->seconds, &seconds);
+}
+
+void load_off(struct bench *b, struct figure *f)
+{
+	struct load *l = b->load;
+
 	atomic_store(&l->measure, false);
-	if (storm)
-		storm_stop(&b->storm);
 	load_stop(l);
 	atomic_store(&b->load_now, NULL);
-	hist_merge(&f->hist, &l->hist);
-	f->seconds += seconds;
 	f->calls += atomic_load(&l->done);
 	f->failed += l->failed;
 	f->wrong += l->wrong;
-	f->retransmissions += tela_node_counter(b->node, "resends") - resends;
-	if (storm)
-		f->swaps = atomic_load(&b->storm.swaps);
 	check(b, !l->failed, "%s: %llu calls failed, the last with %s %s", f->name,
 		(unsigned long long)l->failed, tela_code_name(l->last_code), l->last_message);
 	check(b, !l->wrong, "%s: %llu replies with other bytes than their request", f->name,
 		(unsigned long long)l->wrong);
 	check(b, !l->torn, "%s: %llu replies that do not show exactly one image", f->name,
 		(unsigned long long)l->torn);
+}
+
+void measure(
+	struct bench *b, struct figure *f, struct tela_client *client, bool stamped, bool storm)
+{
+	struct load *l = b->load;
+	uint64_t resends = tela_node_counter(b->node, "resends");
+	double seconds;
+
+	load_on(b, f, client, stamped);
+	if (storm && storm_start(&b->storm))
+		check(b, false, "the storm's thread cannot be started");
+	atomic_store(&l->measure, true);
+	f->per_second[f->n++] = watch(b, b->options->seconds, &seconds);
+	if (storm)
+		storm_stop(&b->storm);
+	load_off(b, f);
+	hist_merge(&f->hist, &l->hist);
+	f->seconds += seconds;
+	f->retransmissions += tela_node_counter(b->node, "resends") - resends;
+	if (storm)
+		f->swaps = atomic_load(&b->storm.swaps);
 	check(b, !storm || !b->storm.error[0], "%s: a change of the chain was refused: %s", f->name,
 		b->storm.error);
 }
@@ -214,6 +228,8 @@ static void show_json(struct bench *b)
 		json_real(first_rate(b->yardsticks.floor, b->yardsticks.n_floor)));
 	json_object_set_new(all, "echo", yard_json(b->yardsticks.echo, b->yardsticks.n_echo));
 	json_object_set_new(all, "floor", yard_json(b->yardsticks.floor, b->yardsticks.n_floor));
+	if (b->swap_cost.n)
+		json_object_set_new(all, "swap_cost", swap_cost_json(&b->swap_cost));
 	json_object_set_new(all, "version", json_string(TELA_VERSION));
 	json_dumpf(all, stdout, JSON_COMPACT);
 	putchar('\n');

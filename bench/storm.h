@@ -21,18 +21,20 @@ struct storm {
 	pthread_t thread;
 	_Atomic bool stop;
 	_Atomic uint64_t swaps;
+	uint64_t n_steps;
 	char error[160];  /* empty: none */
 	uint64_t present; /* bits of the stamps that are in the chain now */
 	uint64_t first_generation, last_generation;
 	uint64_t *mask; /* [LOAD_GENERATIONS] of published generations, from first_generation on; 0:
 			   not published */
-	double cpu_seconds; /* of the thread */
 };
 
 /* Makes one change, so that a generation begins that nobody has called under yet. 0 or -EIO with
  * s->error. */
 int storm_begin(struct storm *s);
 int storm_start(struct storm *s);
+/* The next change, from whatever thread swaps. */
+void storm_step(struct storm *s);
 void storm_stop(struct storm *s);
 /* Ends with a chain that has no stamps. */
 void storm_end(struct storm *s);

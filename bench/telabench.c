@@ -30,6 +30,9 @@ static const char usage[] =
 	"  -r, --rounds N         rounds, 1 to 16; the median counts (3)\n"
 	"  -w, --swaps N          change the plugin chain N times a second meanwhile (run: 0, "
 	"demo: 1000)\n"
+	"      --pairs N          of slices that tell what swapping costs beyond its CPU time "
+	"(demo: "
+	"20)\n"
 	"      --words FILE       word list of the demo (/usr/share/dict/american-english)\n"
 	"  -y, --yardsticks FILE  JSON lines of tela-echo and tela-floor, to compare with\n"
 	"  -j, --json             one JSON object on standard output, progress on standard error\n"
@@ -74,8 +77,9 @@ static void read_options(struct options *o, int argc, char **argv)
 	static const struct option known[] = {{"config", 1, NULL, 'c'}, {"peer", 1, NULL, 'p'},
 		{"admin", 1, NULL, 'a'}, {"in-flight", 1, NULL, 'n'}, {"sessions", 1, NULL, 's'},
 		{"bytes", 1, NULL, 'b'}, {"seconds", 1, NULL, 't'}, {"rounds", 1, NULL, 'r'},
-		{"swaps", 1, NULL, 'w'}, {"words", 1, NULL, 'W'}, {"yardsticks", 1, NULL, 'y'},
-		{"json", 0, NULL, 'j'}, {"help", 0, NULL, 'h'}, {"version", 0, NULL, 'V'}, {NULL}};
+		{"swaps", 1, NULL, 'w'}, {"words", 1, NULL, 'W'}, {"pairs", 1, NULL, 'P'},
+		{"yardsticks", 1, NULL, 'y'}, {"json", 0, NULL, 'j'}, {"help", 0, NULL, 'h'},
+		{"version", 0, NULL, 'V'}, {NULL}};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "c:p:a:n:s:b:t:r:w:y:jhV", known, NULL)) != -1) {
@@ -106,6 +110,9 @@ static void read_options(struct options *o, int argc, char **argv)
 			break;
 		case 'w':
 			o->swaps = number(optarg, 0, 20000, "--swaps");
+			break;
+		case 'P':
+			o->pairs = number(optarg, 1, SWAP_COST_PAIRS, "--pairs");
 			break;
 		case 'W':
 			o->words = optarg;
@@ -219,6 +226,7 @@ int main(int argc, char **argv)
 		.seconds = 1,
 		.rounds = 3,
 		.swaps = UINT32_MAX,
+		.pairs = 20,
 		.words = "/usr/share/dict/american-english"};
 	static struct bench b;
 	struct conf *conf;

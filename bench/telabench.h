@@ -5,6 +5,7 @@
 #include "figures.h"
 #include "load.h"
 #include "storm.h"
+#include "swap_cost.h"
 #include "words.h"
 
 #include "calculator_rpc.h"
@@ -13,7 +14,7 @@
 
 struct options {
 	const char *config, *peer, *admin, *words, *yardsticks;
-	uint32_t in_flight, sessions, bytes, rounds, swaps;
+	uint32_t in_flight, sessions, bytes, rounds, swaps, pairs;
 	double seconds;
 	bool json, demo;
 };
@@ -31,6 +32,7 @@ struct bench {
 	struct words words;
 	struct words *_Atomic words_now;
 	struct storm storm;
+	struct swap_cost swap_cost;
 	struct yardsticks yardsticks;
 	struct figure figure[FIGURES_MAX];
 	uint32_t n_figures;
@@ -42,6 +44,10 @@ bool telabench_interrupted(void);
 
 /* Waits until the peer answers a call. 0 or -ETIMEDOUT. */
 int wait_for_peer(struct bench *b, double seconds);
+/* Load as `f` says it, from here on (after a while to warm up) and to its end, with the checks that
+ * every run makes. */
+void load_on(struct bench *b, struct figure *f, struct tela_client *client, bool stamped);
+void load_off(struct bench *b, struct figure *f);
 /* One round of load, added to `f`. `storm`: with the chain being changed. */
 void measure(
 	struct bench *b, struct figure *f, struct tela_client *client, bool stamped, bool storm);
