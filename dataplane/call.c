@@ -394,6 +394,14 @@ void call_detach(struct machine *m, struct call *c)
 	c->local = NULL;
 }
 
+bool call_detach_budgeted(struct machine *m, struct call *c)
+{
+	if (m->n_detached >= m->cfg.budgets.detached)
+		return false;
+	call_detach(m, c);
+	return true;
+}
+
 struct call *call_by_handle(struct machine *m, struct tela_handle h)
 {
 	struct call *c;

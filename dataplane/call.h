@@ -76,6 +76,9 @@ void call_run(struct machine *m, struct call *c);
 void call_status(struct call *c, uint8_t code, uint8_t outcome, const char *message);
 /* The call's caller has gone: its reply will be dropped. */
 void call_detach(struct machine *m, struct call *c);
+/* The same within the budget of such calls. False: it stays with its slot, and what it answers
+ * finds nobody. */
+bool call_detach_budgeted(struct machine *m, struct call *c);
 struct call *call_by_handle(struct machine *m, struct tela_handle h);
 /* Resumes: payload NULL with code OK and `go_on`: the next link; else as an answer. Returns 0 or
  * -ESTALE. */

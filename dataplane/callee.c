@@ -8,6 +8,7 @@
 static void receive_start(struct machine *m, struct callee_session *s, struct callee_slot *slot,
 	const frame_Packet *h, const uint8_t *body, uint32_t len)
 {
+	struct admission a;
 	struct envelope e;
 	struct bulk_rx *rx;
 
@@ -32,9 +33,11 @@ static void receive_start(struct machine *m, struct callee_session *s, struct ca
 	callee_slot_clear(m, slot);
 	slot->call = h->call;
 	callee_slot_gone(slot, GONE_REFUSED);
-	if (!e.budget_us) {
-		callee_refuse(m, s->path, h, TELA_DEADLINE_EXCEEDED,
-			"deadline passed before the call ran");
+	if (!callee_admit(m, s, &e, &a)) {
+		if (a.rebind)
+			callee_rebind(m, s->path, slot, h);
+		else
+			callee_refuse(m, s->path, h, a.code, a.why);
 		return;
 	}
 	rx = bulk_rx_start(m, s->path, h->body_length, h->envelope_length);
@@ -120,13 +123,10 @@ static void duplicate(struct machine *m, struct callee_session *s, struct callee
 static bool slot_take(struct machine *m, struct callee_session *s, struct callee_slot *slot,
 	const frame_Packet *h)
 {
-	if (unlikely(slot->state == CALLEE_RUNNING)) {
-		if (m->n_detached >= m->cfg.budgets.detached) {
-			callee_refuse(m, s->path, h, TELA_RESOURCE_EXHAUSTED,
-				"too many calls run without a caller");
-			return false;
-		}
-		call_detach(m, slot->running);
+	if (unlikely(slot->state == CALLEE_RUNNING) && !call_detach_budgeted(m, slot->running)) {
+		callee_refuse(m, s->path, h, TELA_RESOURCE_EXHAUSTED,
+			"too many calls run without a caller");
+		return false;
 	}
 	if (unlikely(slot->msg || slot->tx))
 		callee_slot_clear(m, slot);

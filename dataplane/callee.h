@@ -24,6 +24,24 @@ void callee_slot_gone(struct callee_slot *slot, enum callee_gone why);
 void callee_tell_gone(
 	struct machine *m, struct path *p, const struct callee_slot *slot, const frame_Packet *h);
 
+/* Who runs a call, or why nobody does. */
+struct admission {
+	struct bind *bind; /* NULL: the call names its service */
+	struct tela_service *svc;
+	struct tela_image *image;
+	const struct chain *chain;
+	const char *why;
+	uint8_t code;
+	bool rebind; /* refused, and to be bound again */
+};
+
+/* Everything that can be decided from the envelope, before the payload is looked at or memory is
+ * taken for it. */
+bool callee_admit(
+	struct machine *m, struct callee_session *s, const struct envelope *e, struct admission *a);
+/* Surely not executed: the caller is to bind again. */
+void callee_rebind(
+	struct machine *m, struct path *p, struct callee_slot *slot, const frame_Packet *about);
 /* A whole request: `body` is envelope and payload, in `msg` if it came in
  * fragments (then the call takes it). */
 void callee_serve(struct machine *m, struct callee_session *s, struct callee_slot *slot,

@@ -2,37 +2,26 @@
  * for, and who runs it. */
 #include "callee.h"
 
-/* The service a call is for, by bind index or name. NULL with the status set,
- * or with *ret_rebind.
- */
-static struct tela_service *service_of(struct machine *m, struct callee_session *s, struct call *c,
-	const struct envelope *e, bool *ret_rebind, struct bind **ret_bind)
+static __attribute__((cold)) bool refused(struct admission *a, uint8_t code, const char *why)
+{
+	a->code = code;
+	a->why = why;
+	return false;
+}
+
+/* For a call that names its service: a local one, or one that is not bound yet. */
+static bool named_service(
+	struct machine *m, struct tela_str name, uint64_t schema, struct admission *a)
 {
 	struct service_table *t = atomic_load_explicit(m->cfg.services, memory_order_acquire);
-	struct tela_service *svc;
-	struct tela_str name;
 
-	*ret_bind = NULL;
-	if (likely(e->bind)) {
-		if (unlikely(e->bind > s->n_binds)) {
-			*ret_rebind = true;
-			return NULL;
-		}
-		*ret_bind = &s->binds[e->bind - 1];
-		return (*ret_bind)->service;
-	}
-	name = frame_Envelope_service(e->table);
-	svc = name.s && t ? service_table_find(t, name.s, name.len) : NULL;
-	if (!svc) {
-		call_status(c, TELA_UNAVAILABLE, TELA_NOT_EXECUTED, "no such service on this node");
-		return NULL;
-	}
-	if (!service_accepts(svc->desc, frame_Envelope_schema(e->table))) {
-		call_status(c, TELA_FAILED_PRECONDITION, TELA_NOT_EXECUTED,
+	a->svc = name.s && t ? service_table_find(t, name.s, name.len) : NULL;
+	if (!a->svc)
+		return refused(a, TELA_UNAVAILABLE, "no such service on this node");
+	if (!service_accepts(a->svc->desc, schema))
+		return refused(a, TELA_FAILED_PRECONDITION,
 			"schemas differ and neither side knows the other's");
-		return NULL;
-	}
-	return svc;
+	return true;
 }
 
 /* A first call by name: later ones may carry an index, if there is one left. */
@@ -59,56 +48,59 @@ static void bind_offer(struct machine *m, struct callee_session *s, const frame_
 	path_packet(m, s->path, h, &body, sizeof(body));
 }
 
-/* Everything that can be decided from the envelope, before the payload is
- * looked at or memory is taken for it. False: the call has its status, or must
- * be bound again. */
-static bool admit(struct machine *m, struct callee_session *s, struct call *c,
-	const struct envelope *e, const frame_Packet *h, bool *ret_rebind)
+/* Is the bind still good under the service's image? */
+static bool bind_holds(struct admission *a)
 {
-	struct bind *bind;
-	struct tela_service *svc = service_of(m, s, c, e, ret_rebind, &bind);
-	struct tela_image *image;
+	struct bind *bind = a->bind;
 
-	if (unlikely(!svc))
-		return false;
-	image = atomic_load_explicit(&svc->image, memory_order_acquire);
-	if (unlikely(!image)) {
-		call_status(c, TELA_UNAVAILABLE, TELA_NOT_EXECUTED, "service is starting");
-		return false;
-	}
-	if (unlikely(m->draining)) {
-		call_status(c, TELA_UNAVAILABLE, TELA_NOT_EXECUTED, "node is draining");
+	if (likely(bind->generation == a->image->generation))
+		return true;
+	if (!service_accepts(a->svc->desc, bind->schema)) {
+		a->rebind = true;
 		return false;
 	}
-	if (unlikely(!atomic_load_explicit(&svc->admit, memory_order_acquire))) {
-		call_status(c, TELA_UNAVAILABLE, TELA_NOT_EXECUTED, svc->reason);
-		return false;
-	}
-	if (unlikely(!bind)) {
-		bind_offer(m, s, h, svc, frame_Envelope_schema(e->table), image->generation);
-	} else if (unlikely(bind->generation != image->generation)) {
-		if (!service_accepts(svc->desc, bind->schema)) {
-			*ret_rebind = true;
-			return false;
-		}
-		bind->generation = image->generation;
-	}
-	if (unlikely(!e->budget_us)) {
-		call_status(c, TELA_DEADLINE_EXCEEDED, TELA_NOT_EXECUTED,
-			"deadline passed before the call ran");
-		return false;
-	}
-	c->svc = svc;
-	c->image = image;
-	c->chain = image_method(image, e->method);
-	if (unlikely(!c->chain)) {
-		call_status(c, TELA_UNIMPLEMENTED, TELA_NOT_EXECUTED, "no such method");
-		return false;
-	}
-	c->pub.deadline_ns = e->budget_us == ENVELOPE_NO_DEADLINE
-				     ? UINT64_MAX
-				     : m->now_ns + e->budget_us * NS_PER_US;
+	bind->generation = a->image->generation;
 	return true;
+}
+
+/* The service's image as it is now, and the method's chain in it. */
+static inline bool service_admits(struct admission *a, uint16_t method)
+{
+	a->image = atomic_load_explicit(&a->svc->image, memory_order_acquire);
+	if (unlikely(!a->image))
+		return refused(a, TELA_UNAVAILABLE, "service is starting");
+	if (unlikely(!atomic_load_explicit(&a->svc->admit, memory_order_acquire)))
+		return refused(a, TELA_UNAVAILABLE, a->svc->reason);
+	a->chain = image_method(a->image, method);
+	return likely(a->chain) || refused(a, TELA_UNIMPLEMENTED, "no such method");
+}
+
+static inline bool admit(
+	struct machine *m, struct callee_session *s, const struct envelope *e, struct admission *a)
+{
+	*a = (struct admission){0};
+	if (unlikely(e->bind > s->n_binds)) {
+		a->rebind = true;
+		return false;
+	}
+	if (likely(e->bind)) {
+		a->bind = &s->binds[e->bind - 1];
+		a->svc = a->bind->service;
+	} else if (!named_service(m, frame_Envelope_service(e->table),
+			   frame_Envelope_schema(e->table), a)) {
+		return false;
+	}
+	if (unlikely(m->draining))
+		return refused(a, TELA_UNAVAILABLE, "node is draining");
+	if (unlikely(!e->budget_us))
+		return refused(a, TELA_DEADLINE_EXCEEDED, "deadline passed before the call ran");
+	return service_admits(a, e->method) && (unlikely(!a->bind) || bind_holds(a));
+}
+
+bool callee_admit(
+	struct machine *m, struct callee_session *s, const struct envelope *e, struct admission *a)
+{
+	return admit(m, s, e, a);
 }
 
 /* ---- running ---- */
@@ -143,20 +135,27 @@ static void answer_now(struct machine *m, struct call *c)
 	call_put(m, c);
 }
 
-/* The chain runs, if the payload may be read. */
-static void call_start(struct machine *m, struct call *c)
+static void refuse(struct machine *m, struct call *c, uint8_t code, const char *why)
 {
-	const struct tela_method_desc *method = c->chain->method;
+	call_status(c, code, TELA_NOT_EXECUTED, why);
+	answer_now(m, c);
+}
 
+/* The chain runs, if the payload may be read. */
+static void call_start(struct machine *m, struct call *c, const struct admission *a)
+{
+	const struct tela_method_desc *method = a->chain->method;
+
+	c->svc = a->svc;
+	c->image = a->image;
+	c->chain = a->chain;
 	c->pub.method = method;
-	c->pub.service = c->svc->desc;
-	c->pub.generation = c->image->generation;
+	c->pub.service = a->svc->desc;
+	c->pub.generation = a->image->generation;
 	if (method->verify_request &&
 		unlikely(method->verify_request(c->pub.request, c->pub.request_len))) {
 		count(m->counts, count_drop_payload);
-		call_status(c, TELA_INVALID_ARGUMENT, TELA_NOT_EXECUTED,
-			"request payload does not verify");
-		answer_now(m, c);
+		refuse(m, c, TELA_INVALID_ARGUMENT, "request payload does not verify");
 		return;
 	}
 	image_count_call(c->image, m->cfg.core);
@@ -171,7 +170,7 @@ void callee_serve(struct machine *m, struct callee_session *s, struct callee_slo
 {
 	uint32_t at = ALIGN8(h->envelope_length);
 	struct call *c = call_open(m, body + at, h->body_length - at);
-	bool rebind = false;
+	struct admission a;
 
 	if (unlikely(!c)) {
 		callee_slot_gone(slot, GONE_REFUSED);
@@ -195,27 +194,31 @@ void callee_serve(struct machine *m, struct callee_session *s, struct callee_slo
 	}
 	slot->state = CALLEE_RUNNING;
 	slot->running = c;
-	if (likely(admit(m, s, c, e, h, &rebind))) {
-		call_start(m, c);
-	} else if (rebind) {
-		callee_slot_gone(slot, GONE_REBIND);
+	if (likely(admit(m, s, e, &a))) {
+		c->pub.deadline_ns = e->budget_us == ENVELOPE_NO_DEADLINE
+					     ? UINT64_MAX
+					     : m->now_ns + e->budget_us * NS_PER_US;
+		if (unlikely(!a.bind))
+			bind_offer(m, s, h, a.svc, frame_Envelope_schema(e->table),
+				a.image->generation);
+		call_start(m, c, &a);
+	} else if (a.rebind) {
 		slot->running = NULL;
-		count(m->counts, count_rebinds);
-		callee_tell(m, s->path, h, frame_Kind_rebind);
+		callee_rebind(m, s->path, slot, h);
 		call_put(m, c);
 	} else {
-		answer_now(m, c);
+		refuse(m, c, a.code, a.why);
 	}
 }
 
 void callee_serve_local(struct machine *m, struct caller_slot *s)
 {
 	const struct tela_service_desc *desc = s->session->service;
-	struct service_table *t = atomic_load_explicit(m->cfg.services, memory_order_acquire);
+	const struct tela_str name = {desc->name, strlen(desc->name)};
 	uint32_t at = ALIGN8(s->envelope_len);
 	const uint8_t *body = s->body;
 	struct call *c = call_open(m, body + at, s->body_len - at);
-	struct tela_service *svc = t ? service_table_find(t, desc->name, strlen(desc->name)) : NULL;
+	struct admission a = {0};
 
 	if (!c) {
 		s->on_wire = false;
@@ -229,28 +232,9 @@ void callee_serve_local(struct machine *m, struct caller_slot *s)
 	c->envelope = frame_Envelope_root(body);
 	c->envelope_bytes = body;
 	c->envelope_len = s->envelope_len;
-	c->svc = svc;
-	c->image = svc ? atomic_load_explicit(&svc->image, memory_order_acquire) : NULL;
 	c->pub.deadline_ns = s->deadline_ns;
-	if (!c->image || !service_accepts(svc->desc, desc->schema)) {
-		call_status(c, svc && c->image ? TELA_FAILED_PRECONDITION : TELA_UNAVAILABLE,
-			TELA_NOT_EXECUTED,
-			!svc ? "no such service on this node"
-			     : (c->image ? "schemas differ and neither side knows the other's"
-					 : "service is starting"));
-		answer_now(m, c);
-		return;
-	}
-	if (!atomic_load_explicit(&svc->admit, memory_order_acquire)) {
-		call_status(c, TELA_UNAVAILABLE, TELA_NOT_EXECUTED, svc->reason);
-		answer_now(m, c);
-		return;
-	}
-	c->chain = image_method(c->image, s->method->id);
-	if (!c->chain) {
-		call_status(c, TELA_UNIMPLEMENTED, TELA_NOT_EXECUTED, "no such method");
-		answer_now(m, c);
-		return;
-	}
-	call_start(m, c);
+	if (named_service(m, name, desc->schema, &a) && service_admits(&a, s->method->id))
+		call_start(m, c, &a);
+	else
+		refuse(m, c, a.code, a.why);
 }

@@ -180,7 +180,7 @@ uint64_t callee_due(struct machine *m)
 		if (c->detached || c->local)
 			continue; /* a local caller keeps its own time */
 		if (c->pub.deadline_ns <= m->now_ns)
-			call_detach(m, c);
+			call_detach_budgeted(m, c);
 		else
 			due = min_u64(due, c->pub.deadline_ns);
 	}

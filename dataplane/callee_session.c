@@ -114,6 +114,14 @@ void callee_slot_gone(struct callee_slot *slot, enum callee_gone why)
 	slot->gone = (uint8_t)why;
 }
 
+void callee_rebind(
+	struct machine *m, struct path *p, struct callee_slot *slot, const frame_Packet *about)
+{
+	callee_slot_gone(slot, GONE_REBIND);
+	count(m->counts, count_rebinds);
+	callee_tell(m, p, about, frame_Kind_rebind);
+}
+
 /* What a duplicate of a call is told of which nothing is kept. */
 void callee_tell_gone(
 	struct machine *m, struct path *p, const struct callee_slot *slot, const frame_Packet *h)
@@ -139,7 +147,8 @@ void callee_cancel(struct machine *m, struct path *p, const frame_Packet *h)
 		return; /* too late: it has been answered */
 	if (slot->state == CALLEE_RUNNING) {
 		count(m->counts, count_calls_cancelled);
-		call_detach(m, slot->running); /* may have run */
+		if (!call_detach_budgeted(m, slot->running)) /* may have run */
+			return;
 	} else if (slot->state != CALLEE_GONE || slot->call != h->call) {
 		callee_slot_clear(m, slot);
 		callee_slot_gone(slot, GONE_REFUSED);

@@ -44,6 +44,8 @@ static inline uint32_t caller_budget_left_us(uint64_t now_ns, uint64_t deadline_
 
 /* Asks the callee for more slots, if that is not under way already. */
 void caller_ask_credit(struct machine *m, struct caller_session *s);
+/* The peer takes no such session: its slots wait for another path. */
+void caller_session_close(struct caller_session *s);
 /* Back to the slots that every session has; those in hand beyond them wait to be granted again. */
 void caller_session_restart(struct caller_session *s);
 /* Writes the envelope of a call that is not plain. Returns its length, 0 if it is too large. */

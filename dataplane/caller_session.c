@@ -35,7 +35,10 @@ static bool block_take(struct machine *m, struct caller_session *s)
 int caller_session_open(struct machine *m, struct caller_session *s, struct path *p,
 	const struct tela_service_desc *service)
 {
-	if ((p && p->n_out == m->cfg.budgets.sessions) || !block_take(m, s))
+	if (p && (p->n_out == m->cfg.budgets.sessions ||
+			 (p->state == PATH_UP && p->n_out >= p->peer_sessions)))
+		return -ENOBUFS;
+	if (!block_take(m, s))
 		return -ENOBUFS;
 	s->path = p;
 	s->service = service;
@@ -55,7 +58,7 @@ void caller_ask_credit(struct machine *m, struct caller_session *s)
 	frame_Packet h = {.kind = frame_Kind_credit, .session = s->number};
 	frame_Credit body;
 
-	if (s->n_slots >= most)
+	if (s->n_slots >= most || (p && s->number >= p->peer_sessions))
 		return;
 	if (!p) { /* local: nobody to ask */
 		if (s->n_slots < s->n_owned || block_take(m, s))
@@ -84,6 +87,12 @@ void caller_credit(struct machine *m, struct path *p, const frame_Packet *h, uin
 			return;
 		block_offer(s, s->n_slots / SLOT_BLOCK);
 	}
+}
+
+void caller_session_close(struct caller_session *s)
+{
+	s->free = NULL;
+	s->n_slots = 0;
 }
 
 /* Back to the slots that every session has; those in hand beyond them wait to be granted again. */

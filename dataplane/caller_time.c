@@ -114,8 +114,23 @@ static void send_queued(struct machine *m, struct caller_slot *s, void *arg)
 		caller_transmit(m, arg, s, 0);
 }
 
+/* Calls of sessions that the peer does not take are told so; later ones find no slot there. */
+static void refuse_sessions(struct machine *m, struct path *p)
+{
+	for (uint32_t n = p->peer_sessions; n < p->n_out; n++) {
+		struct caller_session *s = p->out[n];
+
+		caller_session_close(s);
+		for (uint32_t i = 0; s->n_busy && i < s->n_owned; i++)
+			if (caller_slot_at(s, i)->state == CALLER_QUEUED)
+				caller_fail(m, caller_slot_at(s, i), TELA_RESOURCE_EXHAUSTED,
+					"the peer takes no more sessions");
+	}
+}
+
 void caller_path_up(struct machine *m, struct path *p)
 {
+	refuse_sessions(m, p);
 	for_busy(m, p, send_queued, p);
 	p->queued = 0;
 }

@@ -113,7 +113,7 @@ static void path_agree(struct machine *m, struct path *p, const frame_Hello *h)
 /* The envelope is whole in the first packet: nothing smaller than this is a usable MTU. */
 static bool hello_sane(const frame_Hello *h)
 {
-	return h->mtu >= 1280 && h->connection && h->incarnation &&
+	return h->mtu >= 1280 && h->connection && h->incarnation && h->sessions &&
 	       h->version_low <= WIRE_VERSION && h->version_high >= WIRE_VERSION &&
 	       (h->integrity_offered & 1u << frame_Integrity_crc32c);
 }

@@ -64,21 +64,15 @@ static int verify_8(const void *payload, size_t len)
 }
 
 static const struct tela_method_desc methods[] = {
-	{"echo", 1, 0, 2000000, verify_8, NULL},
-	{"park", 2, 0, 0, verify_8, NULL},
-	{"refuse", 3, 0, 0, verify_8, NULL},
-	{"absent", 4, 0, 0, NULL, NULL},
-	{"marked", 5, 0, 0, verify_8, NULL},
+	{"echo", 1, 0, 2000000, verify_8, NULL}, {"park", 2, 0, 0, verify_8, NULL},
+	{"refuse", 3, 0, 0, verify_8, NULL}, {"absent", 4, 0, 0, NULL, NULL},
+	{"marked", 5, 0, 0, verify_8, NULL}, {"unknown", 9, 0, 0, NULL, NULL}, /* to the service */
 };
 static const uint64_t earlier[] = {41};
-static const struct tela_service_desc desc = {
-	"test.Test", 42, earlier, 1, ARRAY_SIZE(methods), methods};
-static const struct tela_service_desc older = {
-	"test.Test", 41, NULL, 0, ARRAY_SIZE(methods), methods};
-static const struct tela_service_desc stranger = {
-	"test.Test", 7, NULL, 0, ARRAY_SIZE(methods), methods};
-static const struct tela_service_desc nobody = {
-	"test.Nobody", 42, NULL, 0, ARRAY_SIZE(methods), methods};
+static const struct tela_service_desc desc = {"test.Test", 42, earlier, 1, 5, methods};
+static const struct tela_service_desc older = {"test.Test", 41, NULL, 0, 5, methods};
+static const struct tela_service_desc stranger = {"test.Test", 7, NULL, 0, 5, methods};
+static const struct tela_service_desc nobody = {"test.Nobody", 42, NULL, 0, 5, methods};
 
 static const struct tela_link links[] = {
 	{NULL, &desc, 1, echo, NULL},
@@ -567,6 +561,90 @@ static void test_no_peer(void **state)
 	pair_fini(p);
 }
 
+/* What the first fragment asks for decides before memory is taken for the others. */
+static void test_admitted_before_memory(void **state)
+{
+	struct pair *p = pair_new(21, 1);
+	struct msgpool *pool = &p->end[1].m.msgs;
+	struct msg *taken = NULL, *msg;
+	struct outcome o;
+
+	(void)state;
+	call(p, 1, 1, 8, NULL);
+	while ((msg = msgpool_get(pool, MSG_1M)) || (msg = msgpool_get(pool, MSG_64K))) {
+		msg->next = taken;
+		taken = msg;
+	}
+	o = call(p, 6, 2, 60000, NULL);
+	assert_int_equal(o.code, TELA_UNIMPLEMENTED);
+	assert_int_equal(o.outcome, TELA_NOT_EXECUTED);
+	o = call(p, 1, 3, 60000, NULL);
+	assert_int_equal(o.code, TELA_RESOURCE_EXHAUSTED);
+	while ((msg = taken)) {
+		taken = msg->next;
+		msgpool_put(pool, msg);
+	}
+	o = call(p, 1, 4, 60000, NULL);
+	assert_true(o.own_bytes);
+	p->end[0].sessions[0].bind = 5;
+	o = call(p, 1, 5, 60000, NULL);
+	assert_true(o.own_bytes);
+	assert_int_equal(count_read(&p->end[1].counts, count_rebinds), 1);
+	assert_quiet(p);
+	pair_fini(p);
+}
+
+/* However many calls are cancelled or late, only so many run without a caller; the others keep
+ * their slots. */
+static void test_detached_budget(void **state)
+{
+	const struct tela_options soon = {.deadline_us = 1000};
+	struct pair *p = pair_new(22, 4);
+	static struct outcome o[32];
+	struct machine *callee = &p->end[1].m;
+
+	(void)state;
+	for (uint32_t i = 0; i < ARRAY_SIZE(o); i++)
+		assert_int_equal(start(p, i % 4, 2, 100 + i, 16, &o[i], &soon), 0);
+	pair_run(p, 5 * NS_PER_MS);
+	for (uint32_t i = 0; i < ARRAY_SIZE(o); i++)
+		assert_true(o[i].done && o[i].code == TELA_DEADLINE_EXCEEDED);
+	assert_int_equal(n_parked, ARRAY_SIZE(o));
+	assert_int_equal(callee->n_detached, 16);
+	for (uint32_t i = 0; i < n_parked; i++)
+		call_resume(callee, parked[i], false, TELA_OK, NULL, "12345678", 8);
+	pair_run(p, 5 * NS_PER_MS);
+	assert_int_equal(callee->n_detached, 0);
+	assert_quiet(p);
+	o[0] = call(p, 1, 2, 8, NULL);
+	assert_int_equal(o[0].code, TELA_OK);
+	pair_fini(p);
+}
+
+/* More sessions than the peer takes: calls in them are told, the others go on. */
+static void test_sessions_refused(void **state)
+{
+	struct pair *p = pair_new(23, 4);
+	struct pair_end *e = &p->end[0];
+	struct outcome o[4], late;
+
+	(void)state;
+	p->end[1].m.cfg.budgets.sessions = 2;
+	for (uint32_t i = 0; i < 4; i++)
+		assert_int_equal(start(p, i, 1, 10 + i, 40, &o[i], NULL), 0);
+	pair_run(p, 5 * NS_PER_MS);
+	for (uint32_t i = 0; i < 4; i++) {
+		assert_true(o[i].done);
+		assert_int_equal(o[i].code, i < 2 ? TELA_OK : TELA_RESOURCE_EXHAUSTED);
+		assert_true(i < 2 || o[i].outcome == TELA_NOT_EXECUTED);
+	}
+	assert_int_equal(start(p, 3, 1, 20, 40, &late, NULL), -EAGAIN);
+	assert_int_equal(caller_session_open(&e->m, &e->sessions[8], e->path, &desc), -ENOBUFS);
+	assert_int_equal(e->path->queued, 0);
+	assert_quiet(p);
+	pair_fini(p);
+}
+
 static void test_rebind(void **state)
 {
 	struct pair *p = pair_new(16, 1);
@@ -750,6 +828,9 @@ int main(void)
 		cmocka_unit_test(test_peer_restarts),
 		cmocka_unit_test(test_stopped_peer_fails_nothing),
 		cmocka_unit_test(test_no_peer),
+		cmocka_unit_test(test_admitted_before_memory),
+		cmocka_unit_test(test_detached_budget),
+		cmocka_unit_test(test_sessions_refused),
 		cmocka_unit_test(test_rebind),
 		cmocka_unit_test(test_slots_grow),
 		cmocka_unit_test(test_draining),
