@@ -4,6 +4,7 @@
 #include "base.h"
 
 #undef NS_PER_S /* rte_cycles.h has its own, an int */
+#include <rte_alarm.h>
 #include <rte_dev.h>
 #include <rte_ethdev.h>
 #include <rte_interrupts.h>

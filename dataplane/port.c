@@ -14,6 +14,7 @@
 
 #include <arpa/inet.h>
 #include <net/if.h>
+#include <semaphore.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -37,10 +38,6 @@ enum {
 /* Between attempts of a memif client: nobody listened; somebody did, but the link is not up yet. */
 #define RETRY_NS 50000000u
 #define AGREE_NS 1000000000u
-/* From a lost link to the first attempt: the driver must be done with the loss on EAL's interrupt
- * thread, since stopping the port from this one frees what it works on there. It has no lock to
- * wait for. */
-#define SETTLE_NS 20000000u
 
 /* ---- what a device string says ---- */
 
@@ -395,11 +392,66 @@ int port_open(struct port *p, uint16_t n_queues, struct rte_mempool *const *pool
 	return ret ? say(err, err_len, ret, "port %s: too many memif ports", p->name) : 0;
 }
 
+/* ---- starting and stopping ---- */
+
+struct port_job {
+	struct port *port;
+	int (*run)(struct port *p);
+	int ret;
+	sem_t done;
+};
+
+static void run_job(void *arg)
+{
+	struct port_job *j = arg;
+
+	j->ret = j->run(j->port);
+	sem_post(&j->done);
+}
+
+/* memif works on EAL's interrupt thread and has no lock: stopping it from another one frees what it
+ * is at work on. An alarm's callback runs on that thread, so there the two take turns. */
+static int on_driver_thread(struct port *p, int (*run)(struct port *p))
+{
+	struct port_job j = {.port = p, .run = run};
+	int ret;
+
+	if (!device_is(p->device, "net_memif"))
+		return run(p);
+	sem_init(&j.done, 0, 0);
+	ret = rte_eal_alarm_set(1, run_job, &j);
+	if (ret) {
+		sem_destroy(&j.done);
+		return ret;
+	}
+	while (sem_wait(&j.done))
+		;
+	sem_destroy(&j.done);
+	return j.ret;
+}
+
+static int stop_device(struct port *p)
+{
+	return rte_eth_dev_stop(p->id);
+}
+
+static int stop_and_close_device(struct port *p)
+{
+	if (p->started)
+		rte_eth_dev_stop(p->id);
+	return rte_eth_dev_close(p->id);
+}
+
+static int start_device_here(struct port *p)
+{
+	return rte_eth_dev_start(p->id);
+}
+
 /* ---- link ---- */
 
 static int start_device(struct port *p)
 {
-	int ret = rte_eth_dev_start(p->id);
+	int ret = on_driver_thread(p, start_device_here);
 
 	p->started = !ret;
 	if (!ret)
@@ -438,7 +490,7 @@ static void reconnect(struct port *p)
 	if (p->started) {
 		set_closed(p, true);
 		guard_wait(p->guard, PORT_QUEUES_MAX);
-		rte_eth_dev_stop(p->id);
+		on_driver_thread(p, stop_device);
 		p->started = false;
 	}
 	p->retry_ns = now_ns + (start_client(p) ? RETRY_NS : AGREE_NS);
@@ -463,7 +515,7 @@ bool port_poll_link(struct port *p)
 	is = p->started && !rte_eth_link_get_nowait(p->id, &link) &&
 	     link.link_status == RTE_ETH_LINK_UP;
 	if (was && !is)
-		p->retry_ns = clock_ns() + SETTLE_NS;
+		p->retry_ns = 0; /* at once */
 	if (!is && p->memif_client)
 		reconnect(p);
 	if (is == was)
@@ -479,9 +531,7 @@ void port_close(struct port *p)
 	set_closed(p, true);
 	guard_wait(p->guard, PORT_QUEUES_MAX);
 	atomic_store(&p->up, false);
-	if (p->started)
-		rte_eth_dev_stop(p->id);
-	rte_eth_dev_close(p->id);
+	on_driver_thread(p, stop_and_close_device);
 	if (p->rte_device)
 		rte_dev_remove(p->rte_device);
 	if (p->guarded)
