@@ -299,20 +299,28 @@ static inline bool tela_fb_has_identifier(
 	       memcmp((const uint8_t *)buf + start + 4, identifier, 4) == 0;
 }
 
-/* The root offset stands at `start`: 0, or 4 where the size of the rest is before it. */
-static inline bool tela_fb_verify_start(struct tela_fb_verifier *v, const void *buf, size_t len,
-	uint32_t start, const char *identifier, uint32_t *ret_root)
+/* Is it to be looked at, at all? */
+static inline bool tela_fb_verify_begin(struct tela_fb_verifier *v, const void *buf, size_t len)
 {
 	if (!buf || len < TELA_FB_SIZE_MIN || len > TELA_FB_SIZE_MAX)
-		return false;
-	if (start && tela_fb_load_u32((const uint8_t *)buf) != len - 4)
-		return false;
-	if (identifier && !tela_fb_has_identifier(buf, len, start, identifier))
 		return false;
 	v->buf = (const uint8_t *)buf;
 	v->len = (uint32_t)len;
 	v->depth = v->nested = 0;
 	v->visits = v->budget = 16 + v->len / 2;
+	return true;
+}
+
+/* The root offset stands at `start`: 0, or 4 where the size of the rest is before it. */
+static inline bool tela_fb_verify_start(struct tela_fb_verifier *v, const void *buf, size_t len,
+	uint32_t start, const char *identifier, uint32_t *ret_root)
+{
+	if (!tela_fb_verify_begin(v, buf, len))
+		return false;
+	if (start && tela_fb_load_u32((const uint8_t *)buf) != len - 4)
+		return false;
+	if (identifier && !tela_fb_has_identifier(buf, len, start, identifier))
+		return false;
 	return tela_fb_verify_offset(v, start, ret_root);
 }
 
@@ -393,6 +401,21 @@ static inline bool tela_fb_verify_string(struct tela_fb_verifier *v, uint32_t at
 
 	return tela_fb_verify_elements(v, at, 1, &n) &&
 	       tela_fb_inside(v, (uint64_t)at + 4 + n, 1) && !v->buf[at + 4 + n];
+}
+
+/* A string, or a vector, by the place of its offset. */
+static inline bool tela_fb_verify_str_at(struct tela_fb_verifier *v, uint32_t ref)
+{
+	uint32_t at;
+
+	return tela_fb_verify_offset(v, ref, &at) && tela_fb_verify_string(v, at);
+}
+
+static inline bool tela_fb_verify_vector_at(struct tela_fb_verifier *v, uint32_t ref, uint32_t size)
+{
+	uint32_t at, n;
+
+	return tela_fb_verify_offset(v, ref, &at) && tela_fb_verify_elements(v, at, size, &n);
 }
 
 static inline bool tela_fb_verify_str(

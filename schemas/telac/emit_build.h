@@ -6,6 +6,7 @@
 bool is_vector(enum kind kind); /* has a member NAME_len */
 bool is_child(enum kind kind);  /* stands behind the table, an offset in it */
 bool has_kind(struct emit *e, const struct object *o, enum kind kind);
+bool has_nested(const struct object *o); /* emit_verify.c */
 
 /* An expression on the arguments `a`: is the field there? */
 void out_present(struct emit *e, const struct field *f);

@@ -56,7 +56,7 @@ static void verify_nested(struct emit *e, const struct field *f)
 	out(e, "\t\tv->budget = nested.budget;\n\t}\n");
 }
 
-static bool has_nested(const struct object *o)
+bool has_nested(const struct object *o)
 {
 	size_t i;
 

@@ -3,7 +3,8 @@
  * The short path: for a table with nothing but scalars, structs, strings and flat vectors in it,
  * all of whose pointers are set, the bytes from the root offset to the end of the table lie at
  * constant places. They are copied from an image, and the values stored into it, defaults too. Any
- * argument left out takes the general path, which writes only what is present.
+ * argument left out takes the general path, which writes only what is present. The verifier knows
+ * that layout again by comparing the bytes up to the table's fields with the image's.
  */
 #include "emit_build.h"
 
@@ -147,12 +148,12 @@ static void emit_size(struct emit *e, const struct object *o, const struct image
 	out_whole_size(e, o, start_of(e, o));
 }
 
-static void emit_image(struct emit *e, const struct image *m)
+static void emit_image(struct emit *e, const char *name, const struct image *m, uint32_t end)
 {
 	uint32_t i;
 
-	out(e, "\tstatic const uint8_t image[%" PRIu32 "] = {", m->end);
-	for (i = 0; i < m->end; i++)
+	out(e, "\tstatic const uint8_t %s[%" PRIu32 "] = {", name, end);
+	for (i = 0; i < end; i++)
 		out(e, "%s%u,", i % 16 ? " " : "\n\t\t", m->bytes[i]);
 	out(e, "\n\t};\n");
 }
@@ -197,7 +198,7 @@ static void emit_build(struct emit *e, const struct object *o, const struct imag
 	out(e, "static inline int %s_build(void *into, size_t room, const struct %s_args *a)\n{\n",
 		o->c_name, o->c_name);
 	if (m)
-		emit_image(e, m);
+		emit_image(e, "image", m, m->end);
 	out(e, "\tuint8_t *buf = (uint8_t *)into;\n\tconst size_t size = %s_size(a);\n", o->c_name);
 	out(e, "\tuint32_t pos, root;\n%s\n", o->shares ? "\tstruct tela_fb_shares x;\n" : "");
 	out(e, "\tif (!size)\n\t\treturn -EINVAL;\n\tif (size > room)\n\t\treturn -ENOSPC;\n");
@@ -225,14 +226,47 @@ static void emit_identifier(struct emit *e, const struct object *o)
 	out(e, "\treturn tela_fb_has_identifier(buf, len, 0, %s_IDENTIFIER);\n}\n\n", c);
 }
 
-static void emit_verify(struct emit *e, const struct object *o, bool prefixed)
+/* fb_verify_whole: a buffer in the layout of the image. What stands at a constant place inside of
+ * the head needs no look; children are checked as everywhere. */
+static void emit_verify_whole(struct emit *e, const struct object *o, const struct image *m)
+{
+	size_t i;
+
+	out(e, "static inline bool %s_fb_verify_whole(struct tela_fb_verifier *v)\n{\n", o->c_name);
+	out(e, "\t(void)v;\n\treturn ");
+	for (i = 0; i < o->n_fields; i++) {
+		const struct field *f = &o->fields[i];
+		const uint32_t at = m->table + m->places[i];
+
+		if (f->deprecated || !is_child(field_kind(e->s, f)))
+			continue;
+		if (field_kind(e->s, f) == KIND_STRING)
+			out(e, "tela_fb_verify_str_at(v, %" PRIu32 ") && ", at);
+		else
+			out(e, "tela_fb_verify_vector_at(v, %" PRIu32 ", %" PRIu32 ") && ", at,
+				element_size(e->s, f));
+	}
+	out(e, "true;\n}\n\n");
+}
+
+/* `m`: NULL if there is no short path. */
+static void emit_verify(
+	struct emit *e, const struct object *o, const struct image *m, bool prefixed)
 {
 	const bool identified = schema_identifier(e->s, o);
 	const char *c = o->c_name;
 
 	out(e, "static inline int %s_verify%s(const void *buf, size_t len)\n{\n", c,
 		prefixed ? "_prefixed" : "");
+	if (m)
+		emit_image(e, "head", m, m->table + 4);
 	out(e, "\tstruct tela_fb_verifier v;\n\tuint32_t root;\n\n");
+	if (m) {
+		out(e, "\tif (len > %" PRIu32 " && tela_fb_verify_begin(&v, buf, len) &&\n",
+			m->end);
+		out(e, "\t\t!memcmp(buf, head, sizeof(head)))\n");
+		out(e, "\t\treturn %s_fb_verify_whole(&v) ? 0 : -EBADMSG;\n", c);
+	}
 	out(e, "\tif (!tela_fb_verify_start(&v, buf, len, %s, %s%s, &root) ||\n",
 		prefixed ? "4" : "0", identified ? c : "NULL", identified ? "_IDENTIFIER" : "");
 	out(e, "\t\t!%s_fb_verify(&v, root))\n\t\treturn -EBADMSG;\n\treturn 0;\n}\n\n", c);
@@ -247,7 +281,7 @@ static void emit_prefixed(struct emit *e, const struct object *o)
 	       "*/\n");
 	out(e, "static inline %s_t %s_root_prefixed(const void *buf)\n{\n", c, c);
 	out(e, "\treturn %s_root(buf ? (const uint8_t *)buf + 4 : NULL);\n}\n\n", c);
-	emit_verify(e, o, true);
+	emit_verify(e, o, NULL, true);
 	out(e, "static inline size_t %s_size_prefixed(const struct %s_args *a)\n{\n", c, c);
 	out_whole_size(e, o, start_of(e, o) + 4);
 	out(e,
@@ -269,6 +303,7 @@ void emit_whole(struct emit *e, const struct object *o)
 {
 	struct image image;
 	const bool is_short = make_image(e, o, &image);
+	const bool knows = is_short && !has_nested(o) && !schema_identifier(e->s, o);
 	const char *c = o->c_name;
 
 	if (schema_identifier(e->s, o))
@@ -276,8 +311,10 @@ void emit_whole(struct emit *e, const struct object *o)
 	out(e, "/* The table that a verified buffer holds. */\n");
 	out(e, "static inline %s_t %s_root(const void *buf)\n{\n", c, c);
 	out(e, "\tconst %s_t ret = {tela_fb_root(buf)};\n\n\treturn ret;\n}\n\n", c);
+	if (knows)
+		emit_verify_whole(e, o, &image);
 	out(e, "/* 0, or -EBADMSG for what must not be read. */\n");
-	emit_verify(e, o, false);
+	emit_verify(e, o, knows ? &image : NULL, false);
 	if (is_short)
 		emit_full(e, o);
 	emit_size(e, o, is_short ? &image : NULL);
