@@ -57,6 +57,7 @@ static void receive(struct machine *m, struct callee_session *s, struct callee_s
 	const frame_Packet *h, const uint8_t *body, uint32_t len)
 {
 	struct bulk_rx *rx = slot->rx;
+	uint64_t deadline_ns = rx->deadline_ns;
 	uint16_t had = rx->have;
 	struct envelope e;
 	struct msg *msg;
@@ -82,6 +83,11 @@ static void receive(struct machine *m, struct callee_session *s, struct callee_s
 		msgpool_put(&m->msgs, msg);
 		return;
 	}
+	/* Its time runs since the first fragment came. */
+	if (e.budget_us != ENVELOPE_NO_DEADLINE)
+		e.budget_us = deadline_ns <= m->now_ns
+				      ? 0
+				      : saturate_u32((deadline_ns - m->now_ns + 999) / NS_PER_US);
 	callee_serve(m, s, slot, h, msg->data, msg, &e);
 }
 

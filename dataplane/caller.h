@@ -42,6 +42,13 @@ static inline uint32_t caller_budget_left_us(uint64_t now_ns, uint64_t deadline_
 	return deadline_ns <= now_ns ? 0 : saturate_u32((deadline_ns - now_ns + 999) / NS_PER_US);
 }
 
+/* What is sent later than it was built says what is left of the deadline by now. */
+static inline void caller_patch_budget(const struct machine *m, struct caller_slot *s)
+{
+	(s->bound ? envelope_patch_budget : envelope_patch_budget_general)(
+		s->body, caller_budget_left_us(m->now_ns, s->deadline_ns));
+}
+
 /* Asks the callee for more slots, if that is not under way already. */
 void caller_ask_credit(struct machine *m, struct caller_session *s);
 /* The peer takes no such session: its slots wait for another path. */

@@ -285,6 +285,9 @@ void caller_gap(
 {
 	struct caller_slot *s = caller_slot_of(m, p, h);
 
-	if (s && s->tx)
-		bulk_tx_gap(m, s->tx, first, n);
+	if (!s || !s->tx)
+		return;
+	if (!first)
+		caller_patch_budget(m, s); /* the envelope goes again */
+	bulk_tx_gap(m, s->tx, first, n);
 }

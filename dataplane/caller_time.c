@@ -10,8 +10,7 @@ static void resend(struct machine *m, struct path *p, struct caller_slot *s)
 	if (s->resends < UINT16_MAX)
 		s->resends++;
 	count(m->counts, count_resends);
-	if (s->bound)
-		envelope_patch_budget(s->body, caller_budget_left_us(m->now_ns, s->deadline_ns));
+	caller_patch_budget(m, s);
 	switch (s->state) {
 	case CALLER_SENDING:
 		bulk_tx_gap(m, s->tx, s->tx->acked, 1);
@@ -45,8 +44,7 @@ static void probe(struct machine *m, struct caller_slot *s)
 	struct path *p = s->session->path;
 
 	count(m->counts, count_probes);
-	if (s->bound)
-		envelope_patch_budget(s->body, caller_budget_left_us(m->now_ns, s->deadline_ns));
+	caller_patch_budget(m, s);
 	if (s->resends < UINT16_MAX)
 		s->resends++; /* its answer is no sample for anything */
 	if (s->body_len > p->fragment) {
@@ -110,8 +108,10 @@ static void for_busy(struct machine *m, struct path *p,
 
 static void send_queued(struct machine *m, struct caller_slot *s, void *arg)
 {
-	if (s->state == CALLER_QUEUED)
-		caller_transmit(m, arg, s, 0);
+	if (s->state != CALLER_QUEUED)
+		return;
+	caller_patch_budget(m, s);
+	caller_transmit(m, arg, s, 0);
 }
 
 /* Calls of sessions that the peer does not take are told so; later ones find no slot there. */

@@ -34,3 +34,17 @@ struct tela_str envelope_metadata(frame_Envelope_t table, const char *key)
 	}
 	return (struct tela_str){NULL, 0};
 }
+
+void envelope_patch_budget_general(uint8_t *to, uint32_t budget_us)
+{
+	uint32_t table;
+	int32_t back;
+	uint16_t field;
+
+	/* Its own first field: behind the two lengths of the vtable. */
+	memcpy(&table, to, sizeof(table));
+	memcpy(&back, to + table, sizeof(back));
+	memcpy(&field, to + table - back + 4, sizeof(field));
+	if (field) /* absent: it was 0 already, and time does not go back */
+		memcpy(to + table + field, &budget_us, sizeof(budget_us));
+}

@@ -54,6 +54,9 @@ static inline void envelope_patch_budget(uint8_t *to, uint32_t budget_us)
 	memcpy(to + 20, &budget_us, sizeof(budget_us));
 }
 
+/* The same in any envelope that our writer built. */
+void envelope_patch_budget_general(uint8_t *to, uint32_t budget_us);
+
 static inline bool envelope_is_bound(const uint8_t *from, uint32_t len)
 {
 	uint64_t w0, w1;

@@ -14,6 +14,7 @@ static uint8_t executions[IDS];
 static struct tela_handle parked[64];
 static uint32_t n_parked;
 static uint32_t n_left;
+static uint64_t ran_until_ns; /* deadline of the call that ran last, as its handler sees it */
 
 static void note(struct tela_call *call)
 {
@@ -23,6 +24,7 @@ static void note(struct tela_call *call)
 	memcpy(&id, call->request, 8);
 	assert_true(id < IDS);
 	executions[id]++;
+	ran_until_ns = call->deadline_ns;
 }
 
 static enum tela_verdict echo(struct tela_call *call, void *self)
@@ -490,6 +492,60 @@ static void test_deadline(void **state)
 	pair_fini(p);
 }
 
+/* However long a request waits, is lost or takes to arrive: its handler has no more time than its
+ * caller. `late` makes the one that has just been started so. */
+static void ends_with_its_caller(uint64_t seed, size_t len, bool up, void (*late)(struct pair *p))
+{
+	struct pair *p = pair_new(seed, 1);
+	struct tela_options opt = {.deadline_us = 40000};
+	struct outcome o;
+	uint64_t until;
+
+	if (up)
+		call(p, 3, 1, 8, NULL); /* refused without a bind packet being needed */
+	p->end[0].sessions[0].bind = 0;
+	if (!up)
+		p->end[1].deaf = true;
+	until = p->now_ns + opt.deadline_us * NS_PER_US;
+	assert_int_equal(start(p, 0, 1, 2, len, &o, &opt), 0);
+	late(p);
+	pair_run(p, 20 * NS_PER_MS);
+	assert_true(o.done && o.code == TELA_OK);
+	assert_in_range(ran_until_ns, until, until + 50 * NS_PER_US);
+	pair_fini(p);
+}
+
+static void path_late(struct pair *p)
+{
+	pair_run(p, 10 * NS_PER_MS);
+	p->end[1].deaf = false;
+}
+
+static void request_lost(struct pair *p)
+{
+	p->end[1].deaf = true;
+	pair_run(p, 8 * NS_PER_MS);
+	p->end[1].deaf = false;
+}
+
+static void rest_late(struct pair *p)
+{
+	for (int i = 0; i < 3; i++)
+		pair_pass(p);
+	p->end[0].frozen = true;
+	pair_run(p, 10 * NS_PER_MS);
+	p->end[0].frozen = false;
+}
+
+static void test_deadline_of_late_requests(void **state)
+{
+	(void)state;
+	ends_with_its_caller(31, 32, false, path_late);
+	ends_with_its_caller(32, 32, true, request_lost);
+	ends_with_its_caller(33, 200000, true, request_lost);
+	ends_with_its_caller(34, 200000, true, rest_late);
+}
+
 static void test_peer_gone(void **state)
 {
 	struct pair *p = pair_new(12, 1);
@@ -824,6 +880,7 @@ int main(void)
 		cmocka_unit_test(test_pending),
 		cmocka_unit_test(test_pending_reply_lost),
 		cmocka_unit_test(test_deadline),
+		cmocka_unit_test(test_deadline_of_late_requests),
 		cmocka_unit_test(test_peer_gone),
 		cmocka_unit_test(test_peer_restarts),
 		cmocka_unit_test(test_stopped_peer_fails_nothing),
