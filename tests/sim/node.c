@@ -1,0 +1,372 @@
+/* node.c - a machine and the world it sees: the passes of its loop as poll.c makes them, rings of
+ * bounded length, buffers, a clock of its own, and one life after the other.
+ *
+ * The clock is monotonic, as the TSC is: it starts anywhere and may jump forward (the machine was
+ * suspended, or moved to another host), never back. A process that is stopped and continued is a
+ * pause: nothing is lost but what its rings do not hold. A process that ends loses its memory and
+ * comes back as a new incarnation; two lives that share one incarnation (a restored snapshot) are
+ * what incarnations exclude, and are not made. */
+#include "sim.h"
+
+enum { LOOP_SPINS_NS = 40000, CHORES_NS = 2000, REST_IDLE_NS = 2000000 };
+
+/* ---- what the machine asks of the world ---- */
+
+static uint16_t io_mtu(void *io, uint16_t netif)
+{
+	const struct node *n = io;
+
+	/* Not the same everywhere: the smaller one of two counts. */
+	return netif ? 2048 : (n->index % 5 == 4 ? 1280 : 1500);
+}
+
+static bool io_shared(void *io, uint16_t netif)
+{
+	(void)io;
+	return netif;
+}
+
+static struct frame *frame_of(void *data)
+{
+	return data;
+}
+
+static void *io_get(void *io, const struct path *path, uint8_t **ret_data, uint32_t *ret_room)
+{
+	struct node *n = io;
+	struct frame *f;
+
+	if (n->n_buffers >= n->tx_ring + 4 || alloc_fails())
+		return NULL;
+	*ret_room = io_mtu(n, path->peer.netif) - 28u;
+	f = frame_new(n->sim, *ret_room);
+	*ret_data = f->bytes;
+	n->n_buffers++;
+	return f;
+}
+
+static void io_drop(void *io, void *buf)
+{
+	struct node *n = io;
+
+	n->n_buffers--;
+	frame_free(n->sim, buf);
+}
+
+static void queue(struct node *n, struct frame *f, const struct net_addr *to, uint32_t len)
+{
+	f->from = n->index;
+	f->to = to->ip - 0x0a000001u;
+	f->netif = to->netif;
+	f->len = len;
+	if (n->n_tx == n->tx_ring) {
+		n->sim->fault_hit[FAULT_rings]++;
+		trace_frame(n->sim, "has no place for", f);
+		io_drop(n, f);
+		return;
+	}
+	n->tx[(n->tx_head + n->n_tx++) % RING_MAX] = f;
+}
+
+static void io_send(void *io, const struct path *path, void *buf, uint32_t len)
+{
+	queue(io, frame_of(buf), &path->peer, len);
+}
+
+static void io_send_raw(void *io, const struct net_addr *to, const void *data, uint32_t len)
+{
+	struct node *n = io;
+	struct frame *f = frame_new(n->sim, len);
+
+	n->n_buffers++;
+	memcpy(f->bytes, data, len);
+	queue(n, f, to, len);
+}
+
+static int io_resolve(void *io, struct path *path)
+{
+	(void)io;
+	if (alloc_fails())
+		return -EAGAIN;
+	path->head.len = NET_HEAD_IPV4;
+	return 0;
+}
+
+static uint64_t io_random(void *io)
+{
+	return rng_next(&((struct node *)io)->random);
+}
+
+static const struct machine_ops ops = {.get = io_get,
+	.send = io_send,
+	.drop = io_drop,
+	.send_raw = io_send_raw,
+	.resolve = io_resolve,
+	.random = io_random,
+	.mtu = io_mtu,
+	.shared_memory = io_shared};
+
+/* ---- lives ---- */
+
+void node_create(struct node *n, struct sim *sim, uint32_t index)
+{
+	struct rng r = {rng_mix(sim->s.seed ^ 0xa0000 ^ (uint64_t)index << 20)};
+
+	n->sim = sim;
+	n->index = index;
+	n->random.s = rng_next(&r);
+	n->offset_ns = NS_PER_S + rng_below(&r, 1000 * NS_PER_S);
+	n->spins = rng_below(&r, 100) < sim->s.spin_percent;
+	n->idle_max_ns = n->spins ? LOOP_SPINS_NS : rng_scale(&r, 20000, 500000);
+	n->cost_ns = rng_scale(&r, 300, 3000);
+	n->rx_ring = sim->s.rx_ring;
+	n->tx_ring = sim->s.tx_ring;
+	n->burst = n->tx_burst = 32;
+	n->under_way = -1;
+}
+
+static void images_free(struct node *n)
+{
+	for (uint32_t i = 0; i < SERVICES; i++) {
+		if (!n->service[i])
+			continue;
+		tela_image_free(atomic_load(&n->service[i]->image));
+		service_free(n->service[i]);
+		n->service[i] = NULL;
+	}
+	while (n->old) {
+		struct tela_image *next = n->old->next;
+
+		tela_image_free(n->old);
+		n->old = next;
+	}
+	service_table_free(atomic_load(&n->table));
+	atomic_store(&n->table, NULL);
+}
+
+static bool serve(struct node *n)
+{
+	for (uint32_t i = 0; i < SERVICES; i++) {
+		n->service[i] = service_create(NULL, app_desc[i][0], i);
+		if (!n->service[i])
+			return false;
+		node_publish(n, i);
+		if (!atomic_load(&n->service[i]->image))
+			return false;
+	}
+	atomic_store(&n->table, service_table_build(n->service, SERVICES));
+	return atomic_load(&n->table) != NULL;
+}
+
+/* The old image goes when no pending call holds it: between two passes of the only core there is no
+ * other reader. */
+void node_publish(struct node *n, uint32_t service)
+{
+	struct tela_image_link links[APP_LINKS];
+	struct tela_service *s = n->service[service];
+	struct tela_image *old = atomic_load(&s->image), *image;
+	char err[200];
+
+	image = image_build(s, 1, links, app_links(n, links), err, sizeof(err));
+	if (!image)
+		return;
+	atomic_store(&s->image, image);
+	if (old) {
+		old->next = n->old;
+		n->old = old;
+	}
+}
+
+static void reap_images(struct node *n)
+{
+	for (struct tela_image **at = &n->old; *at;) {
+		struct tela_image *i = *at;
+
+		if (image_pins(i)) {
+			at = &i->next;
+		} else {
+			*at = i->next;
+			tela_image_free(i);
+		}
+	}
+}
+
+bool node_boot(struct node *n)
+{
+	struct sim *sim = n->sim;
+	struct machine_config cfg = {.node_id = 1000 + n->index,
+		.incarnation = rng_next(&n->random) | 1,
+		.n_cores = 1,
+		.peer_silence_ns = sim->s.silence_ns,
+		.budgets = sim->s.budgets,
+		.services = &n->table};
+
+	if (sim->s.hub && !n->index) {
+		cfg.budgets.paths += sim->s.n_nodes;
+		cfg.budgets.slots += 8 * SESSIONS_MAX * sim->s.n_nodes;
+	}
+	memset(&n->counts, 0, sizeof(n->counts));
+	if (machine_init(&n->m, &cfg, &ops, n, &n->counts))
+		return false;
+	if (!serve(n)) {
+		images_free(n);
+		machine_fini(&n->m);
+		return false;
+	}
+	n->life++;
+	n->up = true;
+	n->chores_ns = n->slept_ns = 0;
+	trace(sim, "starts", n->index, -1, n->life, 0);
+	app_connect(n);
+	n->pass_at_ns = UINT64_MAX;
+	node_wake(n, sim->now_ns);
+	return true;
+}
+
+static void rings_empty(struct node *n)
+{
+	for (; n->n_rx; n->n_rx--, n->rx_head = (n->rx_head + 1) % RING_MAX)
+		frame_free(n->sim, n->rx[n->rx_head]);
+	for (; n->n_tx; n->n_tx--, n->tx_head = (n->tx_head + 1) % RING_MAX)
+		io_drop(n, n->tx[n->tx_head]);
+}
+
+void node_end(struct node *n)
+{
+	if (!n->up)
+		return;
+	n->up = false;
+	trace(n->sim, "ends", n->index, -1, n->life, 0);
+	rings_empty(n);
+	machine_fini(&n->m);
+	if (n->n_buffers)
+		sim_violation(
+			"node %u ends and %u buffers are not given back", n->index, n->n_buffers);
+	images_free(n);
+	oracle_died(n);
+	n->n_todo = n->n_peers = 0;
+	n->local_open = false;
+	n->pass_number++; /* passes under way are of the old life */
+	n->pass_at_ns = UINT64_MAX;
+}
+
+/* ---- passes ---- */
+
+void node_wake(struct node *n, uint64_t at_ns)
+{
+	at_ns = max_u64(at_ns, n->began_ns + n->cost_ns);
+	if (!n->up || n->paused || n->pass_at_ns <= at_ns)
+		return;
+	n->pass_at_ns = at_ns;
+	sim_at(n->sim, at_ns, EVENT_PASS, n->index, ++n->pass_number, NULL);
+}
+
+void node_todo(struct node *n, enum todo_kind kind, uint32_t what)
+{
+	if (!n->up)
+		return;
+	if (n->n_todo == TODO_MAX) {
+		sim_at(n->sim, n->sim->now_ns + NS_PER_MS, EVENT_TODO, n->index,
+			(uint64_t)kind << 32 | what, NULL);
+		return;
+	}
+	n->todo[n->n_todo++] = (struct todo){kind, what};
+	if (n->spins && n->sim->current != n)
+		node_wake(n, n->sim->now_ns);
+}
+
+static void transmit(struct node *n)
+{
+	for (uint32_t i = 0; i < n->tx_burst && n->n_tx; i++) {
+		struct frame *f = n->tx[n->tx_head];
+
+		n->tx_head = (n->tx_head + 1) % RING_MAX;
+		n->n_tx--;
+		n->n_buffers--;
+		n->sent++;
+		wire_send(n->sim, f);
+	}
+}
+
+static uint32_t receive(struct node *n)
+{
+	uint32_t frames = min_u32(n->n_rx, n->burst);
+	struct sim *sim = n->sim;
+
+	for (uint32_t i = 0; i < frames; i++) {
+		struct frame *f = n->rx[n->rx_head];
+		struct net_addr from = {
+			.ip = 0x0a000001u + f->from, .udp = 7447, .netif = f->netif};
+		/* Exactly its length, so that a sanitizer sees a read beyond it. */
+		uint8_t *copy = malloc(f->len ? f->len : 1);
+
+		CHECK(copy);
+		memcpy(copy, f->bytes, f->len);
+		n->rx_head = (n->rx_head + 1) % RING_MAX;
+		n->n_rx--;
+		sim->max_age_ns = max_u64(sim->max_age_ns, sim->now_ns - f->born_ns);
+		trace_frame(sim, "takes", f);
+		machine_rx(&n->m, &from, copy, f->len);
+		free(copy);
+		frame_free(sim, f);
+		if (machine_flush_early(&n->m))
+			transmit(n);
+	}
+	return frames;
+}
+
+static bool do_todo(struct node *n)
+{
+	struct todo todo[TODO_MAX];
+	uint32_t count = n->n_todo;
+
+	memcpy(todo, n->todo, count * sizeof(*todo));
+	n->n_todo = 0;
+	for (uint32_t i = 0; i < count; i++)
+		app_todo(n, &todo[i]);
+	return count > 0;
+}
+
+static void next_pass(struct node *n, bool worked)
+{
+	/* With the load over, a node that has nothing to do sleeps longer, to save real time. */
+	bool rests = n->sim->phase != PHASE_LOAD && n->under_way < 0 && !n->m.n_calls_busy;
+	uint64_t idle_max = rests ? REST_IDLE_NS : n->idle_max_ns;
+
+	n->idle_ns = worked ? 0 : min_u64(2 * n->idle_ns + 1000, idle_max);
+	if (n->idle_ns > 20000 && (!n->spins || rests))
+		n->slept_ns = n->idle_ns;
+	n->pass_at_ns = UINT64_MAX;
+	node_wake(n, n->began_ns + n->cost_ns + n->idle_ns);
+}
+
+void node_pass(struct node *n)
+{
+	struct sim *sim = n->sim;
+	bool worked, timers = false;
+	uint32_t frames;
+
+	sim->current = n;
+	sim->n_passes++;
+	n->passes++;
+	n->began_ns = sim->now_ns;
+	n->m.slept_ns = n->slept_ns;
+	n->slept_ns = 0;
+	machine_begin(&n->m, node_clock(n));
+	frames = receive(n);
+	machine_flush(&n->m, node_clock(n) + n->cost_ns / 2);
+	transmit(n);
+	worked = do_todo(n) || frames;
+	worked |= machine_local(&n->m);
+	if (n->m.now_ns >= n->chores_ns || n->m.n_bulks) {
+		n->chores_ns = n->m.now_ns + CHORES_NS;
+		worked |= machine_timers(&n->m);
+		timers = true;
+	}
+	machine_flush(&n->m, node_clock(n) + n->cost_ns);
+	transmit(n);
+	reap_images(n);
+	oracle_after_pass(n, timers);
+	sim->current = NULL;
+	next_pass(n, worked || n->n_tx || n->n_rx);
+}

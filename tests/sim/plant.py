@@ -1,0 +1,158 @@
+"""Plants bugs in the protocol machine, one at a time, and sees that the simulator finds each.
+
+usage: plant.py SOURCE_ROOT BUILD_ROOT [--only NAME]... [--seconds N] [--list]
+
+A bug is an exact piece of a source file and what takes its place. The file is changed in a copy and compiled as the
+build compiles it, and linked with the rest of tela-sim as it was built. Then seeds are run, from 1 on, until one fails;
+the same seed must pass without the bug. Ends with 1 if a bug is not found, or if its piece of source is no longer there.
+"""
+import argparse
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+
+# name, what it is, file, piece of source, what takes its place
+BUGS = [
+    ('dropped-ack', 'acknowledgements of fragments open no window', 'bulk.c',
+        '\tt->acked = upto;\n\tt->limit = limit;\n', '\tt->acked = upto;\n'),
+    ('bitmap', 'off by one in the bitmap of fragments', 'bulk.c',
+        '\tr->seen[index / 64] |= 1ull << index % 64;\n', '\tr->seen[index / 64] |= 1ull << (index + 1) % 64;\n'),
+    ('reused-slot', 'a late answer ends the next call in its slot', 'caller_response.c',
+        's->call != h->call || s->state < CALLER_WAITING', 's->state < CALLER_WAITING'),
+    ('runs-twice', 'a duplicate is taken for a new call', 'callee.c',
+        'slot->state != CALLEE_IDLE && !serial_after(h->call, slot->call)',
+        'slot->state != CALLEE_IDLE && serial_after(slot->call, h->call)'),
+    ('lost-credit', 'the slots of a session that ends are not given back', 'callee_session.c',
+        'for (uint32_t b = 0; b < s->n_slots / SLOT_BLOCK; b++)', 'for (uint32_t b = 1; b < s->n_slots / SLOT_BLOCK; b++)'),
+    ('no-timer', 'nothing remembers when a call is due', 'caller.c',
+        '\tm->due_ns = min_u64(m->due_ns, s->deadline_ns);\n', ''),
+    ('leak', 'the copy of a pending request is not given back', 'call.c',
+        '\tmsg_drop(m, &c->request_msg);\n', '\tc->request_msg = NULL;\n'),
+    ('no-crc', 'damaged datagrams are taken', 'machine.c',
+        'if (unlikely(crc != crc32c(0, data, len))) {', 'if (0) {'),
+    ('lie', 'a call whose request was sent "surely did not run"', 'caller.c',
+        '\tcopy_words(at, s->wire, padded);\n\ts->on_wire = true;\n', '\tcopy_words(at, s->wire, padded);\n'),
+    ('borrowed', 'a pending call reads its request where the datagram was', 'call.c',
+        '\tc->pub.request = msg->data + head;\n', ''),
+    ('stranger', 'the answer of a call without a caller is sent', 'call.c',
+        '\tif (unlikely(c->detached))\n\t\tcount(m->counts, count_drop_detached);\n\telse if', '\tif'),
+    ('pinned', 'an image is held for ever', 'call.c',
+        '\t\timage_pin_add(c->image, m->cfg.core, -1);\n', ''),
+    ('detached-lie', 'a call that was given up at its deadline "surely did not run"', 'call.c',
+        '\t\tc->slot->gone = GONE_DETACHED;\n', '\t\tc->slot->gone = GONE_REFUSED;\n'),
+    ('evicted-lie', 'a call whose reply was evicted "surely did not run"', 'callee_reply.c',
+        '\t\tcallee_slot_gone(r.slot, GONE_EXECUTED);\n', '\t\tcallee_slot_gone(r.slot, GONE_REFUSED);\n'),
+    ('old-slots', 'slots that the last incarnation granted are used with the next', 'caller_session.c',
+        '\ts->n_slots = SLOT_BLOCK;\n\tfor', '\tfor'),
+    ('old-cancel', 'the cancel of an older call ends the next one in its slot', 'callee_session.c',
+        '\t\treturn; /* of an older call */\n', '\t\t;\n'),
+]
+
+
+class Trouble(Exception):
+    pass
+
+
+def run(command, cwd, seconds):
+    try:
+        done = subprocess.run(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              errors='replace', timeout=seconds, check=False)
+    except subprocess.TimeoutExpired as late:
+        return None, (late.stdout or b'').decode(errors='replace') if isinstance(late.stdout, bytes) else late.stdout or ''
+    return done.returncode, done.stdout
+
+
+def must(command, cwd):
+    code, text = run(command, cwd, 120)
+    if code:
+        raise Trouble(f'{" ".join(command)}\n{text[-3000:]}')
+    return text
+
+
+class Build:
+    """How tela-sim was built: the command that made an object, and the one that linked them."""
+
+    def __init__(self, source, build):
+        self.source, self.build = os.path.abspath(source), os.path.abspath(build)
+        with open(os.path.join(self.build, 'compile_commands.json')) as f:
+            self.compiles = json.load(f)
+        self.program = os.path.join(self.build, 'tests/sim/tela-sim')
+        commands = must(['ninja', '-t', 'commands', 'tests/sim/tela-sim'], self.build).strip().split('\n')
+        self.link = shlex.split(commands[-1])
+
+    def plant(self, bug, folder):
+        _, _, name, old, new = bug
+        path = os.path.join(self.source, 'dataplane', name)
+        with open(path) as f:
+            text = f.read()
+        if text.count(old) != 1:
+            raise Trouble(f'dataplane/{name} holds the piece to be changed {text.count(old)} times:\n{old}')
+        changed = os.path.join(folder, name)
+        with open(changed, 'w') as f:
+            f.write(text.replace(old, new))
+        compiled = [c for c in self.compiles if c['output'].startswith('tests/sim/tela-sim.p/')
+                    and os.path.normpath(os.path.join(c['directory'], c['file'])) == path]
+        if len(compiled) != 1:
+            raise Trouble(f'{len(compiled)} objects of tela-sim are made from {name}')
+        before, planted = compiled[0]['output'], os.path.join(folder, name + '.o')
+        words = [w for w in shlex.split(compiled[0]['command']) if w != '-Werror']
+        words = [changed if w == compiled[0]['file'] else planted if w == before else w for w in words]
+        must(words, self.build)
+        program = os.path.join(folder, 'tela-sim')
+        if before not in self.link or 'tests/sim/tela-sim' not in self.link:
+            raise Trouble(f'the link command does not name {before}')
+        must([planted if w == before else program if w == 'tests/sim/tela-sim' else w for w in self.link], self.build)
+        return program
+
+
+def find(build, bug, seconds):
+    """Returns the seed and what was seen; (None, why) if nothing was."""
+    with tempfile.TemporaryDirectory(prefix='tela-plant-') as folder:
+        program = build.plant(bug, folder)
+        code, text = run([program, '--seed', '1', '--runs', '1000000'], folder, seconds)
+        seed = re.search(r'^FAILED: seed (\d+)', text, re.M)
+        if not seed:
+            return None, f'not found in {seconds} s' if code is None else f'exit {code} without a seed: {text[-500:]}'
+        seen = re.search(r'VIOLATION[^:]*: (.*)', text) or re.search(r'(check failed: .*|(runtime error|Sanitizer): .*)', text)
+        code, text = run([build.program, '--seed', seed[1]], folder, 120)
+        if code != 0:
+            return None, f'seed {seed[1]} fails without the bug too: {text[-500:]}'
+        return int(seed[1]), seen[1] if seen else 'the program crashed'
+
+
+def main():
+    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words.add_argument('source')
+    words.add_argument('build')
+    words.add_argument('--only', action='append', metavar='NAME', help='this bug, not all')
+    words.add_argument('--seconds', type=int, default=60, help='most that are spent on seeds for one bug (60)')
+    words.add_argument('--list', action='store_true', help='says which bugs there are')
+    told = words.parse_args()
+    bugs = [b for b in BUGS if not told.only or b[0] in told.only]
+    if told.list:
+        for b in bugs:
+            print(f'{b[0]:12} {b[1]} ({b[2]})')
+        return 0
+    if not bugs:
+        raise Trouble(f'no bug is named {told.only}; --list names them')
+    build, missed = Build(told.source, told.build), 0
+    print(f'{"bug":12} {"seed":>6} {"s":>5}  what was seen')
+    for bug in bugs:
+        began = time.monotonic()
+        seed, seen = find(build, bug, told.seconds)
+        missed += seed is None
+        print(f'{bug[0]:12} {seed if seed is not None else "MISSED":>6} {time.monotonic() - began:5.1f}  {seen}', flush=True)
+    print(f'{len(bugs) - missed} of {len(bugs)} found')
+    return 1 if missed else 0
+
+
+if __name__ == '__main__':
+    try:
+        sys.exit(main())
+    except Trouble as trouble:
+        sys.exit(f'plant.py: {trouble}')
