@@ -59,7 +59,7 @@ static void queue(struct node *n, struct frame *f, const struct net_addr *to, ui
 	f->to = to->ip - 0x0a000001u;
 	f->netif = to->netif;
 	f->len = len;
-	if (n->n_tx == n->tx_ring) {
+	if (n->n_tx >= n->tx_ring) {
 		n->sim->fault_hit[FAULT_rings]++;
 		trace_frame(n->sim, "has no place for", f);
 		io_drop(n, f);

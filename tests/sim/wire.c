@@ -145,7 +145,7 @@ void wire_arrive(struct sim *sim, struct frame *f)
 
 	if (!n->up) {
 		drop(sim, "nobody", f);
-	} else if (n->n_rx == n->rx_ring) {
+	} else if (n->n_rx >= n->rx_ring) {
 		drop(sim, "ring full", f);
 	} else {
 		n->rx[(n->rx_head + n->n_rx++) % RING_MAX] = f;
