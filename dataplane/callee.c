@@ -130,8 +130,7 @@ static bool slot_take(struct machine *m, struct callee_session *s, struct callee
 	const frame_Packet *h)
 {
 	if (unlikely(slot->state == CALLEE_RUNNING) && !call_detach_budgeted(m, slot->running)) {
-		callee_refuse(m, s->path, h, TELA_RESOURCE_EXHAUSTED,
-			"too many calls run without a caller");
+		callee_refuse_unkept(m, s->path, h, "too many calls run without a caller");
 		return false;
 	}
 	if (unlikely(slot->msg || slot->tx))
@@ -154,7 +153,7 @@ void callee_request(
 	s = p->in[h->session];
 	if (unlikely(!s) && !(s = callee_session_open(m, p, h->session))) {
 		count(m->counts, count_drop_no_slot_memory);
-		callee_refuse(m, p, h, TELA_RESOURCE_EXHAUSTED, "no slots left for a new session");
+		callee_refuse_unkept(m, p, h, "no slots left for a new session");
 		return;
 	}
 	if (unlikely(h->slot >= s->n_slots)) {

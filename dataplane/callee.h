@@ -3,12 +3,13 @@
 
 #include "machine.h"
 
-/* A status that nothing is kept for: what could not even get a slot. `refuse`:
- * surely not executed. */
-void callee_refuse_as(struct machine *m, struct path *p, const frame_Packet *about, uint8_t code,
-	uint8_t outcome, const char *message);
+/* Refuses a call, surely not executed; the slot remembers that. */
 void callee_refuse(struct machine *m, struct path *p, const frame_Packet *about, uint8_t code,
 	const char *message);
+/* The same (RESOURCE_EXHAUSTED) where no slot can remember it: another copy of the request may come
+ * and be taken, so a caller that sent more than one is told "maybe executed". */
+void callee_refuse_unkept(
+	struct machine *m, struct path *p, const frame_Packet *about, const char *message);
 /* A packet without a body about a call. */
 void callee_tell(struct machine *m, struct path *p, const frame_Packet *about, uint8_t kind);
 

@@ -2,15 +2,15 @@
  * about, taken back. */
 #include "callee.h"
 
-/* A status that nothing is kept for: what could not even get a slot. Surely not
- * executed. */
-void callee_refuse_as(struct machine *m, struct path *p, const frame_Packet *about, uint8_t code,
-	uint8_t outcome, const char *message)
+/* A response beside what the slot keeps. */
+static void refuse(struct machine *m, struct path *p, const frame_Packet *about, uint8_t code,
+	uint8_t outcome, const char *message, uint8_t flags)
 {
 	uint8_t body[WIRE_TIMING + 256] = {0};
 	struct frame_Envelope_args e = frame_Envelope_ARGS_INIT;
 	struct frame_Status_args status = frame_Status_ARGS_INIT;
 	frame_Packet h = {.kind = frame_Kind_response,
+		.flags = flags,
 		.session = about->session,
 		.slot = about->slot,
 		.call = about->call};
@@ -32,7 +32,14 @@ void callee_refuse_as(struct machine *m, struct path *p, const frame_Packet *abo
 void callee_refuse(struct machine *m, struct path *p, const frame_Packet *about, uint8_t code,
 	const char *message)
 {
-	callee_refuse_as(m, p, about, code, TELA_NOT_EXECUTED, message);
+	refuse(m, p, about, code, TELA_NOT_EXECUTED, message, 0);
+}
+
+void callee_refuse_unkept(
+	struct machine *m, struct path *p, const frame_Packet *about, const char *message)
+{
+	refuse(m, p, about, TELA_RESOURCE_EXHAUSTED, TELA_NOT_EXECUTED, message,
+		frame_PacketFlag_unkept);
 }
 
 void callee_tell(struct machine *m, struct path *p, const frame_Packet *about, uint8_t kind)
@@ -130,8 +137,8 @@ void callee_tell_gone(
 	if (slot->gone == GONE_REBIND)
 		callee_tell(m, p, h, frame_Kind_rebind);
 	else
-		callee_refuse_as(m, p, h, TELA_ABORTED, slot->gone,
-			slot->gone == GONE_REFUSED ? "refused before" : "its reply is gone");
+		refuse(m, p, h, TELA_ABORTED, slot->gone,
+			slot->gone == GONE_REFUSED ? "refused before" : "its reply is gone", 0);
 }
 
 void callee_cancel(struct machine *m, struct path *p, const frame_Packet *h)

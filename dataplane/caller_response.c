@@ -55,7 +55,7 @@ static void bad_response(
 
 /* Everything has arrived: checks it and tells the caller. */
 static void deliver(struct machine *m, struct caller_slot *s, const uint8_t *body, uint32_t len,
-	uint32_t envelope_len, frame_Timing timing)
+	uint32_t envelope_len, frame_Timing timing, uint8_t flags)
 {
 	uint32_t at = ALIGN8(envelope_len);
 	struct tela_result r = {.queue_ns = timing.queue_ns, .dwell_ns = timing.dwell_ns};
@@ -67,6 +67,9 @@ static void deliver(struct machine *m, struct caller_slot *s, const uint8_t *bod
 			return;
 		}
 		read_status(&r, frame_Envelope_root(body));
+		if (unlikely(flags & frame_PacketFlag_unkept) && s->resends &&
+			r.outcome == TELA_NOT_EXECUTED)
+			r.outcome = TELA_MAYBE_EXECUTED; /* a copy of it may still run */
 		r.envelope = body;
 		r.envelope_len = envelope_len;
 	}
@@ -137,7 +140,7 @@ static void response_fragment(struct machine *m, struct path *p, struct caller_s
 		return;
 	}
 	caller_tell(m, s, frame_Kind_release);
-	deliver(m, s, rx->msg->data, rx->len, rx->envelope_len, rx->timing);
+	deliver(m, s, rx->msg->data, rx->len, rx->envelope_len, rx->timing, h->flags);
 }
 
 void caller_response(
@@ -162,7 +165,7 @@ void caller_response(
 		return;
 	}
 	deliver(m, s, body + WIRE_TIMING, h->body_length, h->envelope_length,
-		frame_Timing_load(body));
+		frame_Timing_load(body), h->flags);
 }
 
 void caller_in_progress(struct machine *m, struct path *p, const frame_Packet *h)

@@ -742,6 +742,42 @@ static void test_slots_grow(void **state)
 	pair_fini(p);
 }
 
+/* Nobody remembers the refusal of a call that got no slot. One that was sent once surely does not
+ * run; of one that was sent twice, the other copy may. */
+static void test_refused_without_a_slot(void **state)
+{
+	static const struct tela_budgets one_session = {.paths = 8,
+		.sessions = 16,
+		.slots = 8,
+		.calls = 8,
+		.messages_2k = 8,
+		.messages_64k = 1,
+		.messages_1m = 1,
+		.in_flight = 64};
+	static struct pair pair;
+	struct pair *p = &pair;
+	struct outcome o;
+
+	(void)state;
+	pair_init(p, 23, &desc, image_links, ARRAY_SIZE(image_links), &one_session);
+	pair_connect(p, &desc, 2);
+	assert_int_equal(call(p, 1, 1, 8, NULL).code, TELA_OK);
+	assert_int_equal(start(p, 1, 1, 2, 8, &o, NULL), 0);
+	pair_run(p, NS_PER_MS);
+	assert_true(o.done);
+	assert_int_equal(o.code, TELA_RESOURCE_EXHAUSTED);
+	assert_int_equal(o.outcome, TELA_NOT_EXECUTED);
+	p->end[1].deaf = true;
+	assert_int_equal(start(p, 1, 1, 3, 8, &o, NULL), 0);
+	pair_run(p, 5 * NS_PER_MS);
+	p->end[1].deaf = false;
+	pair_run(p, 20 * NS_PER_MS);
+	assert_true(o.done);
+	assert_int_equal(o.code, TELA_RESOURCE_EXHAUSTED);
+	assert_int_equal(o.outcome, TELA_MAYBE_EXECUTED);
+	pair_fini(p);
+}
+
 static void test_draining(void **state)
 {
 	struct pair *p = pair_new(18, 1);
@@ -890,6 +926,7 @@ int main(void)
 		cmocka_unit_test(test_sessions_refused),
 		cmocka_unit_test(test_rebind),
 		cmocka_unit_test(test_slots_grow),
+		cmocka_unit_test(test_refused_without_a_slot),
 		cmocka_unit_test(test_draining),
 		cmocka_unit_test(test_local),
 		cmocka_unit_test(test_noise),
