@@ -425,7 +425,7 @@ static void probe(struct sim *sim, uint32_t caller, uint32_t peer, uint32_t atte
 
 void app_probe(struct sim *sim)
 {
-	uint32_t large = sim->s.n_nodes <= 40 && sim->s.budgets.calls >= 32 ? PROBE_LARGE : 100;
+	uint32_t large = sim->s.n_nodes <= 40 && !sim->s.scarce ? PROBE_LARGE : 100;
 
 	for (uint32_t i = 0; i < sim->s.n_nodes; i++)
 		for (uint32_t k = 0; k < sim->node[i].n_peers; k++)
@@ -445,7 +445,7 @@ static void probed(struct record *r, uint8_t code)
 		probe(sim, r->caller, r->peer, r->attempt + 1u, r->len);
 		return;
 	}
-	if (sim->s.budgets.calls >= 32 || code != TELA_RESOURCE_EXHAUSTED)
+	if (!sim->s.scarce || code != TELA_RESOURCE_EXHAUSTED)
 		sim_violation(
 			"node %u reaches node %u no more: code %u", r->caller, r->callee, code);
 }

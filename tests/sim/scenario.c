@@ -63,6 +63,34 @@ static void draw_wires(struct scenario *s, struct rng *r)
 		s->corrupt_ppm = 0;
 }
 
+/* Of one budget or more there is hardly anything. */
+static void draw_scarce(struct scenario *s, struct rng *r, bool wanted)
+{
+	const struct tela_budgets few = {
+		.slots = 8 * (uint32_t)rng_between(r, 1, 2 * s->n_peers * s->n_sessions),
+		.calls = (uint32_t)rng_between(r, 1, 16),
+		.detached = (uint32_t)rng_between(r, 1, 4),
+		.messages_2k = (uint32_t)rng_between(r, 1, 8),
+		.messages_64k = (uint32_t)rng_between(r, 1, 3),
+		.messages_1m = (uint32_t)rng_between(r, 1, 2)};
+	uint32_t which = (uint32_t)rng_between(r, 1, 15);
+
+	if (!wanted)
+		return;
+	s->scarce = true;
+	if (which & 1)
+		s->budgets.slots = few.slots;
+	if (which & 2)
+		s->budgets.calls = few.calls;
+	if (which & 4)
+		s->budgets.detached = few.detached;
+	if (!(which & 8))
+		return;
+	s->budgets.messages_2k = few.messages_2k;
+	s->budgets.messages_64k = few.messages_64k;
+	s->budgets.messages_1m = few.messages_1m;
+}
+
 static void draw_nodes(struct scenario *s, struct rng *r)
 {
 	bool scarce = rng_below(r, 4) == 0, small = rng_below(r, 4) == 0;
@@ -87,14 +115,7 @@ static void draw_nodes(struct scenario *s, struct rng *r)
 		.messages_64k = (uint32_t)rng_scale(r, 8, 32),
 		.messages_1m = (uint32_t)rng_between(r, 4, 8),
 		.in_flight = 2048};
-	if (!scarce || !scenario_has(s, FAULT_scarce))
-		return;
-	s->budgets.slots = 8 * (uint32_t)rng_between(r, 1, 2 * s->n_peers * s->n_sessions);
-	s->budgets.calls = (uint32_t)rng_between(r, 1, 16);
-	s->budgets.detached = (uint32_t)rng_between(r, 1, 4);
-	s->budgets.messages_2k = (uint32_t)rng_between(r, 1, 8);
-	s->budgets.messages_64k = (uint32_t)rng_between(r, 1, 3);
-	s->budgets.messages_1m = (uint32_t)rng_between(r, 1, 2);
+	draw_scarce(s, r, scarce && scenario_has(s, FAULT_scarce));
 }
 
 static void draw_load(struct scenario *s, struct rng *r)
@@ -149,7 +170,7 @@ void scenario_draw(struct scenario *s, const struct options *o)
 	draw_faults(s, &faults);
 	s->calm = !s->n_faults && !s->loss_ppm && !s->reorder_ppm && !s->late_ppm &&
 		  !s->corrupt_ppm && !s->alloc_ppm && s->rx_ring == RING_MAX &&
-		  s->tx_ring == RING_MAX && s->budgets.calls >= 32;
+		  s->tx_ring == RING_MAX && !s->scarce;
 }
 
 void scenario_print(const struct scenario *s)

@@ -117,6 +117,7 @@ struct scenario {
 	struct tela_budgets budgets;
 	/* load, in percent of the calls */
 	uint32_t burst, big, biggest, park, cancel, hurried, other_schema, local;
+	bool scarce; /* a budget has next to nothing */
 	bool long_quiet, hub; /* everybody also calls node 0 */
 	bool calm;            /* nothing goes wrong */
 	struct fault_event faults[FAULTS_MAX];
