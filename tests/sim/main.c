@@ -217,8 +217,18 @@ void __ubsan_on_report(void)
 	sim_say_seed();
 }
 
+static volatile sig_atomic_t enough;
+
+static void on_interrupt(int sig)
+{
+	(void)sig;
+	enough = 1;
+}
+
 static void catch_signals(void)
 {
+	signal(SIGINT, on_interrupt);
+	signal(SIGTERM, on_interrupt);
 	signal(SIGABRT, on_signal);
 	signal(SIGALRM, on_signal);
 #ifndef __SANITIZE_ADDRESS__
@@ -306,7 +316,8 @@ int main(int argc, char **argv)
 	catch_signals();
 	printf("tela-sim: from seed %llu\n", (unsigned long long)options.seed);
 	fflush(stdout);
-	for (uint64_t n = 0; minutes > 0 ? time(NULL) < until : n < runs; n++, options.seed++) {
+	for (uint64_t n = 0; !enough && (minutes > 0 ? time(NULL) < until : n < runs);
+		n++, options.seed++) {
 		remember(argv[0]);
 		alarm(HANGS_SECONDS);
 		sim_run(&sim, &options);

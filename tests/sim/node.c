@@ -8,7 +8,7 @@
  * what incarnations exclude, and are not made. */
 #include "sim.h"
 
-enum { LOOP_SPINS_NS = 40000, CHORES_NS = 2000, REST_IDLE_NS = 2000000 };
+enum { MANY_NODES = 100, LOOP_SPINS_NS = 40000, CHORES_NS = 2000, REST_IDLE_NS = 2000000 };
 
 /* ---- what the machine asks of the world ---- */
 
@@ -329,8 +329,10 @@ static bool do_todo(struct node *n)
 
 static void next_pass(struct node *n, bool worked)
 {
-	/* With the load over, a node that has nothing to do sleeps longer, to save real time. */
-	bool rests = n->sim->phase != PHASE_LOAD && n->under_way < 0 && !n->m.n_calls_busy;
+	/* To save real time: with the load over, a node that has nothing to do sleeps longer; and
+	 * so do all where there are many. */
+	bool idle = n->under_way < 0 && !n->m.n_calls_busy;
+	bool rests = idle && (n->sim->phase != PHASE_LOAD || n->sim->s.n_nodes > MANY_NODES);
 	uint64_t idle_max = rests ? REST_IDLE_NS : n->idle_max_ns;
 
 	n->idle_ns = worked ? 0 : min_u64(2 * n->idle_ns + 1000, idle_max);
