@@ -396,8 +396,10 @@ void call_detach(struct machine *m, struct call *c)
 
 bool call_detach_budgeted(struct machine *m, struct call *c)
 {
-	if (m->n_detached >= m->cfg.budgets.detached)
+	if (m->n_detached >= m->cfg.budgets.detached) {
+		count(m->counts, count_detached_full);
 		return false;
+	}
 	call_detach(m, c);
 	return true;
 }

@@ -38,6 +38,7 @@
 	EVENT(calls_pending, "calls that went pending")                                            \
 	EVENT(calls_resumed, "pending calls resumed")                                              \
 	EVENT(calls_detached, "calls that went on without a caller")                               \
+	EVENT(detached_full, "looks that found no room to detach a call whose caller has gone")    \
 	EVENT(calls_cancelled, "cancels that met a running call")                                  \
 	EVENT(calls_local, "calls served on the core that made them")                              \
 	EVENT(resends, "requests, fragments and responses sent again")                             \

@@ -195,7 +195,10 @@ static void audit_call(struct held *h, const struct call *c)
 	} else {
 		HOLDS(h, c->slot && c->slot->running == c && c->slot->state == CALLEE_RUNNING,
 			"a call is not its slot's");
-		due(h, c->pub.deadline_ns);
+		/* Late, and left with its slot: only for want of room among the detached. */
+		if (c->pub.deadline_ns > h->m->now_ns ||
+			!count_read(h->m->counts, count_detached_full))
+			due(h, c->pub.deadline_ns);
 	}
 }
 
