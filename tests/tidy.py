@@ -43,7 +43,7 @@ LONG_FILES = {      # file: why
 
 PARTS = ('schemas', 'dataplane', 'control', 'services', 'bench', 'tests', 'deploy')
 CODE = ('.c', '.h', '.cc')
-TEXT = CODE + ('.py', '.sh', '.fbs', '.md', '.yaml', '.txt', '.build')
+TEXT = CODE + ('.py', '.lua', '.sh', '.fbs', '.md', '.yaml', '.txt', '.build')
 SKIPPED = re.compile(r'(^|/)(build[^/]*|__pycache__|\.git|corpus)(/|$)')
 
 # Written so that this file does not hold them itself.
