@@ -54,6 +54,8 @@ NEEDS = [
         lambda: subprocess.run(['/usr/bin/python3', '-c', 'import flatbuffers'], capture_output=True).returncode == 0),
     (r'\b(two|2|second|more) (free )?CPUs?\b|\bone CPU\b', 'two CPUs', lambda: CPUS >= 2),
     (r'\bordinary user\b|\bnobody\b|\bsetpriv\b', 'root, to become an ordinary user', lambda: os.geteuid() == 0),
+    (r'\btshark\b|\bdpdk-\w+', "tshark and DPDK's tools",
+        lambda: all(shutil.which(p) for p in ('tshark', 'dpdk-testpmd', 'dpdk-dumpcap'))),
     (r'\broot\b', 'root', lambda: os.geteuid() == 0),
 ]
 
