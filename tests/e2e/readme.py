@@ -9,19 +9,21 @@ import glob
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
 import time
 
 SOURCE, BUILD = (os.path.abspath(p) for p in sys.argv[1:3])
-PROGRAMS = r'(deploy/|\.ci/|telad\b|telactl\b|telabench\b|telac\b|tela-|meson\b|ninja\b|flatc\b|cc\b|gcc\b|pkg-config\b)'
+PROGRAMS = r'(deploy/|tshark\b|\.ci/|telad\b|telactl\b|telabench\b|telac\b|tela-|meson\b|ninja\b|flatc\b|cc\b|gcc\b|pkg-config\b)'
 
 # What runs elsewhere: a step of deploy/test, or the file whose text holds the command.
 ELSEWHERE = {
     'deploy/demo': 'step demo',
     'deploy/test': 'file .ci/run',
     'deploy/setup --undo': 'file deploy/demo',
+    'meson install': 'file tests/e2e/test_wireshark_crafted.py',
     'meson test -C build': 'step gcc',
     'meson test -C build --suite services': 'step gcc',
     'meson test -C build --suite e2e': 'step gcc',
@@ -176,6 +178,32 @@ def write_a_service(readme, commands):
         place.run('telad --config node.yaml --check', expect='right')
 
 
+def look_at_a_capture(readme, commands):
+    """Two calls of the service of services/README.md, whose schema is the one of one's own."""
+    os.environ.update(TELA_WIRESHARK=f'{SOURCE}/deploy/wireshark', TELA_BFBS=f'{BUILD}/schemas',
+                      TELA_SCHEMAS=f'{SOURCE}/schemas', TELA_FLATC=shutil.which('flatc'))
+    import mesh
+    import test_wireshark_crafted as crafted
+    import wire_capture
+    mesh.schemas('frame', 'echo')
+    services = Readme(f'{SOURCE}/services/README.md')
+    with Place() as place:
+        place.write('shout.fbs', services.block(above='`shout.fbs`'))
+        text = struct.pack('<IHHHHiII', 12, 6, 8, 4, 0, 8, 4, 3) + b'abc\0'
+        calls = [crafted.request(mesh.table('echo.Message', data=b'abc')), crafted.response(mesh.table('echo.Message'), 1),
+                 crafted.request(text, 'shout.Shout', 1, call=2)]
+        ends = ['10.0.0.1', '10.0.0.2', '10.0.0.1']  # there, back, there
+        frames = [wire_capture.ethernet(crafted.datagram(c, number=i + 1), ends[i & 1], ends[(i & 1) + 1])
+                  for i, c in enumerate(calls)]
+        wire_capture.write_pcap(os.path.join(place.dir, 'calls.pcapng'), frames)
+        for command in commands:
+            expect = 'Request echo.Echo.echo #1' if command.endswith('calls.pcapng') else ''
+            expect = 'Request shout.Shout.shout #2 28 B' if 'tela.schemas' in command else expect
+            expect = 'echo.Echo.echo' if 'tela.time' in command else expect
+            expect = 'Global Lua Plugins' if 'folders' in command else expect
+            place.run(command, expect=expect)
+
+
 def elsewhere(readme, command):
     kind, where = ELSEWHERE[command].split()
     if kind == 'step':
@@ -207,7 +235,8 @@ def main():
                 rest.append(command)
             else:
                 fail(f'{readme.path}: nothing runs `{command}`')
-        scenario = {'README.md': run_a_node, 'services/README.md': write_a_service}.get(readme.path)
+        scenario = {'README.md': run_a_node, 'services/README.md': write_a_service,
+                    'deploy/wireshark/README.md': look_at_a_capture}.get(readme.path)
         if scenario and rest:
             scenario(readme, rest)
         else:
