@@ -195,6 +195,25 @@ static void check_service(struct check *c, struct service *v)
 	}
 }
 
+/* A header includes those of the files that its schema includes, so these must do without it. */
+static void check_includes(struct check *c, const struct object *o)
+{
+	size_t i;
+
+	for (i = 0; i < o->n_fields && !schema_owns(c->s, o->file); i++) {
+		const struct field *f = &o->fields[i];
+		const struct object *inner = type_object(c->s, &f->type);
+		const struct enumeration *u = type_union(c->s, &f->type);
+
+		if ((inner && schema_owns(c->s, inner->file)) || (u && schema_owns(c->s, u->file)))
+			refuse(c, o->file, o->name, f->name,
+				schema_format(c->s,
+					"telac does not cover files that need each other: "
+					"this type is declared in %s",
+					c->s->file));
+	}
+}
+
 /* Fields of a table stand by falling alignment, so that none needs padding, then by id. */
 static void order_fields(struct schema *s, struct object *o)
 {
@@ -221,6 +240,8 @@ unsigned check_schema(struct schema *s)
 			"a root_type with a file_identifier must be declared in the same file");
 	for (i = 0; i < s->n_objects; i++)
 		check_object(&c, &s->objects[i]);
+	for (i = 0; i < s->n_objects; i++)
+		check_includes(&c, &s->objects[i]);
 	for (i = 0; i < s->n_services; i++)
 		check_service(&c, &s->services[i]);
 	if (c.refused)

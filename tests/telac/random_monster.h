@@ -362,3 +362,120 @@ static inline void random_house(
 	a->parts = random_below(r, 2) ? parts : NULL;
 	a->parts_len = a->parts ? random_below(r, 4) : 0;
 }
+
+static inline void random_aliased(struct random_args *r, struct depot_stock_Aliased_args *a)
+{
+	int8_t *v8 = (int8_t *)random_alloc(r, 3);
+	double *vf64 = (double *)random_alloc(r, 3 * sizeof(*vf64));
+
+	memset(v8, (int)random_below(r, 256), 3);
+	vf64[0] = vf64[1] = vf64[2] = random_real(r);
+	a->i8 = (int8_t)random_bits(r);
+	a->u8 = (uint8_t)random_bits(r);
+	a->i16 = (int16_t)random_bits(r);
+	a->u16 = (uint16_t)random_bits(r);
+	a->i32 = (int32_t)random_bits(r);
+	a->u32 = (uint32_t)random_bits(r);
+	a->i64 = (int64_t)random_bits(r);
+	a->u64 = random_bits(r);
+	a->f32 = (float)random_real(r);
+	a->f64 = random_real(r);
+	a->v8 = random_below(r, 2) ? v8 : NULL;
+	a->v8_len = a->v8 ? 3 : 0;
+	a->vf64 = random_below(r, 2) ? vf64 : NULL;
+	a->vf64_len = a->vf64 ? 3 : 0;
+}
+
+static inline void random_item_structs(struct random_args *r, struct depot_stock_Item_args *a)
+{
+	depot_stock_Vec3 *pos = (depot_stock_Vec3 *)random_alloc(r, sizeof(*pos));
+	depot_stock_Pair *pairs = (depot_stock_Pair *)random_alloc(r, 3 * sizeof(*pairs));
+	depot_stock_Deep *deep = (depot_stock_Deep *)random_alloc(r, sizeof(*deep));
+	depot_Place *places = (depot_Place *)random_alloc(r, 2 * sizeof(*places));
+	size_t i;
+
+	memset(pos, 0xee, sizeof(*pos));
+	memset(deep, 0xee, sizeof(*deep));
+	for (i = 0; i < 3; i++) {
+		pairs[i].a = (int16_t)random_bits(r);
+		pairs[i].b = (int8_t)random_bits(r);
+	}
+	pos->x = pos->y = pos->z = (float)random_real(r);
+	pos->d = random_real(r);
+	pos->colour = depot_stock_Colour_green;
+	pos->pair = pairs[0];
+	deep->a.a.number = deep->a.c.number = (uint32_t)random_bits(r);
+	deep->a.a.width = deep->a.c.width = pos->x;
+	deep->a.b = pairs[1];
+	places[0].x = places[0].y = places[1].x = places[1].y = pos->x;
+	a->pos = random_below(r, 2) ? pos : NULL;
+	a->pairs = random_below(r, 2) ? pairs : NULL;
+	a->pairs_len = a->pairs ? 3 : 0;
+	a->inlined = &pairs[2];
+	a->deep = random_below(r, 2) ? deep : NULL;
+	a->places = random_below(r, 2) ? places : NULL;
+	a->places_len = a->places ? 2 : 0;
+}
+
+static inline void random_item_rest(struct random_args *r, struct depot_stock_Item_args *a)
+{
+	struct depot_Owner_args *owner = (struct depot_Owner_args *)random_alloc(r, sizeof(*owner));
+	struct depot_stock_Aliased_args *aliased =
+		(struct depot_stock_Aliased_args *)random_alloc(r, sizeof(*aliased));
+	struct depot_other_Crate_args *nothing =
+		(struct depot_other_Crate_args *)random_alloc(r, sizeof(*nothing));
+	depot_Place *home = (depot_Place *)random_alloc(r, sizeof(*home));
+	depot_stock_Colour *colours = (depot_stock_Colour *)random_alloc(r, 4);
+	int64_t *longs = (int64_t *)random_alloc(r, 2 * sizeof(*longs));
+
+	home->x = home->y = (float)random_real(r);
+	owner->name = random_str(r, 1);
+	owner->home = random_below(r, 2) ? home : NULL;
+	owner->season = random_below(r, 2) ? depot_Season_dry : depot_Season_wet;
+	a->owner = random_below(r, 2) ? owner : NULL;
+	a->party.type = (depot_Party)random_below(r, 3);
+	if (a->party.type == depot_Party_Owner)
+		a->party.Owner = owner;
+	else
+		a->party.firm = random_str(r, 0);
+	random_aliased(r, aliased);
+	a->aliases = random_below(r, 2) ? aliased : NULL;
+	a->nothing = random_below(r, 2) ? nothing : NULL;
+	memset(colours, depot_stock_Colour_red | depot_stock_Colour_blue, 4);
+	a->colours = random_below(r, 2) ? colours : NULL;
+	a->colours_len = a->colours ? 4 : 0;
+	longs[0] = longs[1] = (int64_t)random_bits(r);
+	a->longs = random_below(r, 2) ? longs : NULL;
+	a->longs_len = a->longs ? 2 : 0;
+}
+
+static inline void random_item(
+	struct random_args *r, struct depot_stock_Item_args *a, unsigned depth)
+{
+	const struct depot_stock_Item_args start = depot_stock_Item_ARGS_INIT;
+	struct depot_stock_Item_args *items =
+		(struct depot_stock_Item_args *)random_alloc(r, 3 * sizeof(*items));
+	struct depot_stock_Item_args inner;
+	size_t i;
+
+	*a = start;
+	a->name = random_str(r, 0);
+	a->hp = (int16_t)(random_below(r, 2) ? 100 : random_bits(r));
+	a->inventory = random_blob(r, 2);
+	a->wide = random_below(r, 2) ? depot_stock_Wide_big : 0;
+	if (random_below(r, 2))
+		a->nan_default = a->inf_default = (float)random_real(r);
+	random_content(r, &a->any, 1);
+	random_item_structs(r, a);
+	random_item_rest(r, a);
+	if (!depth || random_below(r, 2))
+		return;
+	for (i = 0; i < 3; i++)
+		random_item(r, &items[i], depth - 1);
+	a->enemy = random_below(r, 2) ? &items[2] : NULL;
+	depot_stock_Item_sort(items, 2);
+	a->items = items;
+	a->items_len = 2;
+	random_item(r, &inner, 0);
+	RANDOM_NESTED(r, a->nested, depot_stock_Item, &inner);
+}

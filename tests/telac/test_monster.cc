@@ -383,8 +383,103 @@ void compare(depot_stock_House_t t, const depot_stock_House_args *a)
 	}
 }
 
+void compare(depot_Owner_t t, const depot_Owner_args *a)
+{
+	depot_Place home = {};
+
+	CHECK(!t.p == !a);
+	if (!a)
+		return;
+	CHECK(same(depot_Owner_name(t), a->name) && depot_Owner_season(t) == a->season);
+	CHECK(depot_Owner_home(t, &home) == !!a->home);
+	CHECK(!a->home || !std::memcmp(&home, a->home, sizeof(home)));
+}
+
+void compare(depot_stock_Aliased_t t, const depot_stock_Aliased_args *a)
+{
+	CHECK(!t.p == !a);
+	if (!a)
+		return;
+	CHECK(depot_stock_Aliased_i8(t) == a->i8 && depot_stock_Aliased_u8(t) == a->u8);
+	CHECK(depot_stock_Aliased_i16(t) == a->i16 && depot_stock_Aliased_u16(t) == a->u16);
+	CHECK(depot_stock_Aliased_i32(t) == a->i32 && depot_stock_Aliased_u32(t) == a->u32);
+	CHECK(depot_stock_Aliased_i64(t) == a->i64 && depot_stock_Aliased_u64(t) == a->u64);
+	CHECK(depot_stock_Aliased_f32(t) == a->f32 && depot_stock_Aliased_f64(t) == a->f64);
+	CHECK(depot_stock_Aliased_v8_len(t) == a->v8_len);
+	CHECK(depot_stock_Aliased_vf64_len(t) == a->vf64_len);
+	CHECK(!a->v8 || depot_stock_Aliased_v8_at(t, 2) == a->v8[2]);
+	CHECK(!a->vf64 || depot_stock_Aliased_vf64_at(t, 2) == a->vf64[2]);
+}
+
+bool same_pair(const depot_stock_Pair &a, const depot_stock_Pair &b)
+{
+	return a.a == b.a && a.b == b.b;
+}
+
+void compare_structs(depot_stock_Item_t t, const depot_stock_Item_args *a)
+{
+	depot_stock_Vec3 pos;
+	depot_stock_Pair pair;
+	depot_stock_Deep deep;
+
+	CHECK(depot_stock_Item_pos(t, &pos) == !!a->pos);
+	CHECK(!a->pos ||
+		(same(pos.x, a->pos->x) && same(pos.d, a->pos->d) && pos.colour == a->pos->colour &&
+			same_pair(pos.pair, a->pos->pair)));
+	CHECK(depot_stock_Item_inlined(t, &pair) && same_pair(pair, *a->inlined));
+	CHECK(depot_stock_Item_deep(t, &deep) == !!a->deep);
+	CHECK(!a->deep ||
+		(deep.a.c.number == a->deep->a.c.number && same_pair(deep.a.b, a->deep->a.b)));
+	CHECK(depot_stock_Item_pairs_len(t) == a->pairs_len);
+	for (size_t i = 0; i < a->pairs_len; i++)
+		CHECK(same_pair(depot_stock_Item_pairs_at(t, i), a->pairs[i]));
+	CHECK(depot_stock_Item_places_len(t) == a->places_len);
+	CHECK(!a->places || depot_stock_Item_places_at(t, 1).x == a->places[1].x);
+}
+
+void compare(depot_stock_Item_t t, const depot_stock_Item_args *a)
+{
+	CHECK(!t.p == !a);
+	if (!a)
+		return;
+	CHECK(same(depot_stock_Item_name(t), a->name) && depot_stock_Item_hp(t) == a->hp);
+	CHECK(depot_stock_Item_mana(t) == 150 && same(depot_stock_Item_inventory(t), a->inventory));
+	CHECK(depot_stock_Item_colour(t) == depot_stock_Colour_blue);
+	CHECK(depot_stock_Item_any_type(t) == a->any.type);
+	compare(depot_stock_Item_any_as_Crate(t),
+		a->any.type == depot_stock_Content_Crate ? a->any.Crate : nullptr);
+	CHECK(!depot_stock_Item_nothing(t).p == !a->nothing);
+	CHECK(depot_stock_Item_third(t) == 3.14159f &&
+		depot_stock_Item_season(t) == depot_Season_dry);
+	CHECK(depot_stock_Item_wide(t) == a->wide && depot_stock_Item_wide_one(t) == 2);
+	CHECK(same(depot_stock_Item_nan_default(t), a->nan_default));
+	CHECK(same(depot_stock_Item_inf_default(t), a->inf_default));
+	CHECK(same(depot_stock_Item_minus_inf_default(t), -__builtin_inf()));
+	CHECK(depot_stock_Item_colours_len(t) == a->colours_len);
+	CHECK(!a->colours || depot_stock_Item_colours_at(t, 3) == a->colours[3]);
+	CHECK(depot_stock_Item_longs_len(t) == a->longs_len);
+	CHECK(!a->longs || depot_stock_Item_longs_at(t, 1) == a->longs[1]);
+	compare_structs(t, a);
+	compare(depot_stock_Item_owner(t), a->owner);
+	CHECK(depot_stock_Item_party_type(t) == a->party.type);
+	compare(depot_stock_Item_party_as_Owner(t),
+		a->party.type == depot_Party_Owner ? a->party.Owner : nullptr);
+	if (a->party.type == depot_Party_firm)
+		CHECK(same(depot_stock_Item_party_as_firm(t), a->party.firm));
+	compare(depot_stock_Item_aliases(t), a->aliases);
+	compare(depot_stock_Item_enemy(t), a->enemy);
+	CHECK(depot_stock_Item_items_len(t) == a->items_len);
+	for (size_t i = 0; i < a->items_len; i++) {
+		compare(depot_stock_Item_items_at(t, i), &a->items[i]);
+		CHECK(depot_stock_Item_items_find(t, a->items[i].name).p);
+	}
+	CHECK(same(depot_stock_Item_nested(t), a->nested));
+	CHECK(!depot_stock_Item_nested_root(t).p == !a->nested.len);
+}
+
 int one_turn(random_args *r)
 {
+	depot_stock_Item_args item;
 	depot_stock_House_args house;
 	depot_stock_Tags_args tags;
 	depot_stock_Parcel_args parcel;
@@ -411,10 +506,13 @@ int one_turn(random_args *r)
 	BOTH_WAYS(depot::stock::Tags, depot_stock_Tags, tags);
 	random_house(r, &house, 2);
 	BOTH_WAYS(depot::stock::House, depot_stock_House, house);
+	random_item(r, &item, 2);
+	BOTH_WAYS(depot::stock::Item, depot_stock_Item, item);
 	no_padding_leaks(r);
 	return SAME_VERDICT(depot::stock::Options, depot_stock_Options, options) +
 	       SAME_VERDICT(depot::stock::Rack, depot_stock_Rack, rack) +
 	       SAME_VERDICT(depot::stock::Bin, depot_stock_Bin, bin) +
+	       SAME_VERDICT(depot::stock::Item, depot_stock_Item, item) +
 	       SAME_VERDICT(depot::stock::House, depot_stock_House, house) +
 	       SAME_VERDICT(depot::stock::Tags, depot_stock_Tags, tags) +
 	       SAME_VERDICT(depot::stock::Parcel, depot_stock_Parcel, parcel) +
@@ -426,5 +524,5 @@ int one_turn(random_args *r)
 
 int main(int argc, char **argv)
 {
-	return all_turns(argc, argv, 2000, one_turn);
+	return all_turns(argc, argv, 600, one_turn);
 }

@@ -61,6 +61,20 @@ def refusals():
             assert not [x for x in os.listdir(where) if x.endswith(".h")], text
 
 
+def files_that_need_each_other():
+    with tempfile.TemporaryDirectory() as where:
+        for name, text in (("case", 'include "other.fbs"; namespace n; table T { o : O; }'),
+                           ("other", 'include "case.fbs"; namespace n; table O { t : T; }')):
+            with open(os.path.join(where, name + ".fbs"), "w", encoding="ascii") as f:
+                f.write(text)
+        subprocess.run([flatc, "-b", "--schema", "--bfbs-builtins", "-o", where, os.path.join(where, "case.fbs")],
+                       check=True)
+        done = subprocess.run([telac, "-o", where, os.path.join(where, "case.bfbs")],
+                              capture_output=True, text=True, check=False)
+        assert done.returncode == 1 and done.stderr.startswith("other.fbs: n.O.t: "), done
+        assert not os.path.exists(os.path.join(where, "case.h"))
+
+
 def wrong_files():
     with tempfile.TemporaryDirectory() as where:
         for name, data in (("empty", b""), ("text", b"table T { }\n" * 9), ("zero", b"\0" * 64)):
@@ -123,5 +137,6 @@ def hashes():
 
 
 refusals()
+files_that_need_each_other()
 wrong_files()
 hashes()
