@@ -262,10 +262,13 @@ struct tela_fb_table {
 	uint32_t vsize;
 };
 
-/* The whole of [at, at + n), n smaller than the buffer, as the C++ library has it. */
+/* The whole of [at, at + n), n smaller than the buffer, as the C++ library has it. Every buffer has
+ * TELA_FB_SIZE_MIN bytes, so for less the first question need not be asked. */
 static inline bool tela_fb_inside(const struct tela_fb_verifier *v, uint64_t at, uint64_t n)
 {
-	return n < v->len && at <= v->len - n;
+	if (!(__builtin_constant_p(n < TELA_FB_SIZE_MIN) && n < TELA_FB_SIZE_MIN) && n >= v->len)
+		return false;
+	return at <= v->len - n;
 }
 
 static inline bool tela_fb_charge(struct tela_fb_verifier *v, uint32_t visits)
@@ -280,15 +283,13 @@ static inline bool tela_fb_charge(struct tela_fb_verifier *v, uint32_t visits)
 static inline bool tela_fb_verify_offset(
 	const struct tela_fb_verifier *v, uint32_t at, uint32_t *ret_to)
 {
-	uint32_t offset;
+	uint64_t to;
 
 	if ((at & 3) || !tela_fb_inside(v, at, 4))
 		return false;
-	offset = tela_fb_load_u32(v->buf + at);
-	if (!offset || offset > TELA_FB_SIZE_MAX || !tela_fb_inside(v, (uint64_t)at + offset, 1))
-		return false;
-	*ret_to = at + offset;
-	return true;
+	to = (uint64_t)at + tela_fb_load_u32(v->buf + at);
+	*ret_to = (uint32_t)to;
+	return to > at && to < v->len;
 }
 
 /* Behind the root offset, which stands at `start`. */
@@ -327,19 +328,19 @@ static inline bool tela_fb_verify_start(struct tela_fb_verifier *v, const void *
 /* A table begins at `at`; every enter that succeeds is left again. */
 static inline bool tela_fb_enter(struct tela_fb_verifier *v, uint32_t at, struct tela_fb_table *ret)
 {
-	int64_t vtable;
+	uint64_t vtable;
 
 	if (v->depth == TELA_FB_DEPTH_MAX || !tela_fb_charge(v, 2))
 		return false;
 	if ((at & 3) || !tela_fb_inside(v, at, 4))
 		return false;
-	vtable = (int64_t)at - tela_fb_load_i32(v->buf + at);
-	if (vtable < 0 || (vtable & 1) || !tela_fb_inside(v, (uint64_t)vtable, 2))
+	vtable = (uint64_t)((int64_t)at - tela_fb_load_i32(v->buf + at)); /* huge if negative */
+	if ((vtable & 1) || !tela_fb_inside(v, vtable, 2))
 		return false;
 	ret->at = at;
 	ret->vtable = (uint32_t)vtable;
 	ret->vsize = tela_fb_load_u16(v->buf + vtable);
-	if ((ret->vsize & 1) || !tela_fb_inside(v, (uint64_t)vtable, ret->vsize))
+	if ((ret->vsize & 1) || !tela_fb_inside(v, vtable, ret->vsize))
 		return false;
 	v->depth++;
 	return true;

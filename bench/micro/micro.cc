@@ -2,6 +2,7 @@
 //
 //   envelope   our writer and reader | C++ FlatBuffers' builder, verifier and accessors
 //   message    echo.Message of 32 and 256 bytes | the same
+//   small, medium, large    build, verify, read | the same: messages.h
 //   chain      0 to 16 links | direct calls of the same function, not inlined
 //   lookup     a service by name, a method by id | std::unordered_map
 //   image      build; build, publish and retire | an allocation of that size
@@ -427,6 +428,10 @@ public:
 				std::string("message_verify_read_tela") + n,
 				std::string("message_verify_read_cpp") + n);
 		}
+		for (const std::string size : {"small", "medium", "large"})
+			for (const std::string what : {"build", "verify_one", "read_one"})
+				beside((size + " message: " + what.substr(0, what.find('_'))).c_str(),
+					what + "/" + size + "_tela", what + "/" + size + "_cpp");
 		beside("service by name (std::unordered_map)", "lookup_service_tela",
 			"lookup_service_map");
 		beside("method by id (std::unordered_map)", "lookup_method_tela",
