@@ -4,12 +4,12 @@
  * alignment it is relative to the start of the buffer. A reader must only be given what its
  * verifier accepted.
  *
- * The verifier accepts what the C++ library's accepts (depth 64, alignment checked) as long as the
- * buffer is a tree; strings and vtables may be shared. It counts visits - one for each table,
- * vtable, string, vector and element of a vector of tables or strings - and allows one for every
- * two bytes, which every tree fits: the densest one, a vector whose entries share one string, takes
- * two visits for four bytes. So a small buffer that names one table through many paths cannot hold
- * a core.
+ * The verifier accepts what the C++ library's accepts (depth 64, alignment checked) as long as no
+ * table and no vector of offsets is reached by two paths, or overlaps another; strings and vtables
+ * may be shared. It counts visits - one for each table, and one for each element of a vector of
+ * tables, strings or unions - and allows one for every two bytes, which all such buffers fit: an
+ * element and a table take four bytes at least. What one visit costs is bounded by the fields of
+ * the table. So a small buffer that names one table through many paths cannot hold a core.
  *
  * Builders write front to back: root offset, vtable, table, then its children in the order of their
  * ids. Sizes are measured first; what writes afterwards does not check again.
@@ -330,7 +330,7 @@ static inline bool tela_fb_enter(struct tela_fb_verifier *v, uint32_t at, struct
 {
 	uint64_t vtable;
 
-	if (v->depth == TELA_FB_DEPTH_MAX || !tela_fb_charge(v, 2))
+	if (v->depth == TELA_FB_DEPTH_MAX || !tela_fb_charge(v, 1))
 		return false;
 	if ((at & 3) || !tela_fb_inside(v, at, 4))
 		return false;
@@ -388,15 +388,15 @@ static inline bool tela_fb_verify_ref(const struct tela_fb_verifier *v,
 }
 
 static inline bool tela_fb_verify_elements(
-	struct tela_fb_verifier *v, uint32_t at, uint32_t size, uint32_t *ret_n)
+	const struct tela_fb_verifier *v, uint32_t at, uint32_t size, uint32_t *ret_n)
 {
-	if (!tela_fb_charge(v, 1) || (at & 3) || !tela_fb_inside(v, at, 4))
+	if ((at & 3) || !tela_fb_inside(v, at, 4))
 		return false;
 	*ret_n = tela_fb_load_u32(v->buf + at);
 	return tela_fb_inside(v, at, 4 + (uint64_t)*ret_n * size);
 }
 
-static inline bool tela_fb_verify_string(struct tela_fb_verifier *v, uint32_t at)
+static inline bool tela_fb_verify_string(const struct tela_fb_verifier *v, uint32_t at)
 {
 	uint32_t n;
 
@@ -405,22 +405,23 @@ static inline bool tela_fb_verify_string(struct tela_fb_verifier *v, uint32_t at
 }
 
 /* A string, or a vector, by the place of its offset. */
-static inline bool tela_fb_verify_str_at(struct tela_fb_verifier *v, uint32_t ref)
+static inline bool tela_fb_verify_str_at(const struct tela_fb_verifier *v, uint32_t ref)
 {
 	uint32_t at;
 
 	return tela_fb_verify_offset(v, ref, &at) && tela_fb_verify_string(v, at);
 }
 
-static inline bool tela_fb_verify_vector_at(struct tela_fb_verifier *v, uint32_t ref, uint32_t size)
+static inline bool tela_fb_verify_vector_at(
+	const struct tela_fb_verifier *v, uint32_t ref, uint32_t size)
 {
 	uint32_t at, n;
 
 	return tela_fb_verify_offset(v, ref, &at) && tela_fb_verify_elements(v, at, size, &n);
 }
 
-static inline bool tela_fb_verify_str(
-	struct tela_fb_verifier *v, const struct tela_fb_table *t, unsigned slot, bool required)
+static inline bool tela_fb_verify_str(const struct tela_fb_verifier *v,
+	const struct tela_fb_table *t, unsigned slot, bool required)
 {
 	uint32_t at;
 
@@ -429,8 +430,8 @@ static inline bool tela_fb_verify_str(
 }
 
 /* A vector of scalars or structs. */
-static inline bool tela_fb_verify_vector(struct tela_fb_verifier *v, const struct tela_fb_table *t,
-	unsigned slot, uint32_t size, bool required)
+static inline bool tela_fb_verify_vector(const struct tela_fb_verifier *v,
+	const struct tela_fb_table *t, unsigned slot, uint32_t size, bool required)
 {
 	uint32_t at, n;
 

@@ -232,7 +232,8 @@ static void emit_verify_whole(struct emit *e, const struct object *o, const stru
 {
 	size_t i;
 
-	out(e, "static inline bool %s_fb_verify_whole(struct tela_fb_verifier *v)\n{\n", o->c_name);
+	out(e, "static inline bool %s_fb_verify_whole(const struct tela_fb_verifier *v)\n{\n",
+		o->c_name);
 	out(e, "\t(void)v;\n\treturn ");
 	for (i = 0; i < o->n_fields; i++) {
 		const struct field *f = &o->fields[i];

@@ -477,6 +477,54 @@ void compare(depot_stock_Item_t t, const depot_stock_Item_args *a)
 	CHECK(!depot_stock_Item_nested_root(t).p == !a->nested.len);
 }
 
+// Bins of 8 loads, the last of which is a crate that holds the next bin; then all 8 are made to be
+// that one.
+void crafted_unions()
+{
+	enum { LEVELS = 5, N = 8 };
+	depot_stock_Bin_args bins[LEVELS + 1];
+	depot_stock_Crate_args crates[LEVELS] = {};
+	depot_stock_Load_args loads[LEVELS][N];
+	std::vector<uint64_t> words(1024);
+	uint8_t *buf = reinterpret_cast<uint8_t *>(words.data());
+	tela_fb_verifier v;
+	uint32_t root;
+
+	for (int i = 0; i <= LEVELS; i++) {
+		bins[i] = depot_stock_Bin_ARGS_INIT;
+		bins[i].needed.type = depot_stock_Load_note;
+		bins[i].needed.note = {"", 0};
+		if (i == LEVELS)
+			break;
+		crates[i].inner = &bins[i + 1];
+		for (auto &load : loads[i]) {
+			load.type = depot_stock_Load_struct;
+			load.struct_ = {"", 0};
+		}
+		loads[i][N - 1].type = depot_stock_Load_Crate;
+		loads[i][N - 1].Crate = &crates[i];
+		bins[i].loads = loads[i];
+		bins[i].loads_len = N;
+	}
+	const int len = depot_stock_Bin_build(buf, words.size() * 8, &bins[0]);
+	CHECK(len > 0 && len < 1200 && depot_stock_Bin_verify(buf, size_t(len)) == 0);
+	for (depot_stock_Bin_t t = depot_stock_Bin_root(buf); depot_stock_Bin_loads_len(t);
+		t = depot_stock_Crate_inner(depot_stock_Bin_loads_as_Crate_at(t, 0))) {
+		const uint8_t *crate = depot_stock_Bin_loads_as_Crate_at(t, N - 1).p;
+		for (size_t i = 0; i < N; i++) {
+			auto *entry = const_cast<uint8_t *>(tela_fb_element(t.p, 22, i, 4));
+			tela_fb_store_u32(entry, uint32_t(crate - entry));
+			*const_cast<uint8_t *>(tela_fb_element(t.p, 20, i, 1)) =
+				depot_stock_Load_Crate;
+		}
+	}
+	CHECK(cpp_accepts<depot::stock::Bin>(buf, size_t(len), nullptr, false));
+	flatbuffers::Verifier limited(buf, size_t(len), 64, 60000); // tables
+	CHECK(!limited.VerifyBuffer<depot::stock::Bin>(nullptr));
+	CHECK(tela_fb_verify_start(&v, buf, size_t(len), 0, nullptr, &root));
+	CHECK(v.visits == 16 + unsigned(len) / 2 && !depot_stock_Bin_fb_verify(&v, root));
+}
+
 int one_turn(random_args *r)
 {
 	depot_stock_Item_args item;
@@ -524,5 +572,6 @@ int one_turn(random_args *r)
 
 int main(int argc, char **argv)
 {
+	crafted_unions();
 	return all_turns(argc, argv, 600, one_turn);
 }
