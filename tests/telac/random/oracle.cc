@@ -1,0 +1,494 @@
+// oracle.cc - a batch of random schemas and messages: what ours and C++ write is accepted and read
+// identically by both, and so is what Python and JavaScript wrote; damaged buffers get the verdict and
+// are read as tela_fb.h says.
+//
+//     oracle OUT DAMAGE SEED IN...       packs (packs.py) in, a pack of all buffers and their text out
+//
+// The C is compiled with sanitizers, and every buffer ends where its memory ends.
+
+#include "theirs.h"
+
+#include <cerrno>
+#include <cstdarg>
+#include <map>
+#include <memory>
+
+extern "C" uint64_t oracle_not_found(void);
+
+namespace {
+
+// ---- packs ----
+
+#pragma pack(push, 1)
+struct head {
+	char what, prefixed;
+	uint16_t schema;
+	uint32_t message, len;
+};
+#pragma pack(pop)
+
+struct record : head {
+	std::string data;
+};
+
+std::string read_file(const char *path)
+{
+	std::string all;
+	char part[65536];
+	FILE *f = std::fopen(path, "rb");
+
+	if (!f) {
+		std::perror(path);
+		std::exit(2);
+	}
+	while (size_t n = std::fread(part, 1, sizeof(part), f))
+		all.append(part, n);
+	std::fclose(f);
+	return all;
+}
+
+std::vector<record> read_pack(const char *path)
+{
+	const std::string all = read_file(path);
+	std::vector<record> records;
+
+	for (size_t at = 0; at < all.size();) {
+		record r;
+		std::memcpy(static_cast<head *>(&r), all.data() + at, sizeof(head));
+		r.data.assign(all, at + sizeof(head), r.len);
+		at += sizeof(head) + r.len;
+		records.push_back(r);
+	}
+	return records;
+}
+
+// ---- state ----
+
+struct message {
+	uint16_t schema = 0;
+	uint32_t number = 0;
+	std::string text, expected;
+};
+
+message m;	  // the one at work
+const char *kept; // where a buffer goes that failed
+FILE *out;
+uint64_t state;	  // of the random source
+unsigned damages; // of each buffer
+arena memory;
+struct {
+	uint64_t buffers, bytes, damaged, both, budget, shared;
+} counts;
+
+uint64_t random_next()
+{
+	uint64_t z = state += UINT64_C(0x9e3779b97f4a7c15); // splitmix64
+
+	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return z ^ (z >> 31);
+}
+
+uint64_t random_below(uint64_t n)
+{
+	return random_next() % n;
+}
+
+// A buffer at the end of its own memory, `shift` behind a multiple of 16.
+struct exact {
+	std::unique_ptr<uint8_t, decltype(&std::free)> memory;
+	uint8_t *p;
+	size_t len;
+
+	exact(const void *data, size_t n, size_t shift = 0)
+		: memory(static_cast<uint8_t *>(std::malloc(n + shift + !(n + shift))), &std::free),
+		  p(memory.get() + shift), len(n)
+	{
+		std::memcpy(p, data, n);
+	}
+};
+
+struct text_buffer : text_out {
+	text_buffer() : text_out{nullptr, 0, 0} {}
+	~text_buffer() { std::free(p); }
+	text_buffer(const text_buffer &) = delete;
+	std::string str() const { return std::string(p, len); }
+};
+
+[[noreturn]] __attribute__((format(printf, 4, 5))) void fail(
+	const exact *b, char what, bool prefixed, const char *format, ...)
+{
+	va_list args;
+
+	std::printf("FAILED: schema %s, message %u, written by %c%s: ", oracle_ours[m.schema].name, m.number,
+		what, prefixed ? " with a size prefix" : "");
+	va_start(args, format);
+	std::vprintf(format, args);
+	va_end(args);
+	std::printf("\n");
+	if (b) {
+		FILE *f = std::fopen(kept, "wb");
+		if (f && std::fwrite(b->p, 1, b->len, f) == b->len)
+			std::printf("the buffer of %zu bytes is in %s\n", b->len, kept);
+		if (f)
+			std::fclose(f);
+	}
+	std::exit(1);
+}
+
+// The first line in which two texts differ, for a person.
+std::string difference(const std::string &a, const std::string &b)
+{
+	size_t i = 0, from;
+
+	while (i < a.size() && i < b.size() && a[i] == b[i])
+		i++;
+	from = i ? a.rfind('\n', i - 1) : std::string::npos;
+	from = from == std::string::npos ? 0 : from + 1;
+	return "\n  " + a.substr(from, std::min(a.find('\n', i), from + 200) - from) + "\n  " +
+	       b.substr(from, std::min(b.find('\n', i), from + 200) - from);
+}
+
+// Whether a number is there or a default is the writer's choice.
+std::string values(std::string text)
+{
+	for (size_t i = 1; i < text.size(); i++) {
+		if (text[i] == '~' && text[i - 1] == ' ')
+			text[i] = '=';
+	}
+	return text;
+}
+
+// ---- a buffer as it was written ----
+
+void dump_ours(const exact &b, bool prefixed, text_out *o)
+{
+	const auto &ours = oracle_ours[m.schema];
+
+	(prefixed ? ours.dump_prefixed : ours.dump)(b.p, o);
+}
+
+int verify_ours(const exact &b, bool prefixed)
+{
+	const auto &ours = oracle_ours[m.schema];
+
+	return (prefixed ? ours.verify_prefixed : ours.verify)(b.p, b.len);
+}
+
+void put_record(char what, bool prefixed, const void *data, size_t len)
+{
+	const head h = {what, prefixed ? 'p' : '-', m.schema, m.number, uint32_t(len)};
+
+	if (std::fwrite(&h, sizeof(h), 1, out) != 1 || (len && std::fwrite(data, len, 1, out) != 1)) {
+		std::perror("writing the pack");
+		std::exit(2);
+	}
+}
+
+// What both read of it, the same and what was asked for; returns the offsets in it.
+std::vector<site> check_whole(const exact &b, char what, bool prefixed)
+{
+	text_buffer ours, shifted, theirs_text;
+	walk w = {b.p, UINT64_MAX};
+	const exact moved(b.p, b.len, 1 + random_below(7));
+	uint32_t used, most;
+
+	counts.buffers++;
+	counts.bytes += b.len;
+	if (!theirs[m.schema].verify(b.p, b.len, prefixed))
+		fail(&b, what, prefixed, "the C++ verifier refuses it");
+	if (verify_ours(b, prefixed))
+		fail(&b, what, prefixed, "our verifier refuses it");
+	if (verify_ours(moved, prefixed))
+		fail(&b, what, prefixed, "our verifier refuses it at an odd address");
+	const uint64_t lost = oracle_not_found();
+	dump_ours(b, prefixed, &ours);
+	dump_ours(moved, prefixed, &shifted);
+	if (oracle_not_found() != lost)
+		fail(&b, what, prefixed, "an element is not found by its key");
+	theirs[m.schema].dump(b.p, prefixed, &theirs_text, &w);
+	const std::string text = ours.str();
+	if (text != theirs_text.str())
+		fail(&b, what, prefixed, "ours and C++ read:%s", difference(text, theirs_text.str()).c_str());
+	if (text != shifted.str())
+		fail(&b, what, prefixed, "elsewhere ours reads:%s", difference(text, shifted.str()).c_str());
+	if (!m.expected.empty() && values(text) != values(m.expected))
+		fail(&b, what, prefixed, "read and wanted:%s",
+			difference(values(text), values(m.expected)).c_str());
+	if (!prefixed && (oracle_ours[m.schema].visits(b.p, b.len, &used, &most) || used != w.visits))
+		fail(&b, what, prefixed, "ours made %u visits, the walk %llu", used,
+			static_cast<unsigned long long>(w.visits));
+	put_record(what, prefixed, b.p, b.len);
+	put_record('d', prefixed, text.data(), text.size());
+	return w.sites;
+}
+
+// ---- damage ----
+
+template <class T> void store(std::string &data, size_t at, uint64_t v)
+{
+	const T value = T(v);
+
+	if (at + sizeof(value) <= data.size())
+		std::memcpy(&data[at], &value, sizeof(value));
+}
+
+uint32_t load(const std::string &data, size_t at)
+{
+	uint32_t v = 0;
+
+	if (at + sizeof(v) <= data.size())
+		std::memcpy(&v, &data[at], sizeof(v));
+	return v;
+}
+
+// A number that is near some edge of a buffer of `len` bytes.
+uint64_t edge(size_t len)
+{
+	static const uint32_t fixed[] = {0, 1, 2, 3, 4, 5, 6, 8, 0x3fffffff, 0x40000000, 0x7ffffffe, 0x7fffffff,
+		0x80000000, 0xfffffffc, 0xffffffff};
+
+	switch (random_below(3)) {
+	case 0:
+		return fixed[random_below(sizeof(fixed) / sizeof(*fixed))];
+	case 1:
+		return len - 4 + random_below(9);
+	default:
+		return random_below(len + 8);
+	}
+}
+
+// Makes the offset at one site lead to where another one leads, if that is behind it.
+void retarget(std::string &data, const std::vector<site> &sites, bool same_type)
+{
+	for (int tries = 0; tries < 20; tries++) {
+		const site &a = sites[random_below(sites.size())], &b = sites[random_below(sites.size())];
+		if (b.to <= a.at || b.to == a.to || (same_type && std::strcmp(a.type, b.type)))
+			continue;
+		store<uint32_t>(data, a.at, b.to - a.at);
+		return;
+	}
+}
+
+void damage_once(std::string &data, const std::vector<site> &sites)
+{
+	const size_t n = data.size();
+	size_t at;
+
+	switch (random_below(sites.empty() ? 6 : 10)) {
+	case 0:
+		data[random_below(n)] ^= char(1u << random_below(8));
+		return;
+	case 1:
+		store<uint32_t>(data, random_below(n) & ~size_t(3), edge(n));
+		return;
+	case 2:
+		store<uint16_t>(data, random_below(n) & ~size_t(1), edge(64));
+		return;
+	case 3:
+		if (n > 1)
+			data.resize(n - 1 - random_below(random_below(4) ? std::min<size_t>(n - 1, 8) : n - 1));
+		return;
+	case 4:
+		data.append(random_below(12), char(random_below(2) ? 0 : 0xff));
+		return;
+	case 5: // a few bytes back and forth, as in vtables
+		at = random_below(n) & ~size_t(1);
+		store<uint16_t>(data, at, load(data, at) + random_below(9) - 4);
+		return;
+	case 6:
+	case 7:
+		retarget(data, sites, true);
+		return;
+	case 8:
+		retarget(data, sites, false);
+		return;
+	default: // a length, or where a table's vtable is
+		at = sites[random_below(sites.size())].to;
+		store<uint32_t>(data, at, random_below(2) ? edge(n) : load(data, at) + random_below(5) - 2);
+	}
+}
+
+// Both verdicts on a damaged buffer, and what both read if they let it pass.
+void check_damaged(const exact &b, char what, bool prefixed)
+{
+	text_buffer ours, theirs_text;
+	walk w = {b.p, 64 * uint64_t(b.len) + 1024};
+	uint32_t used = 0, most = 0;
+	bool whole = true;
+
+	const bool we = verify_ours(b, prefixed) == 0;
+	const bool they = theirs[m.schema].verify(b.p, b.len, prefixed);
+	if (!prefixed && (oracle_ours[m.schema].visits(b.p, b.len, &used, &most) == 0) != we)
+		fail(&b, what, prefixed, "our verifier contradicts itself");
+	counts.damaged++;
+	counts.both += we && they;
+	if (we)
+		dump_ours(b, prefixed, &ours);
+	if (we && !they)
+		fail(&b, what, prefixed, "ours accepts what C++ refuses");
+	if (!they)
+		return;
+	try {
+		theirs[m.schema].dump(b.p, prefixed, &theirs_text, &w);
+	} catch (walk::too_long &) {
+		whole = false;
+	}
+	counts.shared += w.shared_table || w.shared_vector;
+	if (we && !whole)
+		fail(&b, what, prefixed, "ours accepts what takes more than %llu visits",
+			static_cast<unsigned long long>(w.most));
+	if (we && ours.str() != theirs_text.str())
+		fail(&b, what, prefixed, "damaged, ours and C++ read:%s",
+			difference(ours.str(), theirs_text.str()).c_str());
+	if (we)
+		return;
+	counts.budget++;
+	if (!w.shared_table && !w.shared_vector)
+		fail(&b, what, prefixed, "ours refuses a tree that C++ accepts, of %llu visits",
+			static_cast<unsigned long long>(w.visits));
+	if (w.visits <= 16 + b.len / 2)
+		fail(&b, what, prefixed, "ours refuses what fits its budget: %llu visits in %zu bytes",
+			static_cast<unsigned long long>(w.visits), b.len);
+}
+
+void damage(const exact &b, char what, bool prefixed, const std::vector<site> &sites)
+{
+	for (unsigned i = 0; i < damages; i++) {
+		std::string data(reinterpret_cast<const char *>(b.p), b.len);
+		for (auto n = 1 + random_below(random_below(3) ? 2 : 6); n && !data.empty(); n--)
+			damage_once(data, sites);
+		check_damaged(exact(data.data(), data.size()), what, prefixed);
+	}
+}
+
+void check(const void *data, size_t len, char what, bool prefixed)
+{
+	const exact b(data, len);
+
+	damage(b, what, prefixed, check_whole(b, what, prefixed));
+}
+
+// ---- writing ----
+
+void write_ours(bool prefixed)
+{
+	const auto &ours = oracle_ours[m.schema];
+	std::string first;
+
+	for (int round = 0; round < 2; round++) { // what is in the padding of arguments does not count
+		memory.used = 0;
+		memory.fill = round ? 0x55 : 0xaa;
+		text_in in = {m.text.c_str(), &memory};
+		const void *args;
+		size_t n = ours.size(&in, &args);
+		n = prefixed ? ours.size_prefixed(args) : n;
+		const auto build = prefixed ? ours.build_prefixed : ours.build;
+		if (!n)
+			fail(nullptr, 'C', prefixed, "it cannot be measured");
+		exact b(std::string(n, char(0xab)).data(), n);
+		if (build(b.p, n - 1, args) != -ENOSPC || b.p[0] != 0xab)
+			fail(nullptr, 'C', prefixed, "no -ENOSPC for %zu bytes in %zu", n, n - 1);
+		const int built = build(b.p, n, args);
+		if (built != int(n))
+			fail(&b, 'C', prefixed, "built %d bytes, %zu measured", built, n);
+		const std::string now(reinterpret_cast<const char *>(b.p), n);
+		if (round && now != first)
+			fail(&b, 'C', prefixed, "other bytes for the same arguments:%s", "");
+		first = now;
+	}
+	check(first.data(), first.size(), 'C', prefixed);
+}
+
+void write_theirs(bool prefixed, bool forced)
+{
+	flatbuffers::FlatBufferBuilder b;
+	memory.used = 0;
+	text_in in = {m.text.c_str(), &memory};
+
+	b.ForceDefaults(forced);
+	theirs[m.schema].build(&in, b, prefixed);
+	check(b.GetBufferPointer(), b.GetSize(), forced ? 'F' : '+', prefixed);
+}
+
+// A buffer with more paths than bytes: refused after as many visits as its length allows, or accepted.
+void check_crafted(const record &r)
+{
+	const exact b(r.data.data(), r.data.size());
+	uint32_t used, most;
+	const int err = oracle_ours[m.schema].visits(b.p, b.len, &used, &most);
+
+	if (most != 16 + b.len / 2 || used > most)
+		fail(&b, r.what, false, "%u visits, %u allowed, in %zu bytes", used, most, b.len);
+	if ((r.what == 'X') != (err == -EBADMSG))
+		fail(&b, r.what, false, "verdict %d after %u of %u visits", err, used, most);
+	if (verify_ours(b, false) != err)
+		fail(&b, r.what, false, "our verifier contradicts itself");
+}
+
+void one(const record &r, std::map<std::pair<uint16_t, uint32_t>, message> &messages)
+{
+	message &at = messages[{r.schema, r.message}];
+
+	at.schema = r.schema;
+	at.number = r.message;
+	if (r.what == 'w') {
+		at.text = r.data;
+		return;
+	}
+	if (r.what == 'e')
+		at.expected = r.data;
+	m = at;
+	if (r.what == 'X' || r.what == 'Y') {
+		check_crafted(r);
+	} else if (r.what == 'e') {
+		for (bool prefixed : {false, true}) {
+			if (prefixed && !oracle_ours[m.schema].build_prefixed)
+				break;
+			write_ours(prefixed);
+			write_theirs(prefixed, false);
+			write_theirs(prefixed, true);
+		}
+	} else {
+		check(r.data.data(), r.data.size(), r.what, r.prefixed == 'p');
+	}
+}
+
+} // namespace
+
+int main(int argc, char **argv)
+{
+	std::map<std::pair<uint16_t, uint32_t>, message> messages;
+
+	if (argc < 5) {
+		std::fprintf(stderr, "usage: oracle OUT DAMAGE SEED IN...\n");
+		return 2;
+	}
+	std::setvbuf(stdout, nullptr, _IOLBF, 0);
+	out = std::fopen(argv[1], "wb");
+	if (!out) {
+		std::perror(argv[1]);
+		return 2;
+	}
+	const std::string beside = std::string(argv[1]) + ".failed";
+	kept = beside.c_str();
+	damages = unsigned(std::atoi(argv[2]));
+	state = std::strtoull(argv[3], nullptr, 0);
+	memory.room = 64 << 20;
+	memory.data = static_cast<uint8_t *>(std::malloc(memory.room));
+	for (int i = 4; i < argc; i++) {
+		for (const record &r : read_pack(argv[i]))
+			one(r, messages);
+	}
+	std::free(memory.data);
+	if (std::fclose(out)) {
+		std::perror(argv[1]);
+		return 2;
+	}
+	std::printf("%llu buffers of %llu bytes; of %llu damaged ones both accept %llu, ours stops %llu "
+		    "of %llu that share tables or vectors\n",
+		(unsigned long long)counts.buffers, (unsigned long long)counts.bytes,
+		(unsigned long long)counts.damaged, (unsigned long long)counts.both,
+		(unsigned long long)counts.budget, (unsigned long long)counts.shared);
+	return 0;
+}

@@ -1,0 +1,98 @@
+// theirs.h - what the generated theirs.cc gives to oracle.cc, and the walk that its readers report to.
+#pragma once
+
+#include "oracle.h"
+
+#include <flatbuffers/flatbuffers.h>
+
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+// Where an offset of a buffer stands, where it leads to, and to what.
+struct site {
+	uint32_t at, to;
+	const char *type;
+};
+
+// Counts what tela_fb.h says a verifier visits, and sees whether the buffer is a tree. Strings and
+// vtables may be shared in one; anything else that two paths lead to makes it none.
+struct walk {
+	struct too_long {};
+
+	const uint8_t *buf;
+	uint64_t most; // visits, after which too_long is thrown
+	uint64_t visits = 0;
+	bool shared_table = false, shared_vector = false;
+	std::vector<site> sites = {};
+	std::unordered_set<const void *> seen = {};
+
+	void charge(uint64_t n)
+	{
+		visits += n;
+		if (visits > most)
+			throw too_long();
+	}
+
+	void reach(const void *from, const void *to, const char *type)
+	{
+		const auto at = static_cast<const uint8_t *>(from), there = static_cast<const uint8_t *>(to);
+
+		if (from)
+			sites.push_back({uint32_t(at - buf), uint32_t(there - buf), type});
+	}
+
+	void table(const void *from, const void *to, const uint8_t *, const char *type)
+	{
+		charge(2);
+		reach(from, to, type);
+		shared_table |= !seen.insert(to).second;
+	}
+
+	void string(const void *from, const void *to)
+	{
+		charge(1);
+		reach(from, to, "string");
+	}
+
+	void vector(const void *from, const void *to)
+	{
+		if (!to)
+			return;
+		charge(1);
+		reach(from, to, "vector");
+		shared_vector |= !seen.insert(to).second;
+	}
+
+	// One of offsets, each of which is visited.
+	template <class T> void refs(const void *from, const T *to)
+	{
+		vector(from, to);
+		if (to)
+			charge(to->size());
+	}
+};
+
+inline flatbuffers::Offset<flatbuffers::String> parse_string(
+	flatbuffers::FlatBufferBuilder &b, text_in *in)
+{
+	size_t n;
+	const auto *p = reinterpret_cast<const char *>(text_hex(in, &n));
+
+	return b.CreateString(p, n);
+}
+
+inline void dump_string(text_out *o, walk *w, const void *from, const flatbuffers::String *s)
+{
+	if (s)
+		w->string(from, s);
+	text_put_hex(o, '"', s ? s->c_str() : nullptr, s ? s->size() : 0);
+}
+
+struct oracle_theirs {
+	bool (*verify)(const uint8_t *buf, size_t len, bool prefixed);
+	void (*build)(text_in *in, flatbuffers::FlatBufferBuilder &b, bool prefixed);
+	void (*dump)(const uint8_t *buf, bool prefixed, text_out *o, walk *w);
+};
+
+extern const oracle_theirs theirs[];
