@@ -5,12 +5,16 @@ from emit_c import CTYPE, WORDS, Emitter, c_name, parse_number, put_number
 from model import FLOATS, Enum, Struct, Table
 
 
+# Of the words that schemas.py uses, those that flatc puts an underscore behind.
+CPP_WORDS = WORDS - {'restrict', 'linux', 'unix', 'typeof'} | {'import'}
+
+
 def ns(decl):
     return '::' + decl.full.replace('.', '::')
 
 
 def name_of(name):
-    return name + '_' if name in WORDS - {'restrict', 'linux', 'unix', 'typeof'} else name
+    return name + '_' if name in CPP_WORDS else name
 
 
 def wire(t):

@@ -1,2 +1,74 @@
+"""Has messages written and read by npm's flatbuffers (peer.js). flatc 2.0.8 makes TypeScript only, which esbuild turns
+into JavaScript; the package itself is not in Debian and not in this tree: where it is not there, this part says so."""
+import json
+import os
+import shutil
+
+from features import allowed
+from model import Struct, Table, Union
+from shell import call
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+VERSION = '2.0.7'  # of npm's flatbuffers, the one that goes with flatc 2.0.8
+
+
 def find(npm):
-    return ''
+    """The folder of its modules; '' and a line that says what is missing."""
+    missing = [name for name in ('node', 'esbuild') if not shutil.which(name)]
+    modules = os.path.join(os.path.abspath(npm), 'node_modules') if npm else ''
+    if not modules or not os.path.exists(os.path.join(modules, 'flatbuffers', 'package.json')):
+        missing.append(f'npm\'s flatbuffers (npm install --prefix DIR flatbuffers@{VERSION}; TELA_NPM=DIR)')
+    else:
+        with open(os.path.join(modules, 'flatbuffers', 'package.json')) as f:
+            found = json.load(f)['version']
+        if found != VERSION:
+            missing.append(f'npm\'s flatbuffers {VERSION}, not {found}')
+    if missing:
+        print('JavaScript is left out, there is no ' + ', no '.join(missing), flush=True)
+        return ''
+    return modules
+
+
+def of_type(t):
+    return {'kind': t.kind, 'base': t.base, 'ref': t.ref.full if t.ref else None, 'of': of_type(t.of) if t.of else None}
+
+
+def of_decl(d):
+    if isinstance(d, Union):
+        return {'name': d.name, 'members': [of_type(t) for _, t, _ in d.members]}
+    fields = d.live if isinstance(d, Table) else d.fields
+    return {'name': d.name, 'fields': [{
+        'name': f.name, 'type': of_type(f.type), 'slot': f.slot, 'optional': f.optional,
+        'nested': f.nested.full if f.nested else None} for f in fields]}
+
+
+def of_schema(schema):
+    if 'js' not in schema.languages:
+        return None
+    decls = {d.full: of_decl(d) for d in schema.decls if isinstance(d, (Struct, Table, Union))}
+    return {'stem': schema.stem, 'root': schema.root.full, 'identifier': schema.identifier, 'decls': decls}
+
+
+def prepare(batch):
+    """The code of all schemas in one file, and what they declare."""
+    mine = [s for s in batch.schemas if 'js' in s.languages]
+    files = [(s.stem, stem) for s in mine for stem in s.stems()]
+    entry = 'import * as flatbuffers from "flatbuffers";\n'
+    entry += ''.join(f'import * as m{i} from "./js/{stem}_generated";\n' for i, (_, stem) in enumerate(files))
+    entry += 'export { flatbuffers };\nexport const code = {\n'
+    for s in mine:
+        entry += f'  {s.stem}: {{ ' + ', '.join(f'...m{i}' for i, (of, _) in enumerate(files) if of == s.stem) + ' },\n'
+    batch.write('entry.ts', entry + '};\n')
+    batch.write('schemas.json', json.dumps({'prefixed': allowed('prefix', ()), 'schemas': [of_schema(s) for s in batch.schemas]}))
+    os.environ['NODE_PATH'] = batch.options.npm  # where esbuild finds the package
+    call('esbuild', 'entry.ts', '--bundle', '--platform=node', '--format=cjs', '--log-level=warning',
+         '--outfile=code.js', cwd=batch.folder)
+
+
+def write(batch):
+    call('node', os.path.join(HERE, 'peer.js'), 'write', 'code.js', 'schemas.json', 'texts.pack', 'js.pack',
+         cwd=batch.folder)
+
+
+def check(batch):
+    return call('node', os.path.join(HERE, 'peer.js'), 'check', 'code.js', 'schemas.json', 'all.pack', cwd=batch.folder).strip()

@@ -5,7 +5,9 @@ import sys
 
 import packs
 from content import text
+from features import allowed
 from model import FLOATS, from_bits, to_bits
+from shell import Failed
 
 import flatbuffers
 
@@ -212,7 +214,6 @@ def write(batch, values):
 
 
 def write_all(batch, values, python):
-    from features import allowed
     pack = b''
     for number_, i, value, _ in values:
         schema = batch.schemas[number_]
@@ -224,7 +225,6 @@ def write_all(batch, values, python):
 
 def check(batch):
     """Reads every buffer of the pack as the others did."""
-    from run import Failed
     python, n, buffer = Python(), 0, None
     sys.path.insert(0, batch.path('python'))
     try:

@@ -356,8 +356,13 @@ void damage(const exact &b, char what, bool prefixed, const std::vector<site> &s
 {
 	for (unsigned i = 0; i < damages; i++) {
 		std::string data(reinterpret_cast<const char *>(b.p), b.len);
-		for (auto n = 1 + random_below(random_below(3) ? 2 : 6); n && !data.empty(); n--)
-			damage_once(data, sites);
+		if (!sites.empty() && random_below(8) == 0) { // many paths
+			for (auto n = sites.size(); n; n--)
+				retarget(data, sites, true);
+		} else {
+			for (auto n = 1 + random_below(random_below(3) ? 2 : 6); n && !data.empty(); n--)
+				damage_once(data, sites);
+		}
 		check_damaged(exact(data.data(), data.size()), what, prefixed);
 	}
 }

@@ -14,9 +14,7 @@ flatbuffers@2.0.7` was run in).
 import argparse
 import os
 import random
-import shlex
 import shutil
-import subprocess
 import sys
 import tempfile
 
@@ -29,37 +27,12 @@ import lang_js
 import lang_python
 import packs
 from schemas import random_schema
+from shell import Failed, call, call_all
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SANITIZE = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-fno-omit-frame-pointer', '-g']
 WARNINGS = ['-Wall', '-Wextra', '-Werror', '-Wshadow', '-Wpointer-arith', '-Wwrite-strings',
             '-Wno-unused-function', '-Wno-missing-field-initializers']
-
-
-class Failed(Exception):
-    pass
-
-
-def call(*command, cwd=None):
-    done = subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    text = done.stdout.decode(errors='replace')
-    if done.returncode:
-        raise Failed(f'{shlex.join(command)[:300]}\nexit {done.returncode}\n{text[:6000]}')
-    return text
-
-
-def call_all(commands, cwd):
-    """At the same time."""
-    logs = [tempfile.TemporaryFile() for _ in commands]
-    running = [subprocess.Popen(c, cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
-               for c, log in zip(commands, logs)]
-    codes = [p.wait() for p in running]
-    for command, code, log in zip(commands, codes, logs):
-        log.seek(0)
-        text = log.read().decode(errors='replace')
-        log.close()
-        if code:
-            raise Failed(f'{shlex.join(command)}\nexit {code}\n{text[:6000]}')
 
 
 class Batch:
@@ -129,7 +102,7 @@ class Batch:
         inputs.append('python.pack')
         if self.options.npm:
             lang_js.prepare(self)
-            lang_js.write(self, values)
+            lang_js.write(self)
             inputs.append('js.pack')
         said = call(self.path('oracle'), 'all.pack', str(self.options.damage), str(self.seed), *inputs, cwd=self.folder)
         read = lang_python.check(self)

@@ -26,10 +26,10 @@ class Maker:
         self.count += 1
         return f'{prefix}{self.count}'
 
-    def field_name(self, taken):
+    def field_name(self, taken, words=True):
         self.count += 1
         word = self.rng.choice(KEYWORDS)
-        if self.rng.random() < 0.2 and word not in taken:
+        if words and self.rng.random() < 0.2 and word not in taken and allowed(word, self.languages):
             name = word
         else:
             name = self.rng.choice((f'f{self.count}', f'f{self.count}_x', f'aField{self.count}', f'f{self.count}_{word}'))
@@ -73,7 +73,8 @@ class Maker:
     # ---- structs ----
 
     def struct_member(self):
-        structs = [s for s in self.of(Struct) if not s.align]
+        structs = [s for s in self.of(Struct) if not s.align and (
+            allowed('inner_enum', self.languages) or all(f.type.kind == 'scalar' for f in s.fields))]
         inner = self.rng.choice(structs) if structs and self.rng.random() < 0.3 else None
         t = Type('struct', ref=inner) if inner else self.scalar_type()
         if self.may('array', 0.25):
@@ -81,8 +82,8 @@ class Maker:
         return t
 
     def struct(self):
-        taken, align = set(), 0
-        fields = [Field(self.field_name(taken), self.struct_member()) for _ in range(self.rng.randrange(1, 6))]
+        taken, align, words = set(), 0, allowed('struct_word', self.languages)
+        fields = [Field(self.field_name(taken, words), self.struct_member()) for _ in range(self.rng.randrange(1, 6))]
         if self.may('align16', 0.15):
             align = 16
         made = self.declare(Struct, 'Struct', fields=fields, align=align)
