@@ -86,7 +86,7 @@ class Batch:
         for i, data in enumerate(dags.crafted()):
             texts += packs.record(data[0], 0, i, data[1])
         for number, schema in enumerate(self.schemas):
-            for i in range(self.options.messages if number else 2):
+            for i in range(self.options.messages):
                 value = content.random_message(self.rng, schema)
                 plain, mixed = content.text(schema.root, value), content.text(schema.root, value, self.rng)
                 texts += packs.record('w', number, i, mixed.encode()) + packs.record('e', number, i, plain.encode())
