@@ -194,10 +194,10 @@ class Ours(Emitter):
 
     def dump_union(self, u, value, type_value):
         """`value`: a format for the reader of a member."""
-        self(f'TEXT(o, "|");\ntext_put_u64(o, {type_value});\nTEXT(o, " ");\nswitch ({type_value}) {{')
+        self(f'TEXT(o, "|");\ntext_put_u64(o, {type_value});\nswitch ({type_value}) {{')
         for i, (label, t, _) in enumerate(u.members, 1):
             call = value.format(label)
-            self(f'case {i}: {{')
+            self(f'case {i}: {{\nTEXT(o, " ");')
             if t.kind == 'struct':
                 self(f'{c_type(t)} v;\nif ({call[:-1]}, &v)) {{')
                 self.dump_one(t, 'v')

@@ -169,9 +169,9 @@ class Theirs(Emitter):
             self(f'dump_{c_name(t.ref)}(o, w, {site}, {v});')
 
     def dump_union(self, u, type_value, value, site):
-        self(f'TEXT(o, "|");\ntext_put_u64(o, uint8_t({type_value}));\nTEXT(o, " ");\nswitch (uint8_t({type_value})) {{')
+        self(f'TEXT(o, "|");\ntext_put_u64(o, uint8_t({type_value}));\nswitch (uint8_t({type_value})) {{')
         for i, (_, t, _) in enumerate(u.members, 1):
-            self(f'case {i}: {{')
+            self(f'case {i}: {{\nTEXT(o, " ");')
             if t.kind == 'struct':
                 self(f'const auto *s = reinterpret_cast<const {ns(t.ref)} *>({value});\nif (s) {{\nTEXT(o, "( ");')
                 self(f'dump_{c_name(t.ref)}(o, s);\nTEXT(o, ")\\n");\n}} else {{\nTEXT(o, "-\\n");\n}}')

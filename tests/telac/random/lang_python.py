@@ -135,19 +135,16 @@ class Python:
     # ---- reading, into the values of content.py, and what is there ----
 
     def read_struct(self, t, obj):
-        return [self.read_member(f, getattr(obj, 'x', None) or obj, self.module(t.ref)) for f in t.ref.fields]
+        return [self.read_member(f, obj, self.module(t.ref)) for f in t.ref.fields]
 
     def read_member(self, f, obj, module):
         t, read = f.type, module.reader(f.name)
         if t.kind == 'struct':
-            inner = self.module(t.ref).type()
-            read(obj, inner)
-            return self.read_struct(t, inner)
+            return self.read_struct(t, read(obj, self.module(t.ref).type()))
         if t.kind == 'array' and t.of.kind == 'struct':
-            return [self.read_struct(t.of, read(obj, i)) for i in range(t.n)]
+            return [self.read_struct(t.of, read(obj, self.module(t.of.ref).type(), i)) for i in range(t.n)]
         if t.kind == 'array':
-            values = read(obj)
-            return [unnumber(t.of, v) for v in values]
+            return [unnumber(t.of, v) for v in read(obj)]
         return unnumber(t, read(obj))
 
     def read_one(self, t, v):

@@ -17,6 +17,7 @@ import random
 import shutil
 import sys
 import tempfile
+import traceback
 
 import content
 import dags
@@ -112,19 +113,21 @@ class Batch:
 
 
 def one(seed, options):
+    """Whether it went well; its folder is kept if not."""
     folder = tempfile.mkdtemp(prefix=f'telac-random-{seed}-', dir=options.keep)
     try:
         print(f'seed {seed}: {Batch(seed, options, folder).run()}', flush=True)
-    except Failed as e:
+    except Exception as e:
+        why = str(e) if isinstance(e, Failed) else traceback.format_exc()
         sizes = f'--schemas {options.schemas} --messages {options.messages} --damage {options.damage}'
-        print(f'seed {seed} FAILED: {e}\nschemas and messages are in {folder}; replay with\n'
+        print(f'seed {seed} FAILED: {why}\nschemas and messages are in {folder}; replay with\n'
               f'  python3 {os.path.abspath(__file__)} --telac {options.telac} --seed {seed} {sizes}', flush=True)
-        return 1
+        return False
     except BaseException:
-        print(f'seed {seed}: broken off; schemas and messages are in {folder}', flush=True)
+        shutil.rmtree(folder)
         raise
     shutil.rmtree(folder)
-    return 0
+    return True
 
 
 def parse():
@@ -151,10 +154,7 @@ def main():
     options = parse()
     options.npm = lang_js.find(options.npm)
     seeds = options.seed or [random.SystemRandom().randrange(1, 1 << 31) for _ in range(options.runs)]
-    for seed in seeds:
-        if one(seed, options):
-            return 1
-    return 0
+    return 0 if all(one(seed, options) for seed in seeds) else 1
 
 
 if __name__ == '__main__':

@@ -99,12 +99,11 @@ class Maker:
         members = []
         for ref in self.rng.sample(tables, min(len(tables), self.rng.randrange(1, 4))):
             named = self.rng.random() < 0.4
-            members.append((self.name('m') if named else ref.name, Type('table', ref=ref), named))
+            members.append((self.name('m') if named else ref.full.replace('.', '_'), Type('table', ref=ref), named))
         if structs and self.may('union_struct', 0.5):
             members.append((self.name('s'), Type('struct', ref=self.rng.choice(structs)), True))
         if self.may('union_string', 0.5):
             members.append((self.name('t'), STRING, True))
-        # by its own name a member must be found from the union's namespace: written with the full one otherwise
         self.declare(Union, 'Union', members=members)
 
     # ---- tables ----
@@ -130,7 +129,7 @@ class Maker:
             f.default = self.default(f.type)
 
     def element_type(self, me):
-        structs, unions = self.of(Struct), self.of(Union)
+        structs, unions = self.of(Struct), [u for u in self.of(Union) if u.space == me.space]
         kind = self.rng.choice(('scalar', 'scalar', 'string', 'struct', 'table', 'table', 'union'))
         if kind == 'struct' and structs:
             return Type('struct', ref=self.rng.choice(structs))
@@ -163,6 +162,8 @@ class Maker:
         else:
             f.type = self.scalar_type()
             self.scalar_field(f)
+        if f.type.kind == 'union' or (f.type.kind == 'vector' and f.type.of.kind == 'union'):
+            f.name = self.field_name(taken, words=False)
         if f.type.kind in ('string', 'struct', 'vector', 'union') or (f.type.kind == 'table' and f.type.ref is not me):
             f.required = rng.random() < 0.12
         return f
