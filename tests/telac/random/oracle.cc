@@ -270,6 +270,22 @@ void retarget(std::string &data, const std::vector<site> &sites, bool same_type)
 	}
 }
 
+// Many paths: every offset, or nearly, leads to the next thing of its type.
+void funnel(std::string &data, const std::vector<site> &sites)
+{
+	const uint64_t spared = random_below(4);
+
+	for (const site &a : sites) {
+		uint32_t next = UINT32_MAX;
+		for (const site &b : sites) {
+			if (b.to > a.at && b.to < next && !std::strcmp(a.type, b.type))
+				next = b.to;
+		}
+		if (next != UINT32_MAX && random_below(4) >= spared)
+			store<uint32_t>(data, a.at, next - a.at);
+	}
+}
+
 void damage_once(std::string &data, const std::vector<site> &sites)
 {
 	const size_t n = data.size();
@@ -356,9 +372,8 @@ void damage(const exact &b, char what, bool prefixed, const std::vector<site> &s
 {
 	for (unsigned i = 0; i < damages; i++) {
 		std::string data(reinterpret_cast<const char *>(b.p), b.len);
-		if (!sites.empty() && random_below(8) == 0) { // many paths
-			for (auto n = sites.size(); n; n--)
-				retarget(data, sites, true);
+		if (random_below(16) == 0 && sites.size() < 300) {
+			funnel(data, sites);
 		} else {
 			for (auto n = 1 + random_below(random_below(3) ? 2 : 6); n && !data.empty(); n--)
 				damage_once(data, sites);
