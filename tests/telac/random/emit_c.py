@@ -61,9 +61,9 @@ class Emitter:
 
 
 class Ours(Emitter):
-    def __init__(self, schema, prefixed):
+    def __init__(self, schema):
         super().__init__()
-        self.schema, self.prefixed = schema, prefixed
+        self.schema = schema
 
     # ---- structs ----
 
@@ -278,10 +278,11 @@ class Ours(Emitter):
     def root(self):
         name, stem = c_name(self.schema.root), self.schema.stem
         self(f'static int {stem}_verify(const void *buf, size_t len)\n{{\nreturn {name}_verify(buf, len);\n}}\n')
-        self(f'static int {stem}_visits(const void *buf, size_t len, uint32_t *ret_used, uint32_t *ret_most)\n{{')
-        self('struct tela_fb_verifier v = {0};\nuint32_t root;')
-        self('const bool ok = tela_fb_verify_start(&v, buf, len, &root) &&\n'
-             f'\t\t{name}_fb_verify(&v, root);')
+        identifier = f'{name}_IDENTIFIER' if self.schema.identifier else 'NULL'
+        self(f'static int {stem}_visits(const void *buf, size_t len, bool prefixed, uint32_t *ret_used, uint32_t *ret_most)\n{{')
+        self(f'struct tela_fb_verifier v = {{0}};\nuint32_t root;\n'
+             f'const bool ok = tela_fb_verify_start(&v, buf, len, prefixed ? 4 : 0, {identifier}, &root) &&\n'
+             f'\t{name}_fb_verify(&v, root);')
         self('*ret_used = v.visits - v.budget;\n*ret_most = v.visits;\nreturn ok ? 0 : -EBADMSG;\n}\n')
         self(f'static size_t {stem}_size(struct text_in *in, const void **ret_args)\n{{')
         self(f'struct {name}_args *a = {self.new(f"struct {name}_args")};\nparse_{name}(in, a);\n*ret_args = a;')
@@ -289,8 +290,7 @@ class Ours(Emitter):
         self(f'static int {stem}_build(void *buf, size_t room, const void *args)\n{{')
         self(f'return {name}_build(buf, room, (const struct {name}_args *)args);\n}}\n')
         self(f'static void {stem}_dump(const void *buf, struct text_out *o)\n{{\ndump_{name}(o, {name}_root(buf));\n}}\n')
-        if self.prefixed:
-            self.root_prefixed(name, stem)
+        self.root_prefixed(name, stem)
 
     def root_prefixed(self, name, stem):
         self(f'static int {stem}_verify_prefixed(const void *buf, size_t len)\n{{')
@@ -344,13 +344,13 @@ __attribute__((unused)) static void check_has(struct text_out *o, bool has, bool
 '''
 
 
-def emit(schemas, prefixed):
+def emit(schemas):
     """The whole of ours.c."""
     out = ''.join(f'#include "{s.stem}.h"\n' for s in schemas) + HEAD
     rows = ''
     for s in schemas:
-        out += Ours(s, prefixed).all()
-        names = ['verify', 'visits', 'size', 'build', 'dump']
-        names += ['verify_prefixed', 'size_prefixed', 'build_prefixed', 'dump_prefixed'] if prefixed else []
+        out += Ours(s).all()
+        names = ('verify', 'visits', 'size', 'build', 'dump', 'verify_prefixed', 'size_prefixed', 'build_prefixed',
+                 'dump_prefixed')
         rows += f'\t{{"{s.stem}", ' + ', '.join(f'{s.stem}_{n}' for n in names) + '},\n'
     return out + f'const struct oracle_ours oracle_ours[] = {{\n{rows}}};\nconst size_t oracle_n = {len(schemas)};\n'

@@ -125,7 +125,7 @@ class Theirs(Emitter):
         elif f.nested:
             self(f'flatbuffers::Offset<flatbuffers::Vector<uint8_t>> {x};\nif (!text_is(in, \'-\')) {{')
             self('flatbuffers::FlatBufferBuilder nested;')
-            self(f'nested.Finish(parse_{c_name(f.nested)}(nested, in){self.identifier_of(f.nested)});')
+            self(f'nested.Finish(parse_{c_name(f.nested)}(nested, in));')
             self(f'{x} = b.CreateVector(nested.GetBufferPointer(), nested.GetSize());\n}}')
         elif t.is_bytes:
             self(f'flatbuffers::Offset<flatbuffers::Vector<uint8_t>> {x};\nif (!text_is(in, \'-\')) {{')
@@ -143,9 +143,6 @@ class Theirs(Emitter):
             self(f'flatbuffers::Offset<{ns(t.ref) if t.ref else "flatbuffers::String"}> {x};\nif (!text_is(in, \'-\')) {{')
             self.parse_offset(t, x)
             self('}')
-
-    def identifier_of(self, table):
-        return f', "{self.schema.identifier}"' if table is self.schema.root and self.schema.identifier else ''
 
     def add_field(self, f):
         t, x, name = f.type, f'x{f.id}', name_of(f.name)
@@ -196,7 +193,7 @@ class Theirs(Emitter):
             self.dump_union(t.ref, f't->{f.name}_type()', f't->{name}()', site)
         elif f.nested:
             self(f'w->vector({site}, t->{name}());')
-            self(f'dump_{c_name(f.nested)}(o, w, nullptr, t->{name}() ? t->{f.name}_nested_root() : nullptr);')
+            self(f'dump_{c_name(f.nested)}(o, w, nullptr, t->{name}() ? t->{name}_nested_root() : nullptr);')
         elif t.is_bytes:
             self(f'w->vector({site}, t->{name}());')
             self(f'text_put_hex(o, \'#\', t->{name}() ? t->{name}()->Data() : nullptr, t->{name}() ? t->{name}()->size() : 0);')

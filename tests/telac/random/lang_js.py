@@ -2,9 +2,9 @@
 into JavaScript; the package itself is not in Debian and not in this tree: where it is not there, this part says so."""
 import json
 import os
+import re
 import shutil
 
-from features import allowed
 from model import Struct, Table, Union
 from shell import call
 
@@ -49,20 +49,29 @@ def of_schema(schema):
     return {'stem': schema.stem, 'root': schema.root.full, 'identifier': schema.identifier, 'decls': decls}
 
 
+def classes(batch):
+    """{schema: {class: file}}; the file of a whole schema does not export what nothing refers to."""
+    found = {}
+    for folder, _, names in os.walk(batch.path('js')):
+        stem = os.path.relpath(folder, batch.path('js')).split('/')[0].split('-')[0]
+        for name in names:
+            with open(os.path.join(folder, name)) as f:
+                for c in re.findall(r'^export class (\w+)', f.read(), re.M):
+                    found.setdefault(stem, {})[c] = os.path.join(folder, name[:-len('.ts')])
+    return found
+
+
 def prepare(batch):
     """The code of all schemas in one file, and what they declare."""
-    mine = [s for s in batch.schemas if 'js' in s.languages]
-    files = [(s.stem, stem) for s in mine for stem in s.stems()]
-    entry = 'import * as flatbuffers from "flatbuffers";\n'
-    entry += ''.join(f'import * as m{i} from "./js/{stem}_generated";\n' for i, (_, stem) in enumerate(files))
-    entry += 'export { flatbuffers };\nexport const code = {\n'
-    for s in mine:
-        entry += f'  {s.stem}: {{ ' + ', '.join(f'...m{i}' for i, (of, _) in enumerate(files) if of == s.stem) + ' },\n'
-    batch.write('entry.ts', entry + '};\n')
-    batch.write('schemas.json', json.dumps({'prefixed': allowed('prefix', ()), 'schemas': [of_schema(s) for s in batch.schemas]}))
+    entry, code = 'import * as flatbuffers from "flatbuffers";\n', ''
+    for stem, files in sorted(classes(batch).items()):
+        entry += ''.join(f'import {{ {c} as {stem}_{c} }} from "{path}";\n' for c, path in files.items())
+        code += f'  {stem}: {{ ' + ', '.join(f'{c}: {stem}_{c}' for c in files) + ' },\n'
+    batch.write('entry.ts', f'{entry}export {{ flatbuffers }};\nexport const code = {{\n{code}}};\n')
+    batch.write('schemas.json', json.dumps([of_schema(s) for s in batch.schemas]))
     os.environ['NODE_PATH'] = batch.options.npm  # where esbuild finds the package
-    call('esbuild', 'entry.ts', '--bundle', '--platform=node', '--format=cjs', '--log-level=warning',
-         '--outfile=code.js', cwd=batch.folder)
+    call('esbuild', 'entry.ts', '--bundle', '--platform=node', '--format=cjs', '--log-level=warning', '--outfile=code.js',
+         cwd=batch.folder)
 
 
 def write(batch):

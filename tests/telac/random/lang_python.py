@@ -5,7 +5,6 @@ import sys
 
 import packs
 from content import text
-from features import allowed
 from model import FLOATS, from_bits, to_bits
 from shell import Failed
 
@@ -215,7 +214,7 @@ def write_all(batch, values, python):
     for number_, i, value, _ in values:
         schema = batch.schemas[number_]
         if 'python' in schema.languages:
-            for prefixed in (False, True) if allowed('prefix', ()) else (False,):
+            for prefixed in (False, True):
                 pack += packs.record('P', number_, i, python.build(schema, value, i % 2 == 1, prefixed), prefixed)
     return pack
 

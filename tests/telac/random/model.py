@@ -98,6 +98,7 @@ class Field:
     key: bool = False
     shared: bool = False
     nested: object = None   # the table inside a [ubyte]
+    nested_name: str = ''   # as it is written
     explicit: bool = False
 
     def default_text(self):
@@ -120,7 +121,7 @@ class Field:
         if self.explicit:
             attributes.append(f'id: {self.id}')
         if self.nested:
-            attributes.append(f'nested_flatbuffer: "{self.nested.full}"')
+            attributes.append(f'nested_flatbuffer: "{self.nested_name}"')
         tail = f' ({", ".join(attributes)})' if attributes else ''
         return f'  {self.name} : {self.type.text()}{self.default_text()}{tail};\n'
 

@@ -215,7 +215,7 @@ std::vector<site> check_whole(const exact &b, char what, bool prefixed)
 	if (!m.expected.empty() && values(text) != values(m.expected))
 		fail(&b, what, prefixed, "read and wanted:%s",
 			difference(values(text), values(m.expected)).c_str());
-	if (!prefixed && (oracle_ours[m.schema].visits(b.p, b.len, &used, &most) || used != w.visits))
+	if (oracle_ours[m.schema].visits(b.p, b.len, prefixed, &used, &most) || used != w.visits)
 		fail(&b, what, prefixed, "ours made %u visits, the walk %llu", used,
 			static_cast<unsigned long long>(w.visits));
 	put_record(what, prefixed, b.p, b.len);
@@ -335,7 +335,7 @@ void check_damaged(const exact &b, char what, bool prefixed)
 
 	const bool we = verify_ours(b, prefixed) == 0;
 	const bool they = theirs[m.schema].verify(b.p, b.len, prefixed);
-	if (!prefixed && (oracle_ours[m.schema].visits(b.p, b.len, &used, &most) == 0) != we)
+	if ((oracle_ours[m.schema].visits(b.p, b.len, prefixed, &used, &most) == 0) != we)
 		fail(&b, what, prefixed, "our verifier contradicts itself");
 	counts.damaged++;
 	counts.both += we && they;
@@ -436,7 +436,7 @@ void check_crafted(const record &r)
 {
 	const exact b(r.data.data(), r.data.size());
 	uint32_t used, most;
-	const int err = oracle_ours[m.schema].visits(b.p, b.len, &used, &most);
+	const int err = oracle_ours[m.schema].visits(b.p, b.len, false, &used, &most);
 
 	if (most != 16 + b.len / 2 || used > most)
 		fail(&b, r.what, false, "%u visits, %u allowed, in %zu bytes", used, most, b.len);
@@ -463,8 +463,6 @@ void one(const record &r, std::map<std::pair<uint16_t, uint32_t>, message> &mess
 		check_crafted(r);
 	} else if (r.what == 'e') {
 		for (bool prefixed : {false, true}) {
-			if (prefixed && !oracle_ours[m.schema].build_prefixed)
-				break;
 			write_ours(prefixed);
 			write_theirs(prefixed, false);
 			write_theirs(prefixed, true);

@@ -9,16 +9,16 @@
 extern "C" {
 #endif
 
-/* Which of a schema's buffers: its root as it is, or with a size in front. */
 struct oracle_ours {
 	const char *name;
 	int (*verify)(const void *buf, size_t len);
 	/* 0 or -EBADMSG, and the visits that it took and might have taken */
-	int (*visits)(const void *buf, size_t len, uint32_t *ret_used, uint32_t *ret_most);
+	int (*visits)(const void *buf, size_t len, bool prefixed, uint32_t *ret_used,
+		uint32_t *ret_most);
 	size_t (*size)(struct text_in *in, const void **ret_args);
 	int (*build)(void *buf, size_t room, const void *args);
 	void (*dump)(const void *buf, struct text_out *o);
-	/* the same with a size prefix; NULL where telac does not cover it */
+	/* the same with a size prefix */
 	int (*verify_prefixed)(const void *buf, size_t len);
 	size_t (*size_prefixed)(const void *args);
 	int (*build_prefixed)(void *buf, size_t room, const void *args);

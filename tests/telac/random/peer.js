@@ -8,7 +8,7 @@ const fs = require('fs');
 const path = require('path');
 
 const { flatbuffers, code } = require(path.resolve(process.argv[3]));
-const { prefixed: prefixes, schemas } = JSON.parse(fs.readFileSync(process.argv[4]));
+const schemas = JSON.parse(fs.readFileSync(process.argv[4]));
 const { UTF8_BYTES } = flatbuffers.Encoding;
 const scratch = new DataView(new ArrayBuffer(8));
 
@@ -270,7 +270,7 @@ function write(texts, out) {
   const parts = [];
   for (const r of records(texts)) {
     if (r.what !== 'e' || !enter(r.schema)) continue;
-    for (const prefixed of prefixes ? [false, true] : [false]) {
+    for (const prefixed of [false, true]) {
       const b = new flatbuffers.Builder(0);
       b.forceDefaults(r.message % 2 === 1);
       b.finish(new Writer(r.data.toString()).table(b, here.root), here.identifier || undefined, prefixed);

@@ -23,7 +23,6 @@ import content
 import dags
 import emit_c
 import emit_cpp
-import features
 import lang_js
 import lang_python
 import packs
@@ -67,8 +66,7 @@ class Batch:
     def compile(self):
         for schema in self.schemas:
             self.compile_schema(schema)
-        prefixed = features.allowed('prefix', ())
-        self.write('ours.c', emit_c.emit(self.schemas, prefixed))
+        self.write('ours.c', emit_c.emit(self.schemas))
         self.write('theirs.cc', emit_cpp.emit(self.schemas))
         cc, cxx = self.options.cc, self.options.cxx
         include = ['-I', self.folder, '-I', HERE, '-I', self.options.include]

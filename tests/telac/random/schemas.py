@@ -16,6 +16,7 @@ class Maker:
         self.rng, self.stem, self.languages = rng, stem, languages
         self.decls, self.count = [], 0
         self.spaces = [stem, f'{stem}.inner', f'{stem}_b.deep.er']
+        self.last_space = rng.choice(self.spaces)
         self.included = rng.random() < 0.5
         self.file = 1 if self.included else 0
 
@@ -155,8 +156,8 @@ class Maker:
             f.type = Type('union', ref=rng.choice(unions))
         elif kind in ('bytes', 'nested'):
             f.type = Type('vector', of=scalar('ubyte'))
-            if kind == 'nested' and self.of(Table) and allowed('nested', self.languages):
-                f.nested = rng.choice(self.of(Table))
+            if kind == 'nested':
+                self.nest(me, f)
         elif kind == 'vector':
             f.type = Type('vector', of=self.element_type(me))
         else:
@@ -167,6 +168,13 @@ class Maker:
         if f.type.kind in ('string', 'struct', 'vector', 'union') or (f.type.kind == 'table' and f.type.ref is not me):
             f.required = rng.random() < 0.12
         return f
+
+    def nest(self, me, f):
+        near = [t for t in self.of(Table) if t.space == me.space == self.last_space and t.file == me.file]
+        far = self.of(Table) if allowed('nested_elsewhere', self.languages) else []
+        if near or far:
+            f.nested = self.rng.choice(near or far)
+            f.nested_name = f.nested.name if near else f.nested.full
 
     def number(self, fields):
         """Ids in the order of declaration, or written and mixed; a union takes two, the first one for its type."""
@@ -187,9 +195,9 @@ class Maker:
             f = self.rng.choice(fit)
             f.key, f.required = True, f.type.kind == 'string'
 
-    def table(self, fields=None):
+    def table(self, fields=None, space=None):
         taken = set()
-        made = Table(self.name('Table'), self.rng.choice(self.spaces), self.file)
+        made = Table(self.name('Table'), space or self.rng.choice(self.spaces), self.file)
         n = self.rng.choice((0, 1, 2, 4, 6, 9, 14)) if fields is None else fields
         made.fields = [self.field(made, taken) for _ in range(n)]
         for f in made.fields:
@@ -212,7 +220,7 @@ class Maker:
             if self.of(Table) and self.may('union', 0.3):
                 self.union()
         self.file = 0
-        root = self.table(rng.randrange(6, 20))
+        root = self.table(rng.randrange(6, 20), self.last_space)
         identifier = rng.choice(('ABCD', 'x-9_')) if self.may('identifier', 0.4) else ''
         included = any(d.file for d in self.decls)
         return Schema(self.stem, self.decls, root, identifier, self.languages, included)
