@@ -22,6 +22,7 @@ class Content:
         self.rng = rng
         self.room = room    # values that may still be made
         self.deep = rng.random() < 0.1
+        self.shared = [self.text_of() for _ in range(rng.choice((1, 3, 100)))]  # ours remembers 64
 
     def text_of(self, most=40):
         rng = self.rng
@@ -99,6 +100,8 @@ class Content:
             return self.table(f.nested, depth + 1)
         if t.kind == 'union':
             return self.union(t.ref, depth, none=not f.required)
+        if f.shared:
+            return rng.choice(self.shared)
         if t.kind in ('scalar', 'enum') and not f.optional and rng.random() < 0.15:
             return f.default or 0
         return self.value(t, depth, table=True)

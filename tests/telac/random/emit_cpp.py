@@ -181,6 +181,10 @@ class Theirs(Emitter):
     def dump_field(self, f):
         t, name, site = f.type, name_of(f.name), f'raw->GetAddressOf({f.slot})'
         self(f'TEXT(o, "{f.name} ");')
+        if f.shared:
+            self(f'w->once(t->{name}());')
+        if f.align:
+            self(f'w->aligned(t->{name}() ? t->{name}()->Data() : nullptr, {f.align});')
         if t.kind in ('scalar', 'enum') and f.optional:
             self(f'if (t->{name}().has_value()) {{\nTEXT(o, "=");\n{put(t, f"*t->{name}()")}\n}} else {{\nTEXT(o, "-");\n}}')
             self('TEXT(o, "\\n");')
@@ -193,7 +197,8 @@ class Theirs(Emitter):
             self.dump_union(t.ref, f't->{f.name}_type()', f't->{name}()', site)
         elif f.nested:
             self(f'w->vector({site}, t->{name}());')
-            self(f'dump_{c_name(f.nested)}(o, w, nullptr, t->{name}() ? t->{name}_nested_root() : nullptr);')
+            self(f'w->nested++;\ndump_{c_name(f.nested)}(o, w, nullptr, t->{name}() ? t->{name}_nested_root() : nullptr);')
+            self('w->nested--;')
         elif t.is_bytes:
             self(f'w->vector({site}, t->{name}());')
             self(f'text_put_hex(o, \'#\', t->{name}() ? t->{name}()->Data() : nullptr, t->{name}() ? t->{name}()->size() : 0);')
@@ -233,7 +238,7 @@ class Theirs(Emitter):
         self('return t.Finish();\n}\n')
         self(f'void dump_{name}(text_out *o, walk *w, const void *site, const {ns(table)} *t)\n{{')
         self('if (!t) {\nTEXT(o, "-\\n");\nreturn;\n}\nconst auto *raw = reinterpret_cast<const flatbuffers::Table *>(t);')
-        self(f'w->table(site, t, raw->GetVTable(), "{name}");\n(void)raw;\nTEXT(o, "\\x7b\\n");')
+        self(f'w->table(site, t, raw->GetVTable(), "{name}", {str(table.shared_vtable).lower()});\nTEXT(o, "\\x7b\\n");')
         for f in table.live:
             self.dump_field(f)
         self('TEXT(o, "\\x7d\\n");\n}\n')

@@ -1,5 +1,4 @@
-"""Which parts of a schema flatc 2.0.8 (Debian 12) generates for which language, found by trying each; and which of them
-telac covers."""
+"""Which parts of a schema flatc 2.0.8 (Debian 12) generates for which language, found by trying each."""
 
 # ---- what a schema may have only where these languages are left out ----
 LANGUAGE_LACKS = {
@@ -22,6 +21,7 @@ LANGUAGE_LACKS = {
 }
 
 # ---- in no language ----
+# - flexbuffer and methods that stream: telac refuses them
 # - a field named errno, which is a macro of C++
 # - a field that is a union (or several) and named by a word of C++: flatc --cpp calls its type by two names
 # - a vector of unions of another namespace than its table's: flatc --cpp looks for the verifier in the table's
@@ -29,13 +29,7 @@ LANGUAGE_LACKS = {
 # - defaults of strings and vectors: refused for every language here
 # - an enum without 0 inside a struct, or as a field without a default: refused by flatc
 
-# Not in telac yet: schemas do without.
-TELAC_LACKS = {'shared', 'align16'}
-
 
 def allowed(feature, languages):
     """Whether a schema that these languages shall read may have it."""
-    base = feature.split('_')[0]
-    if feature in TELAC_LACKS or base in TELAC_LACKS:
-        return False
-    return not any(feature in LANGUAGE_LACKS.get(language, ()) for language in languages)
+    return not any(feature in LANGUAGE_LACKS[language] for language in languages)

@@ -100,6 +100,7 @@ class Field:
     nested: object = None   # the table inside a [ubyte]
     nested_name: str = ''   # as it is written
     explicit: bool = False
+    align: int = 0          # of a vector, if asked for
 
     def default_text(self):
         if self.optional:
@@ -120,6 +121,8 @@ class Field:
         attributes = [name for name in ('required', 'deprecated', 'key', 'shared') if getattr(self, name)]
         if self.explicit:
             attributes.append(f'id: {self.id}')
+        if self.align:
+            attributes.append(f'force_align: {self.align}')
         if self.nested:
             attributes.append(f'nested_flatbuffer: "{self.nested_name}"')
         tail = f' ({", ".join(attributes)})' if attributes else ''

@@ -218,6 +218,14 @@ std::vector<site> check_whole(const exact &b, char what, bool prefixed)
 	if (oracle_ours[m.schema].visits(b.p, b.len, prefixed, &used, &most) || used != w.visits)
 		fail(&b, what, prefixed, "ours made %u visits, the walk %llu", used,
 			static_cast<unsigned long long>(w.visits));
+	if (what == 'C') {
+		if (w.string_twice && w.strings.size() <= 64)
+			fail(&b, what, prefixed, "a string that is to be shared is there twice");
+		if (w.vtable_twice && w.vtables.size() <= 32 && w.vtable_bytes <= 1024)
+			fail(&b, what, prefixed, "a vtable that is to be shared is there twice");
+		if (w.misaligned)
+			fail(&b, what, prefixed, "a vector is not aligned as asked for");
+	}
 	put_record(what, prefixed, b.p, b.len);
 	put_record('d', prefixed, text.data(), text.size());
 	return w.sites;

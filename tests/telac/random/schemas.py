@@ -160,6 +160,8 @@ class Maker:
                 self.nest(me, f)
         elif kind == 'vector':
             f.type = Type('vector', of=self.element_type(me))
+            if f.type.of.kind != 'union' and self.may('vector_align', 0.1):
+                f.align = rng.choice((4, 8, 16, 32))
         else:
             f.type = self.scalar_type()
             self.scalar_field(f)

@@ -5,6 +5,7 @@
 
 #include <flatbuffers/flatbuffers.h>
 
+#include <map>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -26,6 +27,11 @@ struct walk {
 	bool shared_table = false, shared_vector = false;
 	std::vector<site> sites = {};
 	std::unordered_set<const void *> seen = {};
+	// what only ours does: of each string and vtable that is to be shared, the first one's place
+	std::map<std::string, const void *> strings = {}, vtables = {};
+	size_t vtable_bytes = 0;
+	unsigned nested = 0; // inside a buffer that is a field
+	bool string_twice = false, vtable_twice = false, misaligned = false;
 
 	void charge(uint64_t n)
 	{
@@ -42,11 +48,29 @@ struct walk {
 			sites.push_back({uint32_t(at - buf), uint32_t(there - buf), type});
 	}
 
-	void table(const void *from, const void *to, const uint8_t *, const char *type)
+	void table(const void *from, const void *to, const uint8_t *vtable, const char *type, bool once)
 	{
 		charge(2);
 		reach(from, to, type);
 		shared_table |= !seen.insert(to).second;
+		if (!once || nested)
+			return;
+		const size_t n = flatbuffers::ReadScalar<uint16_t>(vtable);
+		const auto known = vtables.emplace(std::string(reinterpret_cast<const char *>(vtable), n), vtable);
+		vtable_bytes += known.second ? n : 0;
+		vtable_twice |= known.first->second != vtable;
+	}
+
+	// A string that is to be shared.
+	void once(const flatbuffers::String *s)
+	{
+		if (s && !nested)
+			string_twice |= strings.emplace(s->str(), s).first->second != s;
+	}
+
+	void aligned(const uint8_t *p, size_t align)
+	{
+		misaligned |= p && !nested && size_t(p - buf) % align;
 	}
 
 	void string(const void *from, const void *to)
