@@ -50,6 +50,8 @@ NEEDS = [
     (r'\bveth\b|\baf_packet\b', 'veth interfaces', lambda: link_kind('type', 'veth', 'peer', 'name', 'tela-try2')),
     (r'\btap\b|/dev/net/tun', '/dev/net/tun', lambda: os.path.exists('/dev/net/tun')),
     (r'\bnamespaces?\b', 'network namespaces', namespaces),
+    (r'\bTELA_NPM\b', 'npm\'s flatbuffers in the folder TELA_NPM',
+        lambda: os.path.exists(os.path.join(os.environ.get('TELA_NPM', ''), 'node_modules/flatbuffers'))),
     (r'\bflatbuffers\b', 'the Python package flatbuffers',
         lambda: subprocess.run(['/usr/bin/python3', '-c', 'import flatbuffers'], capture_output=True).returncode == 0),
     (r'\b(two|2|second|more) (free )?CPUs?\b|\bone CPU\b', 'two CPUs', lambda: CPUS >= 2),

@@ -273,7 +273,7 @@ class Ours(Emitter):
             self.dump_field(table, f)
         self('TEXT(o, "\\x7d\\n");\n}\n')
 
-    # ---- what oracle.h asks for ----
+    # ---- what ours.h asks for ----
 
     def root(self):
         name, stem = c_name(self.schema.root), self.schema.stem
@@ -321,7 +321,7 @@ class Ours(Emitter):
 
 
 HEAD = '''/* Made by emit_c.py for a batch of random schemas. */
-#include "oracle.h"
+#include "ours.h"
 
 static uint64_t not_found;
 

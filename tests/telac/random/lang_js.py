@@ -1,5 +1,5 @@
 """Has messages written and read by npm's flatbuffers (peer.js). flatc 2.0.8 makes TypeScript only, which esbuild turns
-into JavaScript; the package itself is not in Debian and not in this tree: where it is not there, this part says so."""
+into JavaScript; the package itself is neither in Debian nor in this tree and no test downloads it: whoever has it says where."""
 import json
 import os
 import re
@@ -13,20 +13,18 @@ VERSION = '2.0.7'  # of npm's flatbuffers, the one that goes with flatc 2.0.8
 
 
 def find(npm):
-    """The folder of its modules; '' and a line that says what is missing."""
-    missing = [name for name in ('node', 'esbuild') if not shutil.which(name)]
+    """The folder of its modules, and what is missing."""
+    missing = [f'no {name}' for name in ('node', 'esbuild') if not shutil.which(name)]
     modules = os.path.join(os.path.abspath(npm), 'node_modules') if npm else ''
-    if not modules or not os.path.exists(os.path.join(modules, 'flatbuffers', 'package.json')):
-        missing.append(f'npm\'s flatbuffers (npm install --prefix DIR flatbuffers@{VERSION}; TELA_NPM=DIR)')
+    package = os.path.join(modules, 'flatbuffers', 'package.json')
+    if not modules or not os.path.exists(package):
+        missing.append(f'TELA_NPM is no folder in which `npm install flatbuffers@{VERSION}` was run')
     else:
-        with open(os.path.join(modules, 'flatbuffers', 'package.json')) as f:
+        with open(package) as f:
             found = json.load(f)['version']
         if found != VERSION:
-            missing.append(f'npm\'s flatbuffers {VERSION}, not {found}')
-    if missing:
-        print('JavaScript is left out, there is no ' + ', no '.join(missing), flush=True)
-        return ''
-    return modules
+            missing.append(f'the package in TELA_NPM has version {found}, not {VERSION}')
+    return '' if missing else modules, ', '.join(missing)
 
 
 def of_type(t):

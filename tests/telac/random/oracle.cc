@@ -1,8 +1,9 @@
 // oracle.cc - a batch of random schemas and messages: what ours and C++ write is accepted and read
-// identically by both, and so is what Python and JavaScript wrote; damaged buffers get the verdict and
-// are read as tela_fb.h says.
+// identically by both, and so is what Python and JavaScript wrote; damaged buffers get the verdict
+// and are read as tela_fb.h says.
 //
-//     oracle OUT DAMAGE SEED IN...       packs (packs.py) in, a pack of all buffers and their text out
+//     oracle OUT DAMAGE SEED IN...       packs (packs.py) in, a pack of all buffers and their text
+//     out
 //
 // The C is compiled with sanitizers, and every buffer ends where its memory ends.
 
@@ -15,7 +16,8 @@
 
 extern "C" uint64_t oracle_not_found(void);
 
-namespace {
+namespace
+{
 
 // ---- packs ----
 
@@ -70,10 +72,10 @@ struct message {
 	std::string text, expected;
 };
 
-message m;	  // the one at work
+message m;        // the one at work
 const char *kept; // where a buffer goes that failed
 FILE *out;
-uint64_t state;	  // of the random source
+uint64_t state;   // of the random source
 unsigned damages; // of each buffer
 arena memory;
 struct {
@@ -101,18 +103,26 @@ struct exact {
 	size_t len;
 
 	exact(const void *data, size_t n, size_t shift = 0)
-		: memory(static_cast<uint8_t *>(std::malloc(n + shift + !(n + shift))), &std::free),
-		  p(memory.get() + shift), len(n)
+	    : memory(static_cast<uint8_t *>(std::malloc(n + shift + !(n + shift))), &std::free),
+	      p(memory.get() + shift), len(n)
 	{
 		std::memcpy(p, data, n);
 	}
 };
 
 struct text_buffer : text_out {
-	text_buffer() : text_out{nullptr, 0, 0} {}
-	~text_buffer() { std::free(p); }
+	text_buffer() : text_out{nullptr, 0, 0}
+	{
+	}
+	~text_buffer()
+	{
+		std::free(p);
+	}
 	text_buffer(const text_buffer &) = delete;
-	std::string str() const { return std::string(p, len); }
+	std::string str() const
+	{
+		return std::string(p, len);
+	}
 };
 
 [[noreturn]] __attribute__((format(printf, 4, 5))) void fail(
@@ -120,8 +130,8 @@ struct text_buffer : text_out {
 {
 	va_list args;
 
-	std::printf("FAILED: schema %s, message %u, written by %c%s: ", oracle_ours[m.schema].name, m.number,
-		what, prefixed ? " with a size prefix" : "");
+	std::printf("FAILED: schema %s, message %u, written by %c%s: ", oracle_ours[m.schema].name,
+		m.number, what, prefixed ? " with a size prefix" : "");
 	va_start(args, format);
 	std::vprintf(format, args);
 	va_end(args);
@@ -179,7 +189,8 @@ void put_record(char what, bool prefixed, const void *data, size_t len)
 {
 	const head h = {what, prefixed ? 'p' : '-', m.schema, m.number, uint32_t(len)};
 
-	if (std::fwrite(&h, sizeof(h), 1, out) != 1 || (len && std::fwrite(data, len, 1, out) != 1)) {
+	if (std::fwrite(&h, sizeof(h), 1, out) != 1 ||
+		(len && std::fwrite(data, len, 1, out) != 1)) {
 		std::perror("writing the pack");
 		std::exit(2);
 	}
@@ -209,9 +220,11 @@ std::vector<site> check_whole(const exact &b, char what, bool prefixed)
 	theirs[m.schema].dump(b.p, prefixed, &theirs_text, &w);
 	const std::string text = ours.str();
 	if (text != theirs_text.str())
-		fail(&b, what, prefixed, "ours and C++ read:%s", difference(text, theirs_text.str()).c_str());
+		fail(&b, what, prefixed, "ours and C++ read:%s",
+			difference(text, theirs_text.str()).c_str());
 	if (text != shifted.str())
-		fail(&b, what, prefixed, "elsewhere ours reads:%s", difference(text, shifted.str()).c_str());
+		fail(&b, what, prefixed, "elsewhere ours reads:%s",
+			difference(text, shifted.str()).c_str());
 	if (!m.expected.empty() && values(text) != values(m.expected))
 		fail(&b, what, prefixed, "read and wanted:%s",
 			difference(values(text), values(m.expected)).c_str());
@@ -253,8 +266,8 @@ uint32_t load(const std::string &data, size_t at)
 // A number that is near some edge of a buffer of `len` bytes.
 uint64_t edge(size_t len)
 {
-	static const uint32_t fixed[] = {0, 1, 2, 3, 4, 5, 6, 8, 0x3fffffff, 0x40000000, 0x7ffffffe, 0x7fffffff,
-		0x80000000, 0xfffffffc, 0xffffffff};
+	static const uint32_t fixed[] = {0, 1, 2, 3, 4, 5, 6, 8, 0x3fffffff, 0x40000000, 0x7ffffffe,
+		0x7fffffff, 0x80000000, 0xfffffffc, 0xffffffff};
 
 	switch (random_below(3)) {
 	case 0:
@@ -270,7 +283,8 @@ uint64_t edge(size_t len)
 void retarget(std::string &data, const std::vector<site> &sites, bool same_type)
 {
 	for (int tries = 0; tries < 20; tries++) {
-		const site &a = sites[random_below(sites.size())], &b = sites[random_below(sites.size())];
+		const site &a = sites[random_below(sites.size())],
+			   &b = sites[random_below(sites.size())];
 		if (b.to <= a.at || b.to == a.to || (same_type && std::strcmp(a.type, b.type)))
 			continue;
 		store<uint32_t>(data, a.at, b.to - a.at);
@@ -311,7 +325,9 @@ void damage_once(std::string &data, const std::vector<site> &sites)
 		return;
 	case 3:
 		if (n > 1)
-			data.resize(n - 1 - random_below(random_below(4) ? std::min<size_t>(n - 1, 8) : n - 1));
+			data.resize(
+				n - 1 -
+				random_below(random_below(4) ? std::min<size_t>(n - 1, 8) : n - 1));
 		return;
 	case 4:
 		data.append(random_below(12), char(random_below(2) ? 0 : 0xff));
@@ -329,7 +345,8 @@ void damage_once(std::string &data, const std::vector<site> &sites)
 		return;
 	default: // a length, or where a table's vtable is
 		at = sites[random_below(sites.size())].to;
-		store<uint32_t>(data, at, random_below(2) ? edge(n) : load(data, at) + random_below(5) - 2);
+		store<uint32_t>(
+			data, at, random_below(2) ? edge(n) : load(data, at) + random_below(5) - 2);
 	}
 }
 
@@ -372,7 +389,8 @@ void check_damaged(const exact &b, char what, bool prefixed)
 		fail(&b, what, prefixed, "ours refuses a tree that C++ accepts, of %llu visits",
 			static_cast<unsigned long long>(w.visits));
 	if (w.visits <= 16 + b.len / 2)
-		fail(&b, what, prefixed, "ours refuses what fits its budget: %llu visits in %zu bytes",
+		fail(&b, what, prefixed,
+			"ours refuses what fits its budget: %llu visits in %zu bytes",
 			static_cast<unsigned long long>(w.visits), b.len);
 }
 
@@ -383,7 +401,8 @@ void damage(const exact &b, char what, bool prefixed, const std::vector<site> &s
 		if (random_below(16) == 0 && sites.size() < 300) {
 			funnel(data, sites);
 		} else {
-			for (auto n = 1 + random_below(random_below(3) ? 2 : 6); n && !data.empty(); n--)
+			for (auto n = 1 + random_below(random_below(3) ? 2 : 6); n && !data.empty();
+				n--)
 				damage_once(data, sites);
 		}
 		check_damaged(exact(data.data(), data.size()), what, prefixed);
@@ -404,7 +423,8 @@ void write_ours(bool prefixed)
 	const auto &ours = oracle_ours[m.schema];
 	std::string first;
 
-	for (int round = 0; round < 2; round++) { // what is in the padding of arguments does not count
+	// what is in the padding of arguments does not count
+	for (int round = 0; round < 2; round++) {
 		memory.used = 0;
 		memory.fill = round ? 0x55 : 0xaa;
 		text_in in = {m.text.c_str(), &memory};
@@ -439,19 +459,30 @@ void write_theirs(bool prefixed, bool forced)
 	check(b.GetBufferPointer(), b.GetSize(), forced ? 'F' : '+', prefixed);
 }
 
-// A buffer with more paths than bytes: refused after as many visits as its length allows, or accepted.
+// A buffer with many paths: accepted, or refused because the visits do not fit and for nothing
+// else.
 void check_crafted(const record &r)
 {
 	const exact b(r.data.data(), r.data.size());
+	text_buffer text;
+	walk w = {b.p, 1000000}; // about where the C++ verifier gives up
 	uint32_t used, most;
+	bool whole = true;
 	const int err = oracle_ours[m.schema].visits(b.p, b.len, false, &used, &most);
 
+	try {
+		theirs[m.schema].dump(b.p, false, &text, &w);
+	} catch (walk::too_long &) {
+		whole = false;
+	}
+	if (whole && !theirs[m.schema].verify(b.p, b.len, false))
+		fail(&b, r.what, false, "the C++ verifier refuses it");
 	if (most != 16 + b.len / 2 || used > most)
 		fail(&b, r.what, false, "%u visits, %u allowed, in %zu bytes", used, most, b.len);
-	if ((r.what == 'X') != (err == -EBADMSG))
+	if ((w.visits > most) != (r.what == 'X'))
+		fail(&b, r.what, false, "it has %llu visits", (unsigned long long)w.visits);
+	if (err != (r.what == 'X' ? -EBADMSG : 0) || verify_ours(b, false) != err)
 		fail(&b, r.what, false, "verdict %d after %u of %u visits", err, used, most);
-	if (verify_ours(b, false) != err)
-		fail(&b, r.what, false, "our verifier contradicts itself");
 }
 
 void one(const record &r, std::map<std::pair<uint16_t, uint32_t>, message> &messages)
@@ -511,7 +542,8 @@ int main(int argc, char **argv)
 		std::perror(argv[1]);
 		return 2;
 	}
-	std::printf("%llu buffers of %llu bytes; of %llu damaged ones both accept %llu, ours stops %llu "
+	std::printf("%llu buffers of %llu bytes; of %llu damaged ones both accept %llu, ours stops "
+		    "%llu "
 		    "of %llu that share tables or vectors\n",
 		(unsigned long long)counts.buffers, (unsigned long long)counts.bytes,
 		(unsigned long long)counts.damaged, (unsigned long long)counts.both,

@@ -5,8 +5,8 @@ Python and JavaScript (each for the schemas that flatc can generate it for); bot
 readers print the same text of it. Then each buffer is damaged many times: whatever ours accepts is read without leaving
 the buffer (ASan, UBSan) and as C++ reads it, and what C++ accepts ours does, unless one table or vector is reached by
 several paths and the visits do not fit. Needs flatc, gcc or clang, libflatbuffers and Python's flatbuffers; JavaScript
-runs if node, esbuild and the npm package flatbuffers are there (--npm, or TELA_NPM: the folder that `npm install
-flatbuffers@2.0.7` was run in).
+runs if node, esbuild and npm's flatbuffers are there (--npm, or TELA_NPM: the folder that `npm install
+flatbuffers@2.0.7` was run in). A run that fails says how to replay it, and where its schemas and messages are.
 
     run.py --telac build/schemas/telac --seed 7            replays one run
     run.py --telac build/schemas/telac --runs 100          a long one, with fresh seeds
@@ -32,7 +32,8 @@ from shell import Failed, call, call_all
 HERE = os.path.dirname(os.path.abspath(__file__))
 SANITIZE = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-fno-omit-frame-pointer', '-g']
 WARNINGS = ['-Wall', '-Wextra', '-Werror', '-Wshadow', '-Wpointer-arith', '-Wwrite-strings',
-            '-Wno-unused-function', '-Wno-missing-field-initializers']
+            '-Wno-unused-function', '-Wno-missing-field-initializers',
+            '-Wno-maybe-uninitialized']  # gcc's is no use with -fsanitize, as its manual says
 
 
 class Batch:
@@ -136,6 +137,7 @@ def parse():
     p.add_argument('--cc', default=os.environ.get('CC', 'gcc'))
     p.add_argument('--cxx', default=os.environ.get('CXX', 'g++'))
     p.add_argument('--npm', default=os.environ.get('TELA_NPM', ''), help='a folder with node_modules/flatbuffers')
+    p.add_argument('--need-js', action='store_true', help='skip (exit 77) instead of leaving JavaScript out')
     p.add_argument('--seed', type=int, nargs='+', default=[], help='the runs to make (default: a fresh one)')
     p.add_argument('--runs', type=int, default=1, help='how many fresh ones, if there is no --seed')
     p.add_argument('--schemas', type=int, default=12, help='schemas of a run (default: %(default)s)')
@@ -150,7 +152,12 @@ def parse():
 
 def main():
     options = parse()
-    options.npm = lang_js.find(options.npm)
+    options.npm, missing = lang_js.find(options.npm)
+    if missing and options.need_js:
+        print('SKIP: ' + missing)
+        return 77
+    if missing:
+        print('JavaScript is left out: ' + missing, flush=True)
     seeds = options.seed or [random.SystemRandom().randrange(1, 1 << 31) for _ in range(options.runs)]
     return 0 if all(one(seed, options) for seed in seeds) else 1
 

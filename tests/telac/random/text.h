@@ -1,5 +1,5 @@
-/* text.h - the text that all writers of a random message read and all readers print (content.py says
- * how it looks), for C and C++; and what arguments of ours are kept in.
+/* text.h - the text that all writers of a random message read and all readers print (content.py
+ * says how it looks), for C and C++; and what arguments of ours are kept in.
  */
 #pragma once
 
@@ -14,7 +14,8 @@
 struct arena {
 	uint8_t *data;
 	size_t used, room;
-	uint8_t fill; /* what memory holds before it is written: padding must not get into a buffer */
+	uint8_t fill; /* what memory holds before it is written: padding must not get into a buffer
+		       */
 };
 
 static inline void *arena_take(struct arena *a, size_t bytes)

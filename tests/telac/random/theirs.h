@@ -1,7 +1,8 @@
-// theirs.h - what the generated theirs.cc gives to oracle.cc, and the walk that its readers report to.
+// theirs.h - what the generated theirs.cc gives to oracle.cc, and the walk that its readers report
+// to.
 #pragma once
 
-#include "oracle.h"
+#include "ours.h"
 
 #include <flatbuffers/flatbuffers.h>
 
@@ -19,7 +20,8 @@ struct site {
 // Counts what tela_fb.h says a verifier visits, and sees whether the buffer is a tree. Strings and
 // vtables may be shared in one; anything else that two paths lead to makes it none.
 struct walk {
-	struct too_long {};
+	struct too_long {
+	};
 
 	const uint8_t *buf;
 	uint64_t most; // visits, after which too_long is thrown
@@ -27,7 +29,8 @@ struct walk {
 	bool shared_table = false, shared_vector = false;
 	std::vector<site> sites = {};
 	std::unordered_set<const void *> seen = {};
-	// what only ours does: of each string and vtable that is to be shared, the first one's place
+	// what only ours does: of each string and vtable that is to be shared, the first one's
+	// place
 	std::map<std::string, const void *> strings = {}, vtables = {};
 	size_t vtable_bytes = 0;
 	unsigned nested = 0; // inside a buffer that is a field
@@ -42,13 +45,15 @@ struct walk {
 
 	void reach(const void *from, const void *to, const char *type)
 	{
-		const auto at = static_cast<const uint8_t *>(from), there = static_cast<const uint8_t *>(to);
+		const auto at = static_cast<const uint8_t *>(from),
+			   there = static_cast<const uint8_t *>(to);
 
 		if (from)
 			sites.push_back({uint32_t(at - buf), uint32_t(there - buf), type});
 	}
 
-	void table(const void *from, const void *to, const uint8_t *vtable, const char *type, bool once)
+	void table(const void *from, const void *to, const uint8_t *vtable, const char *type,
+		bool once)
 	{
 		charge(2);
 		reach(from, to, type);
@@ -56,7 +61,8 @@ struct walk {
 		if (!once || nested)
 			return;
 		const size_t n = flatbuffers::ReadScalar<uint16_t>(vtable);
-		const auto known = vtables.emplace(std::string(reinterpret_cast<const char *>(vtable), n), vtable);
+		const auto known = vtables.emplace(
+			std::string(reinterpret_cast<const char *>(vtable), n), vtable);
 		vtable_bytes += known.second ? n : 0;
 		vtable_twice |= known.first->second != vtable;
 	}

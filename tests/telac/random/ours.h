@@ -1,5 +1,6 @@
-/* oracle.h - what the code generated for a batch of random schemas gives to oracle.cc, for each schema:
- * our side in C (ours.c, made by emit_c.py) and flatc's in C++ (theirs.cc, made by emit_cpp.py).
+/* ours.h - what the code generated for a batch of random schemas gives to oracle.cc, for each
+ * schema: our side in C (ours.c, made by emit_c.py) and flatc's in C++ (theirs.cc, made by
+ * emit_cpp.py).
  */
 #pragma once
 
@@ -13,8 +14,8 @@ struct oracle_ours {
 	const char *name;
 	int (*verify)(const void *buf, size_t len);
 	/* 0 or -EBADMSG, and the visits that it took and might have taken */
-	int (*visits)(const void *buf, size_t len, bool prefixed, uint32_t *ret_used,
-		uint32_t *ret_most);
+	int (*visits)(
+		const void *buf, size_t len, bool prefixed, uint32_t *ret_used, uint32_t *ret_most);
 	size_t (*size)(struct text_in *in, const void **ret_args);
 	int (*build)(void *buf, size_t room, const void *args);
 	void (*dump)(const void *buf, struct text_out *o);
