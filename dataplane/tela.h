@@ -85,6 +85,8 @@ struct tela_service_desc {
 	uint32_t n_compatible;
 	uint32_t n_methods;
 	const struct tela_method_desc *methods;
+	const void *bfbs; /* its file as flatc's binary schema, for reflection; NULL: not shown */
+	size_t bfbs_len;
 };
 
 /* ---- links: the code that serves a call ---- */

@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-#define TELA_PLUGIN_ABI 1
+#define TELA_PLUGIN_ABI 2
 
 /* Names the chain of a callback that belongs to no schema: every call from outside walks it first.
  */

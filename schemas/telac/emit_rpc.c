@@ -16,7 +16,30 @@ static void emit_ids(struct emit *e, const struct service *v)
 	out(e, "};\n\n");
 }
 
-static void emit_descriptors(struct emit *e, const struct service *v)
+/* The file's binary schema, once, for reflection. `first` is the first service that the file owns.
+ */
+static void emit_bfbs(struct emit *e, const struct service *first)
+{
+	const struct schema *s = e->s;
+	size_t i;
+
+	out(e,
+		"/* %s as flatc's binary schema, for reflection. A program that only calls may "
+		"define\n * TELA_NO_SCHEMA and be %zu bytes smaller. */\n",
+		s->file, s->bfbs_len);
+	out(e,
+		"#ifndef TELA_NO_SCHEMA\n"
+		"static const uint8_t %s_bfbs[] __attribute__((unused, aligned(8))) = {",
+		first->c_name);
+	for (i = 0; i < s->bfbs_len; i++)
+		out(e, "%s0x%02x,", i % 16 ? " " : "\n\t", s->bfbs[i]);
+	out(e,
+		"\n};\n#define %s_BFBS %s_bfbs, sizeof(%s_bfbs)\n#else\n#define %s_BFBS NULL, 0\n"
+		"#endif\n\n",
+		first->c_name, first->c_name, first->c_name, first->c_name);
+}
+
+static void emit_descriptors(struct emit *e, const struct service *v, const struct service *first)
 {
 	size_t i;
 
@@ -32,8 +55,8 @@ static void emit_descriptors(struct emit *e, const struct service *v)
 	out(e, "};\n\n");
 	out(e, "static const struct tela_service_desc %s_service __attribute__((unused)) = {\n",
 		v->c_name);
-	out(e, "\t\"%s\", %s_SCHEMA_HASH, NULL, 0, %zu, %s_methods};\n\n", v->name, v->c_name,
-		v->n_methods, v->c_name);
+	out(e, "\t\"%s\", %s_SCHEMA_HASH, NULL, 0, %zu, %s_methods, %s_BFBS};\n\n", v->name,
+		v->c_name, v->n_methods, v->c_name, first->c_name);
 }
 
 static void emit_server(struct emit *e, const struct service *v)
@@ -129,12 +152,12 @@ static void emit_calling(struct emit *e, const struct service *v, size_t at)
 		request, request, v->c_name, at, response);
 }
 
-static void emit_service(struct emit *e, const struct service *v)
+static void emit_service(struct emit *e, const struct service *v, const struct service *first)
 {
 	size_t i;
 
 	emit_ids(e, v);
-	emit_descriptors(e, v);
+	emit_descriptors(e, v, first);
 	for (i = 0; i < v->n_methods; i++) {
 		emit_serving(e, v, &v->methods[i]);
 		emit_calling(e, v, i);
@@ -145,6 +168,7 @@ static void emit_service(struct emit *e, const struct service *v)
 void emit_rpc(struct emit *e)
 {
 	const struct schema *s = e->s;
+	const struct service *first = NULL;
 	size_t i;
 
 	out(e, "/* %s_rpc.h - made by telac from %s: do not edit.\n", e->stem, s->file);
@@ -153,7 +177,10 @@ void emit_rpc(struct emit *e)
 	out(e, "#pragma once\n\n#include <stdlib.h>\n\n#include <tela.h>\n\n#include \"%s.h\"\n\n",
 		e->stem);
 	for (i = 0; i < s->n_services; i++) {
-		if (schema_owns(s, s->services[i].file))
-			emit_service(e, &s->services[i]);
+		if (!schema_owns(s, s->services[i].file))
+			continue;
+		if (!first)
+			emit_bfbs(e, first = &s->services[i]);
+		emit_service(e, &s->services[i], first);
 	}
 }

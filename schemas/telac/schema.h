@@ -136,6 +136,8 @@ struct schema {
 	const char *file;          /* as named in messages: frame.fbs */
 	const char *ident;         /* file_identifier of `root`, "" if it has none */
 	const struct object *root; /* NULL: no root_type */
+	const uint8_t *bfbs;       /* what it was read from, borrowed */
+	size_t bfbs_len;
 	struct enumeration *enums;
 	size_t n_enums;
 	struct object *objects;

@@ -191,6 +191,8 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	s.file = schema_format(&s, "%s.fbs", stem_of(&s, o.schema_name ? o.schema_name : o.input));
+	s.bfbs = data;
+	s.bfbs_len = len;
 	err = bfbs_read(&s, data, len, &why);
 	if (err)
 		fprintf(stderr, "telac: %s: %s\n", o.input, why);

@@ -1,4 +1,5 @@
-/* A program that embeds a node: built against the installed headers and library only, as C and as C++. */
+/* A program that embeds a node: built against the installed headers and library only, as C and as
+ * C++. */
 #include <tela_node.h>
 
 #include <stdio.h>
@@ -14,7 +15,7 @@ static enum tela_verdict shout(struct tela_call *call, void *self)
 }
 
 static const struct tela_method_desc methods[] = {{"shout", 1, 0, 0, NULL, NULL}};
-static const struct tela_service_desc service = {"embed.Shout", 1, NULL, 0, 1, methods};
+static const struct tela_service_desc service = {"embed.Shout", 1, NULL, 0, 1, methods, NULL, 0};
 static const struct tela_link link_of_shout = {NULL, &service, 1, shout, NULL};
 
 static int call(struct tela_node *n)
