@@ -51,6 +51,7 @@ struct conf {
 	uint32_t peer_silence_ms;
 	uint32_t huge;      /* enum conf_huge */
 	uint32_t log_level; /* enum log_level */
+	bool reflection;    /* serve it though no service lists it */
 	struct conf_service *services;
 	uint32_t n_services;
 	struct conf_chunk *chunks; /* all memory of this configuration */

@@ -111,6 +111,9 @@ static const struct conf_field node_fields[] = {
 		.fallback = "200", .help = "a peer silent for so long is down"},
 	{"share_cpu", CONF_BOOL, false, NODE(share_cpu), .fallback = "false",
 		.help = "allow a CPU that already has a poller"},
+	{"reflection", CONF_BOOL, false, offsetof(struct conf, reflection), .fallback = "true",
+		.help = "tell callers what is served and by which schemas, as telactl describe "
+			"asks"},
 	{"file_prefix", CONF_STRING, false, NODE(file_prefix), .check = check_name,
 		.help = "of DPDK's run-time files; made from name and process id unless given"},
 	{"log_level", CONF_CHOICE, false, offsetof(struct conf, log_level),

@@ -139,6 +139,9 @@ static void print_ready(struct control *c)
 	fflush(stdout);
 }
 
+/* A service that every node has, unless its configuration lists it differently or says no. */
+static const struct conf_service reflection = {.name = "reflection"};
+
 static int open_node(struct control *c, struct conf *conf)
 {
 	char err[1024] = "";
@@ -165,6 +168,9 @@ static int open_node(struct control *c, struct conf *conf)
 	}
 	for (uint32_t i = 0; i < conf->n_services; i++)
 		stack_create(c, &conf->services[i]);
+	if (conf->reflection && !stack_find(c, reflection.name) &&
+		registry_find(c->registry, reflection.name))
+		stack_create(c, &reflection);
 	return 0;
 }
 

@@ -20,8 +20,8 @@ struct grace {
 	struct tela_thread *thread;
 	struct service_table *table;
 	struct fault *fault;
-	_Atomic bool handed; /* what was written above is seen by the reclaimer: a race detector does
-				not see that into liburcu's queue */
+	_Atomic bool handed; /* what was written above is seen by the reclaimer: a race detector
+				does not see that into liburcu's queue */
 };
 
 int reclaimer_start(struct tela_node *n)
@@ -181,6 +181,23 @@ struct tela_service *tela_service_find(struct tela_node *n, const char *name)
 		if (!strcmp(n->services[i]->desc->name, name))
 			return n->services[i];
 	return NULL;
+}
+
+uint32_t tela_core_services(
+	const struct tela_core *core, const struct tela_service_desc **ret, uint32_t room)
+{
+	const struct service_table *t =
+		atomic_load_explicit(&core_private(core)->node->table, memory_order_acquire);
+	uint32_t n = 0;
+
+	for (uint32_t at = 0; t && at <= t->mask; at++) {
+		const struct tela_service *s = t->by_hash[at];
+
+		if (s && n < room)
+			ret[n] = s->desc;
+		n += s != NULL;
+	}
+	return n;
 }
 
 void tela_service_admit(struct tela_service *s, bool admit, const char *reason)

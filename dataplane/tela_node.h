@@ -139,6 +139,10 @@ void tela_service_admit(struct tela_service *s, bool admit, const char *reason);
 uint32_t tela_service_in_flight(const struct tela_service *s);
 /* For plugins that find the service they are part of. [any but data cores] */
 struct tela_service *tela_service_find(struct tela_node *n, const char *name);
+/* Descriptors of the node's services, in no order, at most `room` of them; returns how many there
+ * are. They live as long as the node. [core] */
+uint32_t tela_core_services(
+	const struct tela_core *core, const struct tela_service_desc **ret, uint32_t room);
 
 /* Housekeeping of the control side: retired images, link state, watchdog reports. Call it every few
  * milliseconds; it never waits. */

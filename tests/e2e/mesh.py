@@ -466,7 +466,7 @@ def schemas(*names):
     importlib.invalidate_caches()
 
 
-def table(name, **fields):
+def table(name, /, **fields):
     """Bytes of a table: table('echo.Message', data=b'...')."""
     import flatbuffers
     module = importlib.import_module(name)
@@ -484,7 +484,7 @@ def table(name, **fields):
     return bytes(builder.Output())
 
 
-def thing(name, **fields):
+def thing(name, /, **fields):
     """An object of the object API, to stand inside of another."""
     made = getattr(importlib.import_module(name), name.rsplit('.', 1)[1] + 'T')()
     for key, value in fields.items():
