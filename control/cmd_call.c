@@ -1,10 +1,11 @@
-/* cmd_call.c - one call with a payload of raw bytes, for people and scripts.
+/* cmd_call.c - one call with a payload of bytes, for people and scripts.
  *
- * The service's description must be known here: it runs here, or a plugin that is linked in or
- * loaded serves it. Clients live as long as the node, so one is kept for each peer and service. */
+ * Either the service's description is known here - it runs here, or a plugin that is linked in or
+ * loaded serves it - and the payload is verified; or the caller says what matters of it, having
+ * asked reflection, and only the callee verifies. */
 #include "outcall.h"
 #include "command.h"
-#include "stack.h"
+#include "dial.h"
 
 #include <ctype.h>
 
@@ -12,32 +13,6 @@ struct call_request {
 	struct outcall call;
 	struct request *request;
 };
-
-static struct known_client {
-	struct known_client *next;
-	struct tela_client *client;
-	const struct tela_service_desc *service;
-	char peer[TELA_NAME_MAX + 1];
-} * clients;
-
-/* Described by a service that runs here, else by any plugin that serves it. */
-static const struct tela_service_desc *find_service(struct control *c, const char *name)
-{
-	struct stack *s = stack_find(c, name);
-
-	if (s && s->desc)
-		return s->desc;
-	for (struct plugin *p = registry_first(c->registry); p; p = p->next) {
-		const struct tela_service_desc *d = p->desc->serves;
-
-		if (!d || p->state == PLUGIN_UNLOADING ||
-			(strcmp(p->name, name) && strcmp(d->name, name)))
-			continue;
-		plugin_keep(p, "a client refers to its schema");
-		return d;
-	}
-	return NULL;
-}
 
 static const struct tela_method_desc *find_method(
 	const struct tela_service_desc *d, const char *name)
@@ -49,45 +24,6 @@ static const struct tela_method_desc *find_method(
 		if (d->methods[i].id == strtoul(name, NULL, 10))
 			return &d->methods[i];
 	return NULL;
-}
-
-static struct tela_client *find_client(
-	struct control *c, const char *peer, const struct tela_service_desc *service)
-{
-	struct known_client *k;
-
-	for (k = clients; k; k = k->next)
-		if (k->service == service && !strcmp(k->peer, peer ? peer : ""))
-			return k->client;
-	k = calloc(1, sizeof(*k));
-	CHECK(k);
-	snprintf(k->peer, sizeof(k->peer), "%s", peer ? peer : "");
-	k->service = service;
-	k->client = tela_client_open(c->node, peer, service, 1);
-	if (!k->client) {
-		int error = errno;
-
-		free(k);
-		errno = error;
-		return NULL;
-	}
-	k->next = clients;
-	clients = k;
-	return k->client;
-}
-
-static char *hex_of(const void *bytes, size_t len)
-{
-	static const char digits[] = "0123456789abcdef";
-	char *text = malloc(2 * len + 1);
-
-	CHECK(text);
-	for (size_t i = 0; i < len; i++) {
-		text[2 * i] = digits[((const uint8_t *)bytes)[i] >> 4];
-		text[2 * i + 1] = digits[((const uint8_t *)bytes)[i] & 15];
-	}
-	text[2 * len] = 0;
-	return text;
 }
 
 static void call_done(struct outcall *call)
@@ -102,7 +38,8 @@ static void call_done(struct outcall *call)
 			call->error == -EBUSY ? "no thread can be attached to the node"
 					      : strerror(-call->error));
 	} else {
-		hex = hex_of(reply->payload, reply->payload ? reply->len : 0);
+		hex = protocol_hex_of(reply->payload, reply->payload ? reply->len : 0);
+		CHECK(hex);
 		message = json_string(reply->message);
 		request_ok(
 			q->request, json_pack("{s:s,s:i,s:s,s:o,s:i,s:I,s:I,s:s}", "status",
@@ -131,13 +68,12 @@ static int unknown_method(struct request *r, const struct tela_service_desc *d, 
 	return -ENOENT;
 }
 
-/* What the call needs, or an answer that says what is wrong. */
-static int prepare(struct control *c, struct request *r, struct outcall *call)
+/* By a description that is known here. */
+static int prepare_known(struct control *c, struct request *r, struct outcall *call,
+	const struct tela_service_desc **ret)
 {
 	const char *name = request_text(r, "service"), *method = request_text(r, "method");
-	const char *peer = request_text(r, "node"), *payload = request_text(r, "payload");
-	const struct tela_service_desc *d = find_service(c, name);
-	unsigned char *bytes;
+	const struct tela_service_desc *d = dial_known_service(c, name);
 	int rc;
 
 	if (!d) {
@@ -148,28 +84,66 @@ static int prepare(struct control *c, struct request *r, struct outcall *call)
 	call->method = find_method(d, method);
 	if (!call->method)
 		return unknown_method(r, d, method);
+	rc = call->method->verify_request ? call->method->verify_request(call->payload, call->len)
+					  : 0;
+	if (rc)
+		request_fail(r, -EBADMSG, "the payload of %zu bytes is no valid request of %s.%s",
+			call->len, d->name, call->method->name);
+	*ret = d;
+	return rc;
+}
+
+/* By what the caller says of it. */
+static int prepare_described(struct request *r, struct outcall *call, const char *hash,
+	const struct tela_service_desc **ret)
+{
+	const char *name = request_text(r, "service"), *method = request_text(r, "method");
+	unsigned long id = isdigit((unsigned char)*method) ? strtoul(method, NULL, 10) : 0;
+	char *end;
+	uint64_t schema = strtoull(hash, &end, 16);
+
+	if (*end || end - hash != 16 || !isxdigit((unsigned char)*hash)) {
+		request_fail(r, -EINVAL, "schema: expected 16 hexadecimal digits");
+		return -EINVAL;
+	}
+	if (!id || id > UINT16_MAX || !*name || strlen(name) > DIAL_NAME_MAX) {
+		request_fail(r, -EINVAL,
+			"with schema=, the service is named in full and the method is a number "
+			"from 1 to 65535");
+		return -EINVAL;
+	}
+	*ret = dial_service(name, schema);
+	call->method = dial_method((uint16_t)id, request_flag(r, "idempotent"));
+	if (*ret && call->method)
+		return 0;
+	dial_refused(r, NULL);
+	return -EAGAIN;
+}
+
+/* What the call needs, or an answer that says what is wrong. */
+static int prepare(struct control *c, struct request *r, struct outcall *call)
+{
+	const char *peer = request_text(r, "node"), *payload = request_text(r, "payload");
+	const char *hash = request_text(r, "schema");
+	const struct tela_service_desc *d = NULL;
+	unsigned char *bytes;
+	int rc;
+
 	rc = protocol_hex(payload ? payload : "", &bytes, &call->len);
 	if (rc) {
 		request_fail(r, rc, "payload: expected pairs of hexadecimal digits");
 		return rc;
 	}
 	call->payload = bytes;
-	rc = call->method->verify_request ? call->method->verify_request(bytes, call->len) : 0;
-	if (rc) {
-		request_fail(r, -EBADMSG, "the payload of %zu bytes is no valid request of %s.%s",
-			call->len, d->name, call->method->name);
+	rc = hash ? prepare_described(r, call, hash, &d) : prepare_known(c, r, call, &d);
+	if (rc)
 		return rc;
-	}
-	call->client = find_client(c, peer, d);
-	if (!call->client) {
-		rc = -errno;
-		request_fail(r, rc,
-			rc == -ENOENT ? "no peer is named '%.64s'"
-				      : "no client for '%.64s': out of memory",
-			peer ? peer : "");
-		return rc;
-	}
-	return 0;
+	call->client = dial_client(c, peer, d);
+	if (call->client)
+		return 0;
+	rc = -errno;
+	dial_refused(r, peer);
+	return rc;
 }
 
 void cmd_call(struct control *c, struct request *r)

@@ -47,7 +47,14 @@ static const struct argument call_arguments[] = {SERVICE,
 	{"payload", ARGUMENT_BYTES, false, true,
 		"hexadecimal; in telactl also @FILE, or - for standard input"},
 	{"node", ARGUMENT_TEXT, false, false, "a peer to call; this node itself unless given"},
-	{"deadline_ms", ARGUMENT_NUMBER, false, false, "the method's own unless given"}, END};
+	{"deadline_ms", ARGUMENT_NUMBER, false, false, "the method's own unless given"},
+	{"schema", ARGUMENT_TEXT, false, false,
+		"hash of the payload's schema: this node need not know it then, and the method is "
+		"a number"},
+	{"idempotent", ARGUMENT_FLAG, false, false, "with schema=: the method may run twice"}, END};
+static const struct argument schema_arguments[] = {
+	{"service", ARGUMENT_TEXT, false, true, "as the list has it; all are listed unless given"},
+	{"node", ARGUMENT_TEXT, false, false, "a peer to ask; this node itself unless given"}, END};
 static const struct argument fault_arguments[] = {
 	{"port", ARGUMENT_NUMBER, true, true, "number of the port, as 'status' lists them, from 0"},
 	{"loss_ppm", ARGUMENT_NUMBER, false, false, "frames lost, in a million"},
@@ -77,6 +84,8 @@ const struct command commands[] = {
 		"echo from=100 to=200", image_arguments, cmd_images},
 	{"stats", "every counter and drop by name, and what plugins count", "drops=true",
 		stats_arguments, cmd_stats},
+	{"schema", "the schemas that callers need: which there are, or one in binary form",
+		"echo.Echo node=bench", schema_arguments, cmd_schema},
 	{"call", "call a method with a payload of bytes",
 		"echo echo payload=@request.bin node=bench", call_arguments, cmd_call},
 	{"service.pause", "refuse new calls (surely not executed); those under way go on", "echo",

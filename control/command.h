@@ -33,5 +33,7 @@ void cmd_service_start(struct control *c, struct request *r);
 void cmd_drain(struct control *c, struct request *r);
 void cmd_faults(struct control *c, struct request *r);
 void cmd_log_level(struct control *c, struct request *r);
+/* cmd_schema.c */
+void cmd_schema(struct control *c, struct request *r);
 /* cmd_call.c */
 void cmd_call(struct control *c, struct request *r);

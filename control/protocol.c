@@ -129,6 +129,20 @@ const char *protocol_code(int error)
 	}
 }
 
+char *protocol_hex_of(const void *bytes, size_t len)
+{
+	static const char digits[] = "0123456789abcdef";
+	char *text = malloc(2 * len + 1);
+
+	for (size_t i = 0; text && i < len; i++) {
+		text[2 * i] = digits[((const unsigned char *)bytes)[i] >> 4];
+		text[2 * i + 1] = digits[((const unsigned char *)bytes)[i] & 15];
+	}
+	if (text)
+		text[2 * len] = 0;
+	return text;
+}
+
 static int hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')

@@ -57,3 +57,5 @@ const char *protocol_code(int error);
 /* Bytes of a hexadecimal text (spaces and colons between bytes allowed); -EINVAL. *ret is to be
  * freed. */
 int protocol_hex(const char *text, unsigned char **ret, size_t *ret_len);
+/* The other way; to be freed. NULL: no memory. */
+char *protocol_hex_of(const void *bytes, size_t len);

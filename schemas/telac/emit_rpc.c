@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+enum { BFBS_MAX = 256 << 10 }; /* what telactl takes in one line of a node */
+
 static void emit_ids(struct emit *e, const struct service *v)
 {
 	size_t i;
@@ -22,6 +24,13 @@ static void emit_bfbs(struct emit *e, const struct service *first)
 {
 	const struct schema *s = e->s;
 	size_t i;
+
+	if (s->bfbs_len > BFBS_MAX) {
+		out(e, "/* %s is too large for reflection: %zu bytes as a binary schema. */\n",
+			s->file, s->bfbs_len);
+		out(e, "#define %s_BFBS NULL, 0\n\n", first->c_name);
+		return;
+	}
 
 	out(e,
 		"/* %s as flatc's binary schema, for reflection. A program that only calls may "

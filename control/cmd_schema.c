@@ -1,0 +1,200 @@
+/* cmd_schema.c - the binary schemas of services: of this node from their descriptors, of a peer
+ * from its reflection. What they say is for telactl to read: nothing here parses them. */
+#define TELA_NO_SCHEMA /* of reflection itself, which is only called here */
+#include "command.h"
+#include "dial.h"
+#include "outcall.h"
+#include "stack.h"
+
+#include <inttypes.h>
+
+#include "reflection_rpc.h"
+
+enum {
+	REPLY_MAX = 384 << 10, /* of a peer: twice that, in hexadecimal, is still a line */
+	SERVICES_MAX = 256,    /* that a node may have */
+};
+
+/* NULL: a name that is not UTF-8. */
+static json_t *entry(const char *service, const char *name, uint64_t hash, json_int_t bytes)
+{
+	char text[17];
+
+	snprintf(text, sizeof(text), "%016" PRIx64, hash);
+	return json_pack("{s:s?,s:s,s:s,s:I}", "service", service, "schema_name", name, "hash",
+		text, "schema_bytes", bytes);
+}
+
+static void reply_schema(struct request *r, json_t *row, const void *bfbs, size_t len)
+{
+	char *hex = protocol_hex_of(bfbs, len);
+
+	CHECK(hex);
+	json_object_set_new(row, "schema", json_string(hex));
+	free(hex);
+	request_ok(r, row);
+}
+
+/* ---- this node ---- */
+
+static void show_own(struct control *c, struct request *r, const char *name)
+{
+	json_t *rows = json_array();
+	struct stack *s;
+
+	if (name) {
+		s = command_service(c, r);
+		if (s && !(s->desc && s->desc->bfbs))
+			request_fail(r, -ENOENT, "service %s shows no schema%s", s->name,
+				s->desc ? "" : ": it has not started");
+		else if (s)
+			reply_schema(r,
+				entry(s->name, s->desc->name, s->desc->schema,
+					(json_int_t)s->desc->bfbs_len),
+				s->desc->bfbs, s->desc->bfbs_len);
+		json_decref(rows);
+		return;
+	}
+	for (s = c->stacks; s; s = s->next)
+		if (s->desc)
+			json_array_append_new(
+				rows, entry(s->name, s->desc->name, s->desc->schema,
+					      (json_int_t)(s->desc->bfbs ? s->desc->bfbs_len : 0)));
+	request_ok(r, json_pack("{s:o}", "services", rows));
+}
+
+/* ---- a peer ---- */
+
+struct schema_request {
+	struct outcall call;
+	struct request *request;
+	const char *peer; /* the request's */
+};
+
+/* Where `name` belongs among the rows, which are in the order of their names. */
+static size_t place_of(const json_t *rows, const char *name)
+{
+	size_t n = json_array_size(rows);
+
+	while (n > 0 && strcmp(json_string_value(
+				       json_object_get(json_array_get(rows, n - 1), "schema_name")),
+				name) > 0)
+		n--;
+	return n;
+}
+
+static void list_of(struct request *r, tela_reflection_Services_t all)
+{
+	uint32_t n = tela_reflection_Services_services_len(all);
+	json_t *rows = json_array();
+
+	for (uint32_t i = 0; i < n && i < SERVICES_MAX; i++) {
+		tela_reflection_Service_t s = tela_reflection_Services_services_at(all, i);
+		const char *name = tela_reflection_Service_name(s).s;
+		json_t *row = entry(NULL, name, tela_reflection_Service_hash(s),
+			tela_reflection_Service_schema_bytes(s));
+
+		if (row) /* else its name is not UTF-8 */
+			json_array_insert_new(rows, place_of(rows, name), row);
+	}
+	request_ok(r, json_pack("{s:o}", "services", rows));
+}
+
+static void schema_of(struct request *r, tela_reflection_Schema_t schema)
+{
+	struct tela_bytes bfbs = tela_reflection_Schema_bfbs(schema);
+	json_t *row = entry(NULL, tela_reflection_Schema_name(schema).s,
+		tela_reflection_Schema_hash(schema), (json_int_t)bfbs.len);
+
+	if (row)
+		reply_schema(r, row, bfbs.data, bfbs.len);
+	else
+		request_fail(r, -EBADMSG, "the peer named a service in what is not UTF-8");
+}
+
+static void peer_done(struct outcall *call)
+{
+	struct schema_request *q = container_of(call, struct schema_request, call);
+	struct tela_reply *reply = &call->reply;
+	struct request *r = q->request;
+
+	if (call->error)
+		request_fail(r, call->error, "'%.64s' could not be asked: %s", q->peer,
+			strerror(-call->error));
+	else if (reply->code == TELA_NOT_FOUND)
+		request_fail(r, -ENOENT, "'%.64s' has no service named '%.64s': %s", q->peer,
+			request_text(r, "service"), reply->message);
+	else if (reply->code == TELA_UNAVAILABLE)
+		request_fail(r, -ENOTCONN, "'%.64s' does not say what it serves: %s%s", q->peer,
+			reply->message,
+			strstr(reply->message, "no such service")
+				? " (has it node.reflection: false?)"
+				: "");
+	else if (reply->code)
+		request_fail(r, reply->code == TELA_DEADLINE_EXCEEDED ? -ETIMEDOUT : -EIO,
+			"'%.64s' answered %s: %s", q->peer, tela_code_name(reply->code),
+			reply->message);
+	else if (request_text(r, "service"))
+		schema_of(r, tela_reflection_Schema_root(reply->payload));
+	else
+		list_of(r, tela_reflection_Services_root(reply->payload));
+	if (!call->error)
+		tela_reply_free(reply);
+	free(call->payload);
+	free(q);
+}
+
+/* The payload of the question, in memory of its own. */
+static bool build(struct outcall *call, const char *name)
+{
+	const struct tela_reflection_Name_args named = {.name = {name, name ? strlen(name) : 0}};
+	const struct tela_reflection_Nothing_args nothing = {0};
+	size_t size =
+		name ? tela_reflection_Name_size(&named) : tela_reflection_Nothing_size(&nothing);
+
+	call->payload = size ? malloc(size) : NULL;
+	if (!call->payload)
+		return false;
+	call->len = size;
+	call->method = &tela_reflection_Reflection_methods[name ? 1 : 0];
+	if (name)
+		tela_reflection_Name_build(call->payload, size, &named);
+	else
+		tela_reflection_Nothing_build(call->payload, size, &nothing);
+	return true;
+}
+
+static void show_peers(struct control *c, struct request *r, const char *peer, const char *name)
+{
+	struct schema_request *q = calloc(1, sizeof(*q));
+	int rc;
+
+	CHECK(q);
+	q->request = r;
+	q->peer = peer;
+	q->call.done = peer_done;
+	q->call.options.max_reply_bytes = REPLY_MAX;
+	q->call.client = dial_client(c, peer, &tela_reflection_Reflection_service);
+	if (!q->call.client) {
+		dial_refused(r, peer);
+	} else if (!build(&q->call, name)) {
+		request_fail(r, -ENOMEM, "out of memory");
+	} else {
+		rc = outcall_submit(c, &q->call);
+		if (!rc)
+			return;
+		request_fail(r, rc, "too many calls wait already: %d", OUTCALL_QUEUE);
+	}
+	free(q->call.payload);
+	free(q);
+}
+
+void cmd_schema(struct control *c, struct request *r)
+{
+	const char *peer = request_text(r, "node"), *name = request_text(r, "service");
+
+	if (peer)
+		show_peers(c, r, peer, name);
+	else
+		show_own(c, r, name);
+}

@@ -1,0 +1,131 @@
+#include "dial.h"
+
+#include "admin.h"
+#include "stack.h"
+
+struct kept_client {
+	struct kept_client *next;
+	struct tela_client *client;
+	const struct tela_service_desc *service;
+	char peer[TELA_NAME_MAX + 1];
+};
+
+struct kept_service {
+	struct kept_service *next;
+	struct tela_service_desc desc;
+	char name[];
+};
+
+struct kept_method {
+	struct kept_method *next;
+	struct tela_method_desc desc;
+};
+
+static struct kept_client *clients;
+static struct kept_service *services;
+static struct kept_method *methods;
+static uint32_t n_clients, n_services, n_methods;
+
+/* Room for one more of them, zeroed. */
+static void *keep(uint32_t *n, size_t size)
+{
+	void *kept = *n < DIAL_MAX ? calloc(1, size) : NULL;
+
+	if (kept)
+		++*n;
+	else
+		errno = *n < DIAL_MAX ? ENOMEM : EMFILE;
+	return kept;
+}
+
+struct tela_client *dial_client(
+	struct control *c, const char *peer, const struct tela_service_desc *service)
+{
+	struct kept_client *k;
+
+	for (k = clients; k; k = k->next)
+		if (k->service == service && !strcmp(k->peer, peer ? peer : ""))
+			return k->client;
+	k = keep(&n_clients, sizeof(*k));
+	if (!k)
+		return NULL;
+	snprintf(k->peer, sizeof(k->peer), "%s", peer ? peer : "");
+	k->service = service;
+	k->client = tela_client_open(c->node, peer, service, 1);
+	if (!k->client) {
+		int error = errno;
+
+		free(k);
+		n_clients--;
+		errno = error;
+		return NULL;
+	}
+	k->next = clients;
+	clients = k;
+	return k->client;
+}
+
+void dial_refused(struct request *r, const char *peer)
+{
+	int rc = -errno;
+
+	if (rc == -ENOENT)
+		request_fail(r, rc, "no peer is named '%.64s'", peer);
+	else if (rc == -EMFILE)
+		request_fail(r, -EAGAIN, "%d services of peers have been called already: no more",
+			DIAL_MAX);
+	else
+		request_fail(r, rc, "no client for '%.64s': out of memory", peer ? peer : "");
+}
+
+const struct tela_service_desc *dial_known_service(struct control *c, const char *name)
+{
+	struct stack *s = stack_find(c, name);
+
+	if (s && s->desc)
+		return s->desc;
+	for (struct plugin *p = registry_first(c->registry); p; p = p->next) {
+		const struct tela_service_desc *d = p->desc->serves;
+
+		if (!d || p->state == PLUGIN_UNLOADING ||
+			(strcmp(p->name, name) && strcmp(d->name, name)))
+			continue;
+		plugin_keep(p, "a client refers to its schema");
+		return d;
+	}
+	return NULL;
+}
+
+const struct tela_service_desc *dial_service(const char *name, uint64_t schema)
+{
+	struct kept_service *k;
+
+	for (k = services; k; k = k->next)
+		if (k->desc.schema == schema && !strcmp(k->name, name))
+			return &k->desc;
+	k = keep(&n_services, sizeof(*k) + strlen(name) + 1);
+	if (!k)
+		return NULL;
+	strcpy(k->name, name);
+	k->desc = (struct tela_service_desc){.name = k->name, .schema = schema};
+	k->next = services;
+	services = k;
+	return &k->desc;
+}
+
+const struct tela_method_desc *dial_method(uint16_t id, bool idempotent)
+{
+	uint16_t flags = idempotent ? TELA_METHOD_IDEMPOTENT : 0;
+	struct kept_method *k;
+
+	for (k = methods; k; k = k->next)
+		if (k->desc.id == id && k->desc.flags == flags)
+			return &k->desc;
+	k = keep(&n_methods, sizeof(*k));
+	if (!k)
+		return NULL;
+	k->desc = (struct tela_method_desc){.name = "described", .id = id, .flags = flags};
+	k->next = methods;
+	methods = k;
+	return &k->desc;
+}
