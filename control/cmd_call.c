@@ -99,10 +99,8 @@ static int prepare_described(struct request *r, struct outcall *call, const char
 {
 	const char *name = request_text(r, "service"), *method = request_text(r, "method");
 	unsigned long id = isdigit((unsigned char)*method) ? strtoul(method, NULL, 10) : 0;
-	char *end;
-	uint64_t schema = strtoull(hash, &end, 16);
 
-	if (*end || end - hash != 16 || !isxdigit((unsigned char)*hash)) {
+	if (strlen(hash) != 16 || strspn(hash, "0123456789abcdefABCDEF") != 16) {
 		request_fail(r, -EINVAL, "schema: expected 16 hexadecimal digits");
 		return -EINVAL;
 	}
@@ -112,7 +110,7 @@ static int prepare_described(struct request *r, struct outcall *call, const char
 			"from 1 to 65535");
 		return -EINVAL;
 	}
-	*ret = dial_service(name, schema);
+	*ret = dial_service(name, strtoull(hash, NULL, 16));
 	call->method = dial_method((uint16_t)id, request_flag(r, "idempotent"));
 	if (*ret && call->method)
 		return 0;

@@ -86,8 +86,10 @@ const struct command commands[] = {
 		stats_arguments, cmd_stats},
 	{"schema", "the schemas that callers need: which there are, or one in binary form",
 		"echo.Echo node=bench", schema_arguments, cmd_schema},
-	{"call", "call a method with a payload of bytes",
-		"echo echo payload=@request.bin node=bench", call_arguments, cmd_call},
+	{"call",
+		"call a method with a payload of bytes: in telactl call --raw, for call itself is "
+		"by schema",
+		"--raw echo echo payload=@request.bin node=bench", call_arguments, cmd_call},
 	{"service.pause", "refuse new calls (surely not executed); those under way go on", "echo",
 		pause_arguments, cmd_service_pause},
 	{"service.resume", "take calls again", "echo", service_only, cmd_service_resume},

@@ -12,13 +12,15 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { EXIT_USAGE = 2, EXIT_UNREACHED = 3, WORDS_MAX = 512, WINDOW = 64 };
+enum { WORDS_MAX = 512, WINDOW = 64 };
 
 static const char usage[] =
 	"telactl - talk to a running node\n"
 	"\n"
 	"  telactl [-o json] [--socket PATH] COMMAND [argument ...] [key=value ...]\n"
 	"  telactl COMMAND --help        what a command takes\n"
+	"  telactl describe [SERVICE[.METHOD]]         what is served, and what it takes\n"
+	"  telactl call SERVICE.METHOD '{\"json\": 1}'   a call by schema\n"
 	"  telactl batch < FILE          one command a line, sent without waiting for each\n"
 	"\n"
 	"  -o, --output table|json       how replies are shown\n"
@@ -106,10 +108,8 @@ static json_t *read_reply(void)
 
 static bool learn_commands(void)
 {
-	json_t *request = json_pack("{s:s}", "cmd", "commands"), *reply;
+	json_t *reply = node_ask(json_pack("{s:s}", "cmd", "commands"), false);
 
-	reply = send_request(request) ? read_reply() : NULL;
-	json_decref(request);
 	commands = json_incref(json_object_get(reply, "commands"));
 	if (reply && !commands)
 		fprintf(stderr, "telactl: %s\n",
@@ -119,38 +119,69 @@ static bool learn_commands(void)
 	return commands != NULL;
 }
 
+json_t *node_ask(json_t *request, bool clean)
+{
+	json_t *reply = send_request(request) ? read_reply() : NULL;
+
+	json_decref(request);
+	if (reply && clean)
+		reply_clean(reply);
+	return reply;
+}
+
 /* ---- replies ---- */
+
+void print_error(const json_t *reply, bool json)
+{
+	const json_t *error = json_object_get(reply, "error");
+	const char *code = json_string_value(json_object_get(error, "code"));
+	const char *message = json_string_value(json_object_get(error, "message"));
+
+	if (!json) {
+		fprintf(stderr, "telactl: %s: %s\n", code ? code : "INTERNAL",
+			message ? message : "no reason given");
+		return;
+	}
+	json_dumpf(reply, stdout, JSON_COMPACT);
+	printf("\n");
+}
 
 static int show(const json_t *reply, bool json)
 {
-	const json_t *error = json_object_get(reply, "error");
 	bool ok = json_is_true(json_object_get(reply, "ok"));
 
-	if (json) {
-		json_dumpf(reply, stdout, JSON_COMPACT);
-		printf("\n");
-	} else if (ok) {
+	if (ok && !json)
 		print_reply(reply);
-	}
-	if (!ok && !json) {
-		const char *code = json_string_value(json_object_get(error, "code"));
-		const char *message = json_string_value(json_object_get(error, "message"));
-
-		fprintf(stderr, "telactl: %s: %s\n", code ? code : "INTERNAL",
-			message ? message : "no reason given");
-	}
+	else
+		print_error(reply, json); /* a reply that is JSON is shown as it came */
 	return ok ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-static int run_one(const struct options *o)
+/* Takes --raw out: `call` then is the node's own command, with a payload of bytes. */
+static bool take_raw(char **words, int *n)
 {
-	json_t *request = words_request(commands, (char **)o->words, o->n), *reply;
+	for (int i = 1; i < *n; i++) {
+		if (strcmp(words[i], "--raw"))
+			continue;
+		memmove(words + i, words + i + 1, (size_t)(--*n - i) * sizeof(*words));
+		return true;
+	}
+	return false;
+}
+
+static int run_one(struct options *o)
+{
+	json_t *request, *reply;
 	int status;
 
+	if (!strcmp(o->words[0], "describe"))
+		return typed_describe(o->words + 1, o->n - 1, o->json);
+	if (!strcmp(o->words[0], "call") && !take_raw(o->words, &o->n))
+		return typed_call(o->words + 1, o->n - 1, o->json);
+	request = words_request(commands, o->words, o->n);
 	if (!request)
 		return EXIT_USAGE;
-	reply = send_request(request) ? read_reply() : NULL;
-	json_decref(request);
+	reply = node_ask(request, !o->json);
 	if (!reply)
 		return EXIT_UNREACHED;
 	status = show(reply, o->json);
@@ -177,6 +208,8 @@ static int show_next(bool json, int *status)
 
 	if (!reply)
 		return -1;
+	if (!json)
+		reply_clean(reply);
 	if (show(reply, json))
 		*status = EXIT_FAILURE;
 	json_decref(reply);
@@ -198,7 +231,11 @@ static int run_batch(bool json)
 		number++;
 		if (!n || words[0][0] == '#')
 			continue;
-		request = words_request(commands, words, n);
+		request = NULL;
+		if (!strcmp(words[0], "call") && !take_raw(words, &n))
+			fprintf(stderr, "telactl: in a batch only call --raw is understood\n");
+		else
+			request = words_request(commands, words, n);
 		if (!request) {
 			fprintf(stderr, "telactl: line %d was not sent, nor what follows\n",
 				number);
@@ -257,7 +294,7 @@ static int read_options(int argc, char **argv, struct options *o)
 	return -1;
 }
 
-static int help(const struct options *o)
+static int help(struct options *o)
 {
 	const json_t *command;
 	int taken;
@@ -269,6 +306,11 @@ static int help(const struct options *o)
 			print_commands(commands);
 		else
 			printf("  (they are listed by the node, which cannot be reached)\n");
+		return EXIT_SUCCESS;
+	}
+	if (!strcmp(o->words[0], "describe") ||
+		(!strcmp(o->words[0], "call") && !take_raw(o->words, &o->n))) {
+		fputs(*o->words[0] == 'd' ? typed_describe_help : typed_call_help, stdout);
 		return EXIT_SUCCESS;
 	}
 	command = commands ? words_command(commands, (char **)o->words, o->n, &taken) : NULL;

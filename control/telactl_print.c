@@ -4,6 +4,42 @@
 
 enum { COLUMNS_MAX = 32, CELL_MAX = 256 };
 
+/* C0, DEL, and C1 as UTF-8 has it. */
+static bool is_control(const unsigned char *s)
+{
+	return *s < 0x20 || *s == 0x7f || (*s == 0xc2 && s[1] >= 0x80 && s[1] < 0xa0);
+}
+
+static void string_clean(json_t *string)
+{
+	char *copy = strdup(json_string_value(string));
+	bool any = false;
+
+	for (char *s = copy; s && *s; s++) {
+		if (!is_control((unsigned char *)s))
+			continue;
+		if ((unsigned char)*s == 0xc2)
+			*s++ = '?';
+		*s = '?';
+		any = true;
+	}
+	if (any)
+		json_string_set(string, copy);
+	free(copy);
+}
+
+void reply_clean(json_t *v)
+{
+	const char *key;
+	json_t *item;
+	size_t i;
+
+	if (json_is_string(v))
+		string_clean(v);
+	json_object_foreach(v, key, item) reply_clean(item);
+	json_array_foreach(v, i, item) reply_clean(item);
+}
+
 /* What stands in a cell. Returns false for what is not to be shown in one (lists). */
 static bool cell(const json_t *v, char *to, size_t size)
 {

@@ -1,5 +1,7 @@
 #include "telactl.h"
 
+#include "protocol.h"
+
 #include "../dataplane/base.h"
 
 #include <unistd.h>
@@ -70,29 +72,37 @@ static const json_t *find_kind(const json_t *command, const char *kind)
 
 /* ---- values ---- */
 
-/* Hexadecimal of what stands in a file or on standard input. */
-static json_t *read_bytes(const char *path)
+char *words_file(const char *path, size_t max, size_t *ret_len)
 {
 	FILE *f = strcmp(path, "-") ? fopen(path, "re") : stdin;
-	unsigned char *bytes = malloc(PAYLOAD_MAX + 1);
-	char *hex = malloc(2 * PAYLOAD_MAX + 1);
-	json_t *value = NULL;
+	char *bytes = malloc(max + 1);
 	size_t n;
 
-	CHECK(bytes && hex);
-	n = f ? fread(bytes, 1, PAYLOAD_MAX + 1, f) : 0;
+	CHECK(bytes);
+	n = f ? fread(bytes, 1, max + 1, f) : 0;
 	if (!f || ferror(f))
 		fprintf(stderr, "telactl: %s: cannot be read: %s\n", path, strerror(errno));
-	else if (n > PAYLOAD_MAX)
-		fprintf(stderr, "telactl: %s: more than %d bytes\n", path, PAYLOAD_MAX);
-	else {
-		for (size_t i = 0; i < n; i++)
-			sprintf(hex + 2 * i, "%02x", bytes[i]);
-		hex[2 * n] = 0;
-		value = json_string(hex);
+	else if (n > max)
+		fprintf(stderr, "telactl: %s: more than %zu bytes\n", path, max);
+	else
+		*ret_len = n;
+	if (!f || ferror(f) || n > max) {
+		free(bytes);
+		bytes = NULL;
 	}
 	if (f && f != stdin)
 		fclose(f);
+	return bytes;
+}
+
+/* Hexadecimal of what stands in a file or on standard input. */
+static json_t *read_bytes(const char *path)
+{
+	size_t n = 0;
+	char *bytes = words_file(path, PAYLOAD_MAX, &n);
+	char *hex = bytes ? protocol_hex_of(bytes, n) : NULL;
+	json_t *value = hex ? json_string(hex) : NULL;
+
 	free(bytes);
 	free(hex);
 	return value;

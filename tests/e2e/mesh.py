@@ -235,7 +235,7 @@ class Node(Process):
         path = os.path.join(self.mesh.folder, f'payload.{random.getrandbits(48):x}')
         with open(path, 'wb') as f:
             f.write(payload)
-        words = ['call', service, method, f'payload=@{path}']
+        words = ['call', '--raw', service, method, f'payload=@{path}']
         if node:
             words.append(f'node={node}')
         if deadline_ms:

@@ -124,7 +124,7 @@ class Services(mesh.Case):
         self.assertIn('echo, later', got.message)
         self.assertEqual(self.call('ecko', 'echo', echo).error, 'NOT_FOUND')
         self.assertEqual(self.client.call('echo', 'echo', echo, 'nobody').error, 'NOT_FOUND')
-        status, reply = self.client.ctl('call', 'echo', 'echo', 'payload=xyz', 'node=server')
+        status, reply = self.client.ctl('call', '--raw', 'echo', 'echo', 'payload=xyz', 'node=server')
         self.assertEqual((status, reply['ok']), (1, False))
 
     def test_service_that_is_not_there(self):
