@@ -59,6 +59,18 @@ class Service(mesh.Case):
         self.assertEqual((got.status, got.message), ('UNAVAILABLE', 'no such service on this node'))
         self.assertEqual(quiet.stop(), 0)
 
+    def test_of_a_shared_object(self):
+        """A service that was loaded is shown and called like any other, also after another build took its place."""
+        build = os.path.join(mesh.program('TELA_SERVICES'), 'calculator.so')
+        loads = mesh.Node(self.mesh, self.mesh.config('loads', [], mesh.cpus()[0],
+                                                      services=[{'name': 'calculator', 'object': build}]))
+        again = shutil.copy(build, self.mesh.path('again.so'))
+        for _ in range(2):
+            self.assertIn('schema', loads.do('schema', service='calculator'))
+            self.assertEqual(loads.ctl('call', 'calculator.add', '{"a": 2}')[1]['reply'], {'value': 2})
+            loads.do('chain.replace', service='calculator', name='calculator', object=again)
+        self.assertEqual(loads.stop(), 0)
+
     def test_listed_with_plugins_of_its_own(self):
         services = [{'name': 'echo'}, {'name': 'reflection', 'plugins': [{'plugin': 'counter'}]}]
         own = mesh.Node(self.mesh, self.mesh.config('own', [], mesh.cpus()[0], services=services))
