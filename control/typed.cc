@@ -74,6 +74,7 @@ static void reread(typed_schema &s)
 	s.parser.builder_.Clear();
 	s.ours = reflection::GetSchema(s.ours_bytes.data());
 	typed::check(*s.ours);
+	typed::check_layout(*s.ours);
 }
 
 struct typed_schema *typed_open(const void *bfbs, size_t len, char *err, size_t err_len)

@@ -28,6 +28,7 @@ enum {
 	BODY_MAX = 1 << 20,
 	DEPTH_MAX = 60, /* libflatbuffers itself goes to 64 */
 	IDENTIFIER_MAX = 255,
+	STRUCT_MAX = 1 << 15, /* bytes; libflatbuffers counts to 64 Ki, padding included */
 };
 
 /* Ends what was asked, with a sentence for people. */
@@ -56,6 +57,8 @@ std::string clean(const std::string &s);
 std::string number(double v, bool single);
 /* Every name is one and every index leads somewhere, else throws. */
 void check(const reflection::Schema &s);
+/* Of one that libflatbuffers wrote: structs hold what is read of them. */
+void check_layout(const reflection::Schema &s);
 struct types {
 	std::set<const reflection::Enum *> enums;
 	std::set<const reflection::Object *> objects;

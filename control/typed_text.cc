@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <functional>
+#include <map>
 
 namespace typed
 {
@@ -145,7 +145,7 @@ static void check_base(const reflection::Type &t, const string &where)
 		int v = raw.GetField<int8_t>(flatbuffers::voffset_t(at), 0);
 
 		if (v < 0 || v >= reflection::MaxBaseType)
-			throw error(clean(where) + " is of no type that there is");
+			throw error(where + " is of no type that there is");
 	}
 }
 
@@ -185,14 +185,15 @@ static void check_object(const Schema &s, const Object &o)
 
 	check_name(o.name()->str(), true);
 	check_attributes(o.attributes());
-	for (const auto *f : *o.fields())
+	for (const auto *f : *o.fields()) {
+		check_name(f->name()->str(), false);
 		check_base(*f->type(), o.name()->str() + "." + f->name()->str());
+	}
 	for (const auto *f : fields_of(o)) {
-		string where = o.name()->str() + "." + clean(f->name()->str());
+		string where = o.name()->str() + "." + f->name()->str();
 		bool is_union = type_of(*f->type()).base == reflection::Union,
 		     after_type = before && type_of(*before->type()).base == reflection::UType;
 
-		check_name(f->name()->str(), false);
 		check_attributes(f->attributes());
 		check_type(s, *f->type(), o.is_struct(), where);
 		if (f->id() != id++)
@@ -212,9 +213,11 @@ static void check_enum(const Schema &s, const Enum &e)
 	check_name(e.name()->str(), true);
 	check_attributes(e.attributes());
 	check_base(*e.underlying_type(), e.name()->str());
-	for (const auto *v : *e.values())
+	for (const auto *v : *e.values()) {
+		check_name(v->name()->str(), false);
 		if (v->union_type())
 			check_base(*v->union_type(), e.name()->str() + "." + v->name()->str());
+	}
 	if (!e.values()->size() ||
 		(!e.is_union() && (!is_integer(e.underlying_type()->base_type()) ||
 					  e.underlying_type()->base_type() == reflection::UType)))
@@ -222,7 +225,6 @@ static void check_enum(const Schema &s, const Enum &e)
 	for (unsigned i = 0; i < e.values()->size(); i++) {
 		const auto *v = e.values()->Get(i);
 
-		check_name(v->name()->str(), false);
 		/* libflatbuffers verifies a union's value by the place of its type in this list. */
 		if (e.is_union() && v->value() != int64_t(i))
 			throw error("the types of union " + e.name()->str() +
@@ -235,6 +237,22 @@ static void check_enum(const Schema &s, const Enum &e)
 				    " is neither a table nor a string");
 		if (e.is_union() && v->value())
 			check_type(s, *v->union_type(), false, e.name()->str());
+	}
+}
+
+void check_layout(const Schema &s)
+{
+	for (const auto *o : *s.objects()) {
+		for (unsigned i = 0; o->is_struct() && i < o->fields()->size(); i++) {
+			const Field &f = *o->fields()->Get(i);
+			type of = type_of(*f.type());
+			int64_t size = of.object(s) ? of.object(s)->bytesize()
+						    : int64_t(flatbuffers::GetTypeSize(of.base)),
+				n = is_repeated(*f.type()) ? f.type()->fixed_length() : 1;
+
+			if (size <= 0 || f.offset() + n * size > o->bytesize())
+				throw error("struct " + o->name()->str() + " is too large");
+		}
 	}
 }
 
@@ -423,25 +441,36 @@ struct printer {
 		out << "}\n\n";
 	}
 
-	/* Structs, each behind those that it contains. */
+	/* Prints it behind those that it contains; its size at least, less padding. */
+	size_t print_struct(const Object &o, std::map<const Object *, size_t> &done, int depth)
+	{
+		size_t size = 0;
+
+		if (done.count(&o))
+			return done[&o];
+		if (depth > DEPTH_MAX)
+			throw error("structs inside each other without end");
+		for (const auto *f : *o.fields()) {
+			type of = type_of(*f->type());
+			size_t one = of.object(s) ? print_struct(*of.object(s), done, depth + 1)
+						  : flatbuffers::GetTypeSize(of.base);
+
+			size += one * (is_repeated(*f->type()) ? f->type()->fixed_length() : 1);
+			if (size > STRUCT_MAX)
+				throw error("struct " + o.name()->str() + " is too large");
+		}
+		done[&o] = size;
+		print_object(o);
+		return size;
+	}
+
 	void print_structs(const std::set<const Object *> &wanted)
 	{
-		std::set<const Object *> done;
-		std::function<void(const Object &, int)> one = [&](const Object &o, int depth) {
-			if (!o.is_struct() || done.count(&o))
-				return;
-			if (depth > DEPTH_MAX)
-				throw error("structs inside each other without end");
-			for (const auto *f : *o.fields())
-				if (type_of(*f->type()).object(s))
-					one(*type_of(*f->type()).object(s), depth + 1);
-			done.insert(&o);
-			print_object(o);
-		};
+		std::map<const Object *, size_t> done;
 
 		for (const auto *o : *s.objects())
-			if (wanted.count(o))
-				one(*o, 0);
+			if (o->is_struct() && wanted.count(o))
+				print_struct(*o, done, 0);
 	}
 
 	void print_types(const types &wanted)

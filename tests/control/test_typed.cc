@@ -316,6 +316,76 @@ void check_bounds(const open_schema &s)
 	CHECK(s.echo("test.wide.Nothing", "{}") == "!the schema has no table test.wide.Nothing");
 }
 
+// A schema from text; what is hostile in these is well formed.
+bytes compile(const string &fbs)
+{
+	flatbuffers::Parser p;
+
+	about = fbs.substr(0, 200);
+	CHECK(p.Parse(fbs.c_str()));
+	p.Serialize();
+	return bytes(p.builder_.GetBufferPointer(),
+		p.builder_.GetBufferPointer() + p.builder_.GetSize());
+}
+
+void check_refusals()
+{
+	static const pair refusals[] = {
+		{"", "struct A { x : [ubyte:40000]; } table T { a : A; }", "struct A is too large"},
+		{"", "struct A { x : [ubyte:256]; } struct B { x : [A:256]; } table T { b : B; }",
+			"struct B is too large"},
+		{"", "table A { } union U { A = 3 } table T { u : U; }",
+			"the types of union U are not numbered from 0"},
+	};
+
+	for (const auto &r : refusals) {
+		open_schema s(compile(r.json));
+
+		about += string(" -> ") + err;
+		CHECK(!s.s && string(err) == r.expected);
+	}
+	CHECK(!open_schema(bytes()).s);
+	CHECK(!open_schema(bytes((256 << 10) + 1)).s && strstr(err, "256 KiB"));
+}
+
+flatbuffers::voffset_t field_offset(const bytes &bfbs, const string &table, const string &field)
+{
+	for (const auto *o : *reflection::GetSchema(bfbs.data())->objects())
+		for (const auto *f : *o->fields())
+			if (o->name()->str() == table && f->name()->str() == field)
+				return f->offset();
+	CHECK(false);
+}
+
+// Few bytes that stand for a great many.
+void check_swelling(const bytes &wide)
+{
+	string fbs = "table T5 { x : int; }\n";
+	flatbuffers::FlatBufferBuilder b;
+	open_schema s(wide);
+
+	for (int i = 4; i >= 0; i--) {
+		string n = std::to_string(i), next = std::to_string(i + 1);
+
+		fbs += "table T" + n + " { ";
+		for (int f = 0; f < 60; f++)
+			fbs += "f" + std::to_string(f) + " : T" + next + "; ";
+		fbs += "}\n";
+	}
+	CHECK(take(typed_template(open_schema(compile(fbs)).s, "T0", err, sizeof(err))) ==
+		"!too large: more than 4 MiB as text");
+	std::vector<flatbuffers::Offset<flatbuffers::String>> same(
+		1000, b.CreateString(string(100000, 'a')));
+	auto vector = b.CreateVector(same);
+	auto start = b.StartTable();
+
+	b.AddOffset(field_offset(wide, "test.wide.Wide", "texts"), vector);
+	b.Finish(flatbuffers::Offset<flatbuffers::Table>(b.EndTable(start)));
+	CHECK(s.print("test.wide.Wide",
+		      bytes(b.GetBufferPointer(), b.GetBufferPointer() + b.GetSize())) ==
+		"!too large: more than 4 MiB as text");
+}
+
 // ---- what is not ----
 
 std::mt19937 random_source;
@@ -445,6 +515,8 @@ int main(int argc, char **argv)
 			check_pairs(s, wide_pairs, true);
 			check_pairs(s, wide_parts, false);
 			check_bounds(s);
+			check_refusals();
+			check_swelling(bfbs);
 		} else if (file.find("every.bfbs") != string::npos) {
 			check_pairs(s, every_pairs, true);
 		}
