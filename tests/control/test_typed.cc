@@ -257,6 +257,8 @@ const pair wide_parts[] = {
 	{"test.wide.Wide", R"({"u64": 18446744073709551615, "i64": -9223372036854775808})",
 		R"("i64":-9223372036854775808,"u64":18446744073709551615)"},
 	{"test.wide.Wide", R"({"f32": 0.1, "f64": 1e-13})", R"("f32":0.1,"f64":1e-13)"},
+	{"test.wide.Wide", R"({"f32": 16777217, "f64": 0.30000000000000004})",
+		R"("f32":16777216.0,"f64":0.30000000000000004)"},
 	{"test.wide.Wide", R"({"f32": "-inf", "f64": "nan"})", R"("f32":"-inf","f64":"nan")"},
 	{"test.wide.Wide", R"({"flags": "first last", "large": 5})",
 		R"("large":5,"flags":"first last")"},
@@ -328,8 +330,25 @@ bytes compile(const string &fbs)
 		p.builder_.GetBufferPointer() + p.builder_.GetSize());
 }
 
+// A number in the middle of a schema that is otherwise right.
+template <class T, class Of> void check_poked(Of of, unsigned vt, T value, const char *expected)
+{
+	bytes bfbs = compile("table T { a : int; b : T; }");
+	const auto *field = reflection::GetSchema(bfbs.data())->objects()->Get(0)->fields()->Get(1);
+	auto *there = const_cast<void *>(static_cast<const void *>(of(field)));
+
+	CHECK(static_cast<flatbuffers::Table *>(there)->SetField<T>(
+		flatbuffers::voffset_t(vt), value, T(0)));
+	CHECK(!open_schema(bfbs).s);
+	about = err;
+	CHECK(about == expected);
+}
+
 void check_refusals()
 {
+	auto field = [](const reflection::Field *f) { return f; };
+	auto type = [](const reflection::Field *f) { return f->type(); };
+
 	static const pair refusals[] = {
 		{"", "struct A { x : [ubyte:40000]; } table T { a : A; }", "struct A is too large"},
 		{"", "struct A { x : [ubyte:256]; } struct B { x : [A:256]; } table T { b : B; }",
@@ -344,6 +363,11 @@ void check_refusals()
 		about += string(" -> ") + err;
 		CHECK(!s.s && string(err) == r.expected);
 	}
+	check_poked<uint16_t>(field, reflection::Field::VT_ID, 5, "the ids of T have gaps");
+	check_poked<int32_t>(
+		type, reflection::Type::VT_INDEX, 1, "T.b is of no type that there is");
+	check_poked<int8_t>(
+		type, reflection::Type::VT_BASE_TYPE, 92, "T.b is of no type that there is");
 	CHECK(!open_schema(bytes()).s);
 	CHECK(!open_schema(bytes((256 << 10) + 1)).s && strstr(err, "256 KiB"));
 }
