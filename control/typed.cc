@@ -187,6 +187,15 @@ char *typed_template(const struct typed_schema *s, const char *table, char *err,
 
 /* ---- JSON ---- */
 
+/* What stands in front of a table, if it is the schema's root and there is one. */
+static string identifier_of(const Schema &s, const char *table)
+{
+	if (!s.file_ident() || s.file_ident()->size() != flatbuffers::kFileIdentifierLength ||
+		!s.root_table() || s.root_table()->name()->str() != table)
+		return "";
+	return s.file_ident()->str();
+}
+
 uint8_t *typed_build(struct typed_schema *s, const char *table, const char *json, size_t len,
 	size_t *ret_len, char *err, size_t err_len)
 {
@@ -197,6 +206,7 @@ uint8_t *typed_build(struct typed_schema *s, const char *table, const char *json
 		uint8_t *bytes;
 
 		b.Clear();
+		s->parser.file_identifier_ = identifier_of(*s->theirs, table);
 		if (!s->parser.SetRootType(table) || !s->parser.ParseJson(text.c_str()))
 			throw typed::error("1:1: " + first_line(s->parser.error_));
 		*ret_len = b.GetSize();

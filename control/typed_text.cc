@@ -529,6 +529,12 @@ static void declare_attributes(printer &p)
 	p.out << (all.empty() ? "" : "\n");
 }
 
+static bool is_identifier(const string &s)
+{
+	return s.size() == flatbuffers::kFileIdentifierLength && clean(s) == s &&
+	       s.find_first_of("\"\\") == string::npos;
+}
+
 string schema_text(const Schema &s, bool for_people)
 {
 	printer p = {s, for_people, {}, ""};
@@ -547,6 +553,8 @@ string schema_text(const Schema &s, bool for_people)
 	if (for_people && s.root_table() && find_object(s, s.root_table()->name()->str())) {
 		p.enter(s.root_table()->name()->str());
 		p.out << "root_type " << last_of(s.root_table()->name()->str()) << ";\n";
+		if (s.file_ident() && is_identifier(s.file_ident()->str()))
+			p.out << "file_identifier \"" << s.file_ident()->str() << "\";\n";
 	}
 	return p.out.s;
 }

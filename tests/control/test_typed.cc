@@ -186,10 +186,9 @@ void check_tables(const open_schema &s, const names &n)
 		about = table + ": " + empty;
 		once = s.echo(table, empty);
 		about += once;
-		if (table == "test.every.All") {
-			CHECK(once.find("vectors of unions cannot be shown") != string::npos);
+		if (once.find("vectors of unions cannot be shown") != string::npos)
 			continue;
-		}
+		CHECK(table != "test.every.All");
 		if (table == "test.every.One") {
 			CHECK(s.echo(table, once).find("hashed") != string::npos);
 			continue;
