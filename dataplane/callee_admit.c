@@ -217,9 +217,14 @@ void callee_serve_local(struct machine *m, struct caller_slot *s)
 	const struct tela_str name = {desc->name, strlen(desc->name)};
 	uint32_t at = ALIGN8(s->envelope_len);
 	const uint8_t *body = s->body;
-	struct call *c = call_open(m, body + at, s->body_len - at);
 	struct admission a = {0};
+	struct call *c;
 
+	if (s->deadline_ns <= m->now_ns) {
+		caller_fail(m, s, TELA_DEADLINE_EXCEEDED, "deadline passed before the call ran");
+		return;
+	}
+	c = call_open(m, body + at, s->body_len - at);
 	if (!c) {
 		s->on_wire = false;
 		caller_fail(m, s, TELA_RESOURCE_EXHAUSTED, "too many calls are being served");

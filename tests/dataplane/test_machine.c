@@ -816,6 +816,18 @@ static void test_local(void **state)
 	assert_int_equal(count_read(&e->counts, count_calls_local), 1);
 	assert_int_equal(count_read(&e->counts, count_tx_datagrams), 0);
 	assert_int_equal(e->m.n_made, 0);
+	/* One whose time is over before it is its turn does not run. */
+	o = (struct outcome){.id = 8, .len = 8};
+	assert_int_equal(caller_begin(&e->m, &e->sessions[0], &methods[0], 8,
+				 &(struct tela_options){.deadline_us = 1}, &r),
+		0);
+	fill(r.payload, 8, 8);
+	caller_send(&e->m, r.slot, done, &o);
+	pair_pass(p);
+	assert_true(o.done);
+	assert_int_equal(o.code, TELA_DEADLINE_EXCEEDED);
+	assert_int_equal(o.outcome, TELA_NOT_EXECUTED);
+	assert_int_equal(executions[8], 0);
 	pair_fini(p);
 }
 
