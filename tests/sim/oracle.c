@@ -268,8 +268,21 @@ void oracle_after_pass(struct node *n, bool timers)
 		audit_node(n);
 }
 
+/* Nothing is sent again because time has passed: where nothing was lost and nothing overtaken,
+ * nothing is. */
+static void needless(const struct sim *sim)
+{
+	if (!sim->s.calm || sim->s.jitter_ns || sim->s.big || sim->n_dropped)
+		return;
+	for (uint32_t i = 0; i < sim->s.n_nodes; i++)
+		if (count_read(&sim->node[i].counts, count_resends))
+			sim_violation("node %u has sent %llu requests again, and none was lost", i,
+				(unsigned long long)count_read(&sim->node[i].counts, count_resends));
+}
+
 void oracle_end(struct sim *sim)
 {
+	needless(sim);
 	for (uint32_t i = 0; i < sim->n_records; i++) {
 		const struct record *r = &sim->record[i];
 

@@ -46,7 +46,7 @@ static void draw_wires(struct scenario *s, struct rng *r)
 	s->loss_ppm = ppm(r, 50, 200000);
 	s->duplicate_ppm = ppm(r, 50, 100000);
 	s->reorder_ppm = ppm(r, 50, 200000);
-	s->late_ppm = ppm(r, 25, 5000);
+	s->late_ppm = ppm(r, 25, 50000);
 	s->corrupt_ppm = ppm(r, 40, 50000);
 	s->shared_percent = rng_below(r, 3) ? percent(r, 50, 99) : 100 * (uint32_t)rng_below(r, 2);
 	if (rng_below(r, 2))
