@@ -330,7 +330,9 @@ static bool path_probe(struct machine *m, struct path *p)
 	since = max_u64(oldest->sent_ns, p->last_rx_ns);
 	if (p->ping_wait_ns)
 		wait = p->ping_wait_ns, since = max_u64(p->ping_ns, p->last_rx_ns);
-	if (m->gap_ns || m->now_ns - since < wait)
+	/* The pass that ends an absence has not looked at all that came meanwhile; but a loop whose
+	 * every pass is long must ask too. */
+	if (m->now_ns - since < wait + m->gap_ns)
 		return false;
 	if (!p->silent_since_ns)
 		p->silent_since_ns = m->now_ns;
@@ -388,8 +390,9 @@ bool path_timers(struct machine *m, struct path *p)
 		worked = path_probe(m, p) || path_watch(m, p);
 		if (p->state != PATH_UP)
 			return true;
-		if (m->gap_ns && p->silent_since_ns)
-			p->silent_since_ns += m->gap_ns; /* our own absence is not the peer's */
+		/* Our own absence is not the peer's; long passes are no absence. */
+		if (p->silent_since_ns && m->gap_ns > silence_limit(m, p) / 4)
+			p->silent_since_ns += m->gap_ns;
 		if (p->silent_since_ns && m->now_ns > p->silent_since_ns &&
 			m->now_ns - p->silent_since_ns > silence_limit(m, p)) {
 			path_down(m, p, "peer is silent");

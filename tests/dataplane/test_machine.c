@@ -584,6 +584,32 @@ static void test_peer_restarts(void **state)
 	pair_fini(p);
 }
 
+/* A loop whose every pass is long still sees what is lost, and who has gone. */
+static void test_long_passes(void **state)
+{
+	struct pair *p = pair_new(24, 1);
+	struct outcome o;
+	uint64_t began;
+
+	(void)state;
+	call(p, 1, 1, 8, NULL);
+	p->step_ns = 300000;
+	p->end[1].deaf = true;
+	assert_int_equal(start(p, 0, 1, 2, 8, &o, NULL), 0);
+	pair_pass(p);
+	pair_pass(p);
+	p->end[1].deaf = false;
+	pair_run(p, 100 * NS_PER_MS);
+	assert_true(o.done && o.code == TELA_OK);
+	assert_true(count_read(&p->end[0].counts, count_resends) > 0);
+	p->end[1].frozen = true;
+	began = p->now_ns;
+	o = call(p, 1, 3, 8, NULL);
+	assert_int_equal(o.code, TELA_UNAVAILABLE);
+	assert_true(p->now_ns - began < 200 * NS_PER_MS);
+	pair_fini(p);
+}
+
 static void test_stopped_peer_fails_nothing(void **state)
 {
 	struct pair *p = pair_new(14, 1);
@@ -931,6 +957,7 @@ int main(void)
 		cmocka_unit_test(test_deadline_of_late_requests),
 		cmocka_unit_test(test_peer_gone),
 		cmocka_unit_test(test_peer_restarts),
+		cmocka_unit_test(test_long_passes),
 		cmocka_unit_test(test_stopped_peer_fails_nothing),
 		cmocka_unit_test(test_no_peer),
 		cmocka_unit_test(test_admitted_before_memory),
