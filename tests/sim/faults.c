@@ -137,7 +137,7 @@ void faults_heal(struct sim *sim, uint32_t fault)
 		break;
 	case FAULT_slow:
 		n->burst = 32;
-		n->cost_ns = 1000;
+		n->cost_ns = n->usual_cost_ns;
 		break;
 	case FAULT_rings:
 		n->tx_burst = 32;

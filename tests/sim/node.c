@@ -119,6 +119,9 @@ void node_create(struct node *n, struct sim *sim, uint32_t index)
 	n->spins = rng_below(&r, 100) < sim->s.spin_percent;
 	n->idle_max_ns = n->spins ? LOOP_SPINS_NS : rng_scale(&r, 20000, 500000);
 	n->cost_ns = rng_scale(&r, 300, 3000);
+	if (rng_below(&r, 16) == 0 && scenario_has(&sim->s, FAULT_slow))
+		n->cost_ns = rng_scale(&r, 20000, 400000);
+	n->usual_cost_ns = n->cost_ns;
 	n->rx_ring = sim->s.rx_ring;
 	n->tx_ring = sim->s.tx_ring;
 	n->burst = n->tx_burst = 32;

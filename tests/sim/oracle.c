@@ -90,6 +90,8 @@ static void in_time(struct node *n, struct record *r, const struct tela_call *ca
 	uint64_t late =
 		r->deadline_ns + sim->max_age_ns + (r->len > ONE_FRAGMENT ? TURN_NS : PASS_NS);
 
+	if (call->deadline_ns <= n->m.now_ns)
+		sim_violation("call %u begins to run, and its own deadline has passed", r->id);
 	if (!clocks_good(sim, r))
 		return;
 	if (sim->now_ns > late)
@@ -277,7 +279,8 @@ static void needless(const struct sim *sim)
 	for (uint32_t i = 0; i < sim->s.n_nodes; i++)
 		if (count_read(&sim->node[i].counts, count_resends))
 			sim_violation("node %u has sent %llu requests again, and none was lost", i,
-				(unsigned long long)count_read(&sim->node[i].counts, count_resends));
+				(unsigned long long)count_read(
+					&sim->node[i].counts, count_resends));
 }
 
 void oracle_end(struct sim *sim)

@@ -117,7 +117,7 @@ struct scenario {
 	struct tela_budgets budgets;
 	/* load, in percent of the calls */
 	uint32_t burst, big, biggest, park, cancel, hurried, other_schema, local;
-	bool scarce; /* a budget has next to nothing */
+	bool scarce;          /* a budget has next to nothing */
 	bool long_quiet, hub; /* everybody also calls node 0 */
 	bool calm;            /* nothing goes wrong */
 	struct fault_event faults[FAULTS_MAX];
@@ -210,8 +210,8 @@ struct node {
 	uint64_t stepped_ns;
 	struct rng random;
 	/* passes */
-	uint64_t pass_at_ns, pass_number, began_ns, idle_ns, idle_max_ns, cost_ns, chores_ns,
-		delay_ns;
+	uint64_t pass_at_ns, pass_number, began_ns, idle_ns, idle_max_ns, cost_ns, usual_cost_ns,
+		chores_ns, delay_ns;
 	uint64_t slept_ns;
 	uint32_t burst;
 	uint64_t passes;
