@@ -44,9 +44,9 @@ static void swap(struct sim *sim, struct node *n)
 	if (!n->up)
 		return;
 	s = n->service[service];
-	if (what == 0)
+	if (what <= 1)
 		s->desc = app_desc[service][s->desc == app_desc[service][0]];
-	if (what == 1) {
+	if (what == 2) {
 		snprintf(s->reason, sizeof(s->reason), "switched off");
 		atomic_store(&s->admit, !atomic_load(&s->admit));
 	}
