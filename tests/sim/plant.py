@@ -47,6 +47,8 @@ BUGS = [
         '\t\tc->slot->gone = GONE_DETACHED;\n', '\t\tc->slot->gone = GONE_REFUSED;\n'),
     ('evicted-lie', 'a call whose reply was evicted "surely did not run"', 'callee_reply.c',
         '\t\tcallee_slot_gone(r.slot, GONE_EXECUTED);\n', '\t\tcallee_slot_gone(r.slot, GONE_REFUSED);\n'),
+    ('stale-budget', 'a call that has waited for its path says it has all of its time left', 'caller_time.c',
+        '\tcaller_patch_budget(m, s);\n\tcaller_transmit(m, arg, s, 0);\n', '\tcaller_transmit(m, arg, s, 0);\n'),
     ('old-slots', 'slots that the last incarnation granted are used with the next', 'caller_session.c',
         '\ts->n_slots = SLOT_BLOCK;\n\tfor', '\tfor'),
     ('old-cancel', 'the cancel of an older call ends the next one in its slot', 'callee_session.c',

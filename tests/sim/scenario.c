@@ -181,7 +181,7 @@ void scenario_print(const struct scenario *s)
 #undef FAULT_NAME
 	};
 
-	printf("seed %llu: %u nodes, %u calls in %llu us, %u peers and %u sessions each\n"
+	printf("seed %llu: %u nodes, %u calls in %llu us, %u peers and %u sessions each%s\n"
 	       "  wires: %llu + %llu ns, lost %u, twice %u, reordered %u, late %u, damaged %u ppm, "
 	       "%u %% shared memory\n"
 	       "  nodes: %u %% spin, rings %u and %u, allocations fail %u ppm, silence %llu us\n"
@@ -190,13 +190,14 @@ void scenario_print(const struct scenario *s)
 	       "%%, other schema %u %%, local %u %%\n",
 		(unsigned long long)s->seed, s->n_nodes, s->n_calls,
 		(unsigned long long)(s->load_ns / 1000), s->n_peers, s->n_sessions,
-		(unsigned long long)s->delay_ns, (unsigned long long)s->jitter_ns, s->loss_ppm,
-		s->duplicate_ppm, s->reorder_ppm, s->late_ppm, s->corrupt_ppm, s->shared_percent,
-		s->spin_percent, s->rx_ring, s->tx_ring, s->alloc_ppm,
-		(unsigned long long)(s->silence_ns / 1000), s->budgets.slots,
-		s->budgets.slots_per_session, s->budgets.calls, s->budgets.detached,
-		s->budgets.messages_2k, s->budgets.messages_64k, s->budgets.messages_1m, s->burst,
-		s->big, s->biggest, s->park, s->cancel, s->hurried, s->other_schema, s->local);
+		s->hub ? ", all call node 0" : "", (unsigned long long)s->delay_ns,
+		(unsigned long long)s->jitter_ns, s->loss_ppm, s->duplicate_ppm, s->reorder_ppm,
+		s->late_ppm, s->corrupt_ppm, s->shared_percent, s->spin_percent, s->rx_ring,
+		s->tx_ring, s->alloc_ppm, (unsigned long long)(s->silence_ns / 1000),
+		s->budgets.slots, s->budgets.slots_per_session, s->budgets.calls,
+		s->budgets.detached, s->budgets.messages_2k, s->budgets.messages_64k,
+		s->budgets.messages_1m, s->burst, s->big, s->biggest, s->park, s->cancel,
+		s->hurried, s->other_schema, s->local);
 	for (uint32_t i = 0; i < s->n_faults; i++)
 		printf("  %12.3f us: %s of node %u (%u) for %.3f us\n",
 			(double)s->faults[i].at_ns / 1000, name[s->faults[i].kind], s->faults[i].a,
