@@ -209,6 +209,19 @@ def look_at_a_capture(readme, commands):
             place.run(command, expect=expect)
 
 
+def write_a_schema(readme, commands):
+    """The schema of schemas/README.md and all of its C, which is one program."""
+    with Place() as place:
+        place.write('shop.fbs', readme.block(language='fbs'))
+        place.write('shop.c', '#include <stdio.h>\n\n#include "shop.h"\n\n' + '\n'.join(
+            text for _, language, text in readme.blocks if language == 'c'))
+        for command in commands:
+            place.run(command)
+            if command.startswith('cc '):
+                for compiler in filter(shutil.which, ('gcc', 'clang')):
+                    place.run(compiler + command.removeprefix('cc'))
+
+
 def elsewhere(readme, command):
     kind, where = ELSEWHERE[command].split()
     if kind == 'step':
@@ -240,7 +253,8 @@ def main():
                 rest.append(command)
             else:
                 fail(f'{readme.path}: nothing runs `{command}`')
-        scenario = {'README.md': run_a_node, 'services/README.md': write_a_service,
+        scenario = {'README.md': run_a_node, 'schemas/README.md': write_a_schema,
+                    'services/README.md': write_a_service,
                     'deploy/wireshark/README.md': look_at_a_capture}.get(readme.path)
         if scenario and rest:
             scenario(readme, rest)
