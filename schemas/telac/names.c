@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What the writers of code have room for. */
+enum { NAME_MAX_C = 240 };
+
 struct names {
 	struct schema *s;
 	struct name {
@@ -239,6 +242,13 @@ const char *names_assign(struct schema *s, const char **ret_name)
 		name_service(&n, &s->services[i]);
 	if (n.n)
 		qsort(n.at, n.n, sizeof(*n.at), by_c_name);
+	for (i = 0; i < n.n; i++) {
+		if (strlen(n.at[i].c) <= NAME_MAX_C)
+			continue;
+		*ret_name = n.at[i].full;
+		return schema_format(
+			s, "a name in C would be longer than %d characters", NAME_MAX_C);
+	}
 	for (i = 1; i < n.n; i++) {
 		if (strcmp(n.at[i - 1].c, n.at[i].c))
 			continue;

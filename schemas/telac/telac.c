@@ -37,6 +37,11 @@ static const char help[] =
 	"  method_id: \"7\"        required, 1 to 65535: names the method on the wire\n"
 	"  deadline_us: \"5000\"   default deadline\n"
 	"  idempotent            the method may run twice for one call\n"
+	"  streaming: \"none\"     who sends more than one message; client, server and bidi are\n"
+	"                        refused for now\n"
+	"and what is written once for all that are equal in a buffer:\n"
+	"  shared                of a string field\n"
+	"  shared_vtable         of a table\n"
 	"\n"
 	"What telac does not cover is refused with file, name and reason, and nothing is\n"
 	"written. Exit status: 0 done, 1 refused or failed, 2 wrong usage.\n";

@@ -20,6 +20,7 @@ CASES = [
     ("namespace n; table T { x : [int] (force_align: 512); }", "n.T.x", "force_align"),
     ("namespace n; table T { x : [int] (force_align: 12); }", "n.T.x", "force_align"),
     ("namespace n; table T { values : [int]; values_len : int; }", "n.T.values", "C name"),
+    ("namespace n; table T { " + "x" * 240 + " : int; }", "n.T.x", "longer than 240"),
     (T + "rpc_service S { m(T) : T; }", "n.S.m", "no method_id"),
     (T + 'rpc_service S { m(T) : T (method_id: "0"); }', "n.S.m", "1 to 65535"),
     (T + 'rpc_service S { m(T) : T (method_id: "65536"); }', "n.S.m", "1 to 65535"),
