@@ -52,7 +52,7 @@ enum {
 	TELA_FB_DEPTH_MAX = 64, /* tables inside each other, the root included */
 	TELA_FB_NESTED_MAX =
 		16,            /* buffers inside each other, as bytes; each has that depth again */
-	TELA_FB_SIZE_MIN = 10, /* root offset, vtable size, table: as the C++ verifier has it */
+	TELA_FB_SIZE_MIN = 12, /* root offset, vtable, table: as the C++ verifier has it */
 };
 
 #define TELA_FB_SIZE_MAX 0x7ffffffeu

@@ -1,9 +1,11 @@
 /* fuzz_verify.c - any bytes through the verifiers that telac made: what one of them accepts is read
- * wholly, terminators too. The first byte chooses the table, the rest is the buffer. */
+ * wholly, terminators too. The first byte chooses the table, the rest is the buffer; from 10 on it
+ * and the rest are for fuzz_kinds. */
 #include "calculator.h"
 #include "echo.h"
 #include "envelope.h"
 #include "fuzz.h"
+#include "fuzz_kinds.h"
 #include "kv.h"
 
 static uint64_t sum;
@@ -142,9 +144,14 @@ static void envelope_ways(const uint8_t *p, uint32_t len)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	size_t len = size ? size - 1 : 0;
-	uint8_t which = size ? data[0] % ARRAY_SIZE(tables) : 0;
-	uint8_t *copy = calloc(1, len + !len); /* exactly its length */
+	uint8_t which = size ? data[0] : 0;
+	uint8_t *copy;
 
+	if (which >= ARRAY_SIZE(tables)) {
+		fuzz_kinds(data, size);
+		return 0;
+	}
+	copy = calloc(1, len + !len); /* exactly its length */
 	CHECK(copy);
 	if (len)
 		memcpy(copy, data + 1, len);
