@@ -7,9 +7,8 @@
 //
 // The C is compiled with sanitizers, and every buffer ends where its memory ends.
 
-#include "theirs.h"
+#include "verdict.h"
 
-#include <cerrno>
 #include <cstdarg>
 #include <map>
 #include <memory>
@@ -96,35 +95,6 @@ uint64_t random_below(uint64_t n)
 	return random_next() % n;
 }
 
-// A buffer at the end of its own memory, `shift` behind a multiple of 16.
-struct exact {
-	std::unique_ptr<uint8_t, decltype(&std::free)> memory;
-	uint8_t *p;
-	size_t len;
-
-	exact(const void *data, size_t n, size_t shift = 0)
-	    : memory(static_cast<uint8_t *>(std::malloc(n + shift + !(n + shift))), &std::free),
-	      p(memory.get() + shift), len(n)
-	{
-		std::memcpy(p, data, n);
-	}
-};
-
-struct text_buffer : text_out {
-	text_buffer() : text_out{nullptr, 0, 0}
-	{
-	}
-	~text_buffer()
-	{
-		std::free(p);
-	}
-	text_buffer(const text_buffer &) = delete;
-	std::string str() const
-	{
-		return std::string(p, len);
-	}
-};
-
 [[noreturn]] __attribute__((format(printf, 4, 5))) void fail(
 	const exact *b, char what, bool prefixed, const char *format, ...)
 {
@@ -146,19 +116,6 @@ struct text_buffer : text_out {
 	std::exit(1);
 }
 
-// The first line in which two texts differ, for a person.
-std::string difference(const std::string &a, const std::string &b)
-{
-	size_t i = 0, from;
-
-	while (i < a.size() && i < b.size() && a[i] == b[i])
-		i++;
-	from = i ? a.rfind('\n', i - 1) : std::string::npos;
-	from = from == std::string::npos ? 0 : from + 1;
-	return "\n  " + a.substr(from, std::min(a.find('\n', i), from + 200) - from) + "\n  " +
-	       b.substr(from, std::min(b.find('\n', i), from + 200) - from);
-}
-
 // Whether a number is there or a default is the writer's choice.
 std::string values(std::string text)
 {
@@ -170,20 +127,6 @@ std::string values(std::string text)
 }
 
 // ---- a buffer as it was written ----
-
-void dump_ours(const exact &b, bool prefixed, text_out *o)
-{
-	const auto &ours = oracle_ours[m.schema];
-
-	(prefixed ? ours.dump_prefixed : ours.dump)(b.p, o);
-}
-
-int verify_ours(const exact &b, bool prefixed)
-{
-	const auto &ours = oracle_ours[m.schema];
-
-	return (prefixed ? ours.verify_prefixed : ours.verify)(b.p, b.len);
-}
 
 void put_record(char what, bool prefixed, const void *data, size_t len)
 {
@@ -208,13 +151,13 @@ std::vector<site> check_whole(const exact &b, char what, bool prefixed)
 	counts.bytes += b.len;
 	if (!theirs[m.schema].verify(b.p, b.len, prefixed))
 		fail(&b, what, prefixed, "the C++ verifier refuses it");
-	if (verify_ours(b, prefixed))
+	if (verify_ours(m.schema, b, prefixed))
 		fail(&b, what, prefixed, "our verifier refuses it");
-	if (verify_ours(moved, prefixed))
+	if (verify_ours(m.schema, moved, prefixed))
 		fail(&b, what, prefixed, "our verifier refuses it at an odd address");
 	const uint64_t lost = oracle_not_found();
-	dump_ours(b, prefixed, &ours);
-	dump_ours(moved, prefixed, &shifted);
+	dump_ours(m.schema, b, prefixed, &ours);
+	dump_ours(m.schema, moved, prefixed, &shifted);
 	if (oracle_not_found() != lost)
 		fail(&b, what, prefixed, "an element is not found by its key");
 	theirs[m.schema].dump(b.p, prefixed, &theirs_text, &w);
@@ -350,48 +293,16 @@ void damage_once(std::string &data, const std::vector<site> &sites)
 	}
 }
 
-// Both verdicts on a damaged buffer, and what both read if they let it pass.
 void check_damaged(const exact &b, char what, bool prefixed)
 {
-	text_buffer ours, theirs_text;
-	walk w = {b.p, 64 * uint64_t(b.len) + 1024};
-	uint32_t used = 0, most = 0;
-	bool whole = true;
+	const verdict v = judge(m.schema, b, prefixed);
 
-	const bool we = verify_ours(b, prefixed) == 0;
-	const bool they = theirs[m.schema].verify(b.p, b.len, prefixed);
-	if ((oracle_ours[m.schema].visits(b.p, b.len, prefixed, &used, &most) == 0) != we)
-		fail(&b, what, prefixed, "our verifier contradicts itself");
 	counts.damaged++;
-	counts.both += we && they;
-	if (we)
-		dump_ours(b, prefixed, &ours);
-	if (we && !they)
-		fail(&b, what, prefixed, "ours accepts what C++ refuses");
-	if (!they)
-		return;
-	try {
-		theirs[m.schema].dump(b.p, prefixed, &theirs_text, &w);
-	} catch (walk::too_long &) {
-		whole = false;
-	}
-	counts.shared += w.shared_table || w.shared_vector;
-	if (we && !whole)
-		fail(&b, what, prefixed, "ours accepts what takes more than %llu visits",
-			static_cast<unsigned long long>(w.most));
-	if (we && ours.str() != theirs_text.str())
-		fail(&b, what, prefixed, "damaged, ours and C++ read:%s",
-			difference(ours.str(), theirs_text.str()).c_str());
-	if (we)
-		return;
-	counts.budget++;
-	if (!w.shared_table && !w.shared_vector)
-		fail(&b, what, prefixed, "ours refuses a tree that C++ accepts, of %llu visits",
-			static_cast<unsigned long long>(w.visits));
-	if (w.visits <= 16 + b.len / 2)
-		fail(&b, what, prefixed,
-			"ours refuses what fits its budget: %llu visits in %zu bytes",
-			static_cast<unsigned long long>(w.visits), b.len);
+	counts.both += v.ours && v.theirs;
+	counts.budget += v.theirs && !v.ours;
+	counts.shared += v.shared;
+	if (!v.wrong.empty())
+		fail(&b, what, prefixed, "damaged: %s", v.wrong.c_str());
 }
 
 void damage(const exact &b, char what, bool prefixed, const std::vector<site> &sites)
@@ -481,7 +392,7 @@ void check_crafted(const record &r)
 		fail(&b, r.what, false, "%u visits, %u allowed, in %zu bytes", used, most, b.len);
 	if ((w.visits > most) != (r.what == 'X'))
 		fail(&b, r.what, false, "it has %llu visits", (unsigned long long)w.visits);
-	if (err != (r.what == 'X' ? -EBADMSG : 0) || verify_ours(b, false) != err)
+	if (err != (r.what == 'X' ? -EBADMSG : 0) || verify_ours(m.schema, b, false) != err)
 		fail(&b, r.what, false, "verdict %d after %u of %u visits", err, used, most);
 }
 

@@ -147,6 +147,7 @@ def parse():
     options = p.parse_args()
     options.telac = os.path.abspath(options.telac)
     options.include = os.path.abspath(options.include)
+    options.keep = os.path.abspath(options.keep) if options.keep else None
     return options
 
 

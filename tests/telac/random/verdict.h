@@ -1,0 +1,112 @@
+// verdict.h - what ours and C++ must say of any bytes as a buffer of a schema (tela_fb.h has the
+// rule):
+//
+// - what ours accepts C++ does too, and both read the same of it;
+// - what C++ accepts ours does too, unless its visits do not fit, which takes a table or vector
+// that
+//   several paths lead to.
+#pragma once
+
+#include "theirs.h"
+
+#include <cerrno>
+#include <memory>
+
+// A buffer at the end of its own memory, `shift` behind a multiple of 16.
+struct exact {
+	std::unique_ptr<uint8_t, decltype(&std::free)> memory;
+	uint8_t *p;
+	size_t len;
+
+	exact(const void *data, size_t n, size_t shift = 0)
+	    : memory(static_cast<uint8_t *>(std::malloc(n + shift + !(n + shift))), &std::free),
+	      p(memory.get() + shift), len(n)
+	{
+		std::memcpy(p, data, n);
+	}
+};
+
+struct text_buffer : text_out {
+	text_buffer() : text_out{nullptr, 0, 0}
+	{
+	}
+	~text_buffer()
+	{
+		std::free(p);
+	}
+	text_buffer(const text_buffer &) = delete;
+	std::string str() const
+	{
+		return std::string(p, len);
+	}
+};
+
+// The first line in which two texts differ, for a person.
+inline std::string difference(const std::string &a, const std::string &b)
+{
+	size_t i = 0, from;
+
+	while (i < a.size() && i < b.size() && a[i] == b[i])
+		i++;
+	from = i ? a.rfind('\n', i - 1) : std::string::npos;
+	from = from == std::string::npos ? 0 : from + 1;
+	return "\n  " + a.substr(from, std::min(a.find('\n', i), from + 200) - from) + "\n  " +
+	       b.substr(from, std::min(b.find('\n', i), from + 200) - from);
+}
+
+inline void dump_ours(unsigned schema, const exact &b, bool prefixed, text_out *o)
+{
+	const auto &ours = oracle_ours[schema];
+
+	(prefixed ? ours.dump_prefixed : ours.dump)(b.p, o);
+}
+
+inline int verify_ours(unsigned schema, const exact &b, bool prefixed)
+{
+	const auto &ours = oracle_ours[schema];
+
+	return (prefixed ? ours.verify_prefixed : ours.verify)(b.p, b.len);
+}
+
+struct verdict {
+	bool ours, theirs;
+	bool shared = false;    // several paths lead to a table or vector
+	std::string wrong = {}; // what must not be
+};
+
+inline verdict judge(unsigned schema, const exact &b, bool prefixed)
+{
+	text_buffer ours, other;
+	walk w = {b.p, 64 * uint64_t(b.len) + 1024};
+	uint32_t used = 0, most = 0;
+	bool whole = true;
+	verdict v = {
+		verify_ours(schema, b, prefixed) == 0, theirs[schema].verify(b.p, b.len, prefixed)};
+
+	if ((oracle_ours[schema].visits(b.p, b.len, prefixed, &used, &most) == 0) != v.ours)
+		v.wrong = "our verifier contradicts itself";
+	if (v.ours)
+		dump_ours(schema, b, prefixed, &ours);
+	if (v.ours && !v.theirs)
+		v.wrong = "ours accepts what C++ refuses";
+	if (!v.theirs || !v.wrong.empty())
+		return v;
+	try {
+		theirs[schema].dump(b.p, prefixed, &other, &w);
+	} catch (walk::too_long &) {
+		whole = false;
+	}
+	v.shared = w.shared_table || w.shared_vector;
+	if (v.ours && (!whole || w.visits != used || used > most))
+		v.wrong = "ours accepts it after " + std::to_string(used) + " visits of " +
+			  std::to_string(most) + ", the walk made " + std::to_string(w.visits);
+	else if (v.ours && ours.str() != other.str())
+		v.wrong = "ours and C++ read:" + difference(ours.str(), other.str());
+	else if (!v.ours && !v.shared)
+		v.wrong = "ours refuses a tree that C++ accepts, of " + std::to_string(w.visits) +
+			  " visits";
+	else if (!v.ours && w.visits <= 16 + b.len / 2)
+		v.wrong = "ours refuses what fits its budget, of " + std::to_string(w.visits) +
+			  " visits";
+	return v;
+}
