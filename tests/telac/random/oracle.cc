@@ -13,8 +13,6 @@
 #include <map>
 #include <memory>
 
-extern "C" uint64_t oracle_not_found(void);
-
 namespace
 {
 

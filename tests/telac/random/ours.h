@@ -29,6 +29,9 @@ struct oracle_ours {
 extern const struct oracle_ours oracle_ours[];
 extern const size_t oracle_n;
 
+/* How often, so far, an element of a vector was not found by its own key. */
+uint64_t oracle_not_found(void);
+
 #ifdef __cplusplus
 }
 #endif

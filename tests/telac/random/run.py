@@ -23,6 +23,7 @@ import content
 import dags
 import emit_c
 import emit_cpp
+import fixed
 import lang_js
 import lang_python
 import packs
@@ -33,14 +34,15 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 SANITIZE = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-fno-omit-frame-pointer', '-g']
 WARNINGS = ['-Wall', '-Wextra', '-Werror', '-Wshadow', '-Wpointer-arith', '-Wwrite-strings',
             '-Wno-unused-function', '-Wno-missing-field-initializers',
-            '-Wno-maybe-uninitialized']  # gcc's is no use with -fsanitize, as its manual says
+            '-Wno-unknown-warning-option',  # gcc's is no use with -fsanitize, as its manual says:
+            '-Wno-maybe-uninitialized']
 
 
 class Batch:
     def __init__(self, seed, options, folder):
         self.rng = random.Random(seed)
         self.seed, self.options, self.folder = seed, options, folder
-        self.schemas = [dags.schema()] + [random_schema(self.rng, i) for i in range(options.schemas)]
+        self.schemas = [dags.schema(), fixed.schema(), *(random_schema(self.rng, i) for i in range(options.schemas))]
 
     def path(self, *names):
         return os.path.join(self.folder, *names)
