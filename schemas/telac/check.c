@@ -170,7 +170,6 @@ static void check_method(struct check *c, const struct service *v, struct method
 	if (deadline && !m->deadline_us)
 		refuse(c, v->file, v->name, m->name,
 			"deadline_us is not a number from 1 to 4294967295");
-	check_streaming(c, v, m);
 }
 
 static int by_method_id(const void *a, const void *b)
@@ -178,12 +177,10 @@ static int by_method_id(const void *a, const void *b)
 	return ((const struct method *)a)->id - ((const struct method *)b)->id;
 }
 
-static void check_service(struct check *c, struct service *v)
+static void check_methods(struct check *c, struct service *v)
 {
 	size_t i;
 
-	if (!v->n_methods)
-		refuse(c, v->file, v->name, NULL, "a service without methods");
 	for (i = 0; i < v->n_methods; i++)
 		check_method(c, v, &v->methods[i]);
 	qsort(v->methods, v->n_methods, sizeof(*v->methods), by_method_id);
@@ -193,6 +190,26 @@ static void check_service(struct check *c, struct service *v)
 				schema_format(c->s, "method_id %u is that of %s too",
 					v->methods[i].id, v->methods[i - 1].name));
 	}
+}
+
+unsigned check_services(struct schema *s)
+{
+	struct check c = {.s = s};
+	size_t i;
+
+	for (i = 0; i < s->n_services; i++)
+		check_methods(&c, &s->services[i]);
+	return c.refused;
+}
+
+static void check_coverage(struct check *c, const struct service *v)
+{
+	size_t i;
+
+	if (!v->n_methods)
+		refuse(c, v->file, v->name, NULL, "a service without methods");
+	for (i = 0; i < v->n_methods; i++)
+		check_streaming(c, v, &v->methods[i]);
 }
 
 /* A header includes those of the files that its schema includes, so these must do without it. */
@@ -243,7 +260,8 @@ unsigned check_schema(struct schema *s)
 	for (i = 0; i < s->n_objects; i++)
 		check_includes(&c, &s->objects[i]);
 	for (i = 0; i < s->n_services; i++)
-		check_service(&c, &s->services[i]);
+		check_coverage(&c, &s->services[i]);
+	c.refused += check_services(s);
 	if (c.refused)
 		return c.refused;
 	for (i = 0; i < s->n_objects; i++) {

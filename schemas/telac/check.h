@@ -9,3 +9,6 @@
 
 /* Number of refusals, each printed to stderr as "file: full.name: reason". */
 unsigned check_schema(struct schema *s);
+/* Only what two nodes must know of a method: reads its id, deadline and `idempotent`, and puts the
+ * methods of each service in the order of their ids. Also part of check_schema(). */
+unsigned check_services(struct schema *s);

@@ -7,6 +7,8 @@
 #include "check.h"
 #include "emit.h"
 #include "hash.h"
+#include "lint.h"
+#include "load.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -17,6 +19,7 @@
 
 static const char help[] =
 	"usage: telac [-o DIR] [--depfile FILE] [--schema-name NAME.fbs] FILE.bfbs\n"
+	"       telac lint OLD NEW     (telac lint --help)\n"
 	"\n"
 	"Makes C from a FlatBuffers schema: NAME.h has readers, a verifier and builders for\n"
 	"its tables; NAME_rpc.h, if there is an rpc_service, has typed calls and the table of\n"
@@ -75,53 +78,6 @@ static int parse(int argc, char **argv, struct options *o)
 		return -EINVAL;
 	o->input = argv[optind];
 	return 0;
-}
-
-/* Reads a file whole, whatever it is; no more than a FlatBuffer may hold. */
-static int read_file(const char *path, uint8_t **ret_data, size_t *ret_len)
-{
-	FILE *f = fopen(path, "rb");
-	uint8_t *data = NULL;
-	size_t len = 0, room = 0, n;
-
-	if (!f)
-		return -errno;
-	do {
-		if (len == room) {
-			uint8_t *larger =
-				room < INT32_MAX ? realloc(data, room = 2 * room + 65536) : NULL;
-
-			if (!larger) {
-				free(data);
-				fclose(f);
-				return room < INT32_MAX ? -ENOMEM : -EFBIG;
-			}
-			data = larger;
-		}
-		n = fread(data + len, 1, room - len, f);
-		len += n;
-	} while (n);
-	if (ferror(f)) {
-		free(data);
-		fclose(f);
-		return -EIO;
-	}
-	fclose(f);
-	*ret_data = data;
-	*ret_len = len;
-	return 0;
-}
-
-/* NAME of dir/NAME.ext */
-static char *stem_of(struct schema *s, const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	char *stem = schema_format(s, "%s", slash ? slash + 1 : path);
-	char *dot = strrchr(stem, '.');
-
-	if (dot && dot != stem)
-		*dot = 0;
-	return stem;
 }
 
 static int write_header(
@@ -186,11 +142,13 @@ int main(int argc, char **argv)
 	size_t len = 0;
 	int err;
 
+	if (argc > 1 && !strcmp(argv[1], "lint"))
+		return lint_main(argc - 1, argv + 1);
 	if (parse(argc, argv, &o)) {
 		fputs("usage: telac [-o DIR] FILE.bfbs (telac --help says more)\n", stderr);
 		return 2;
 	}
-	err = read_file(o.input, &data, &len);
+	err = read_file(o.input, INT32_MAX, &data, &len);
 	if (err) {
 		fprintf(stderr, "telac: %s: %s\n", o.input, strerror(-err));
 		return 1;
