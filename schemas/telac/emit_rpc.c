@@ -62,10 +62,20 @@ static void emit_descriptors(struct emit *e, const struct service *v, const stru
 			m->request->c_name, m->response->c_name);
 	}
 	out(e, "};\n\n");
+	if (v->n_compatible) {
+		out(e, "/* Hashes of earlier versions that lint found compatible. */\n");
+		out(e, "static const uint64_t %s_compatible[] __attribute__((unused)) = {\n",
+			v->c_name);
+		for (i = 0; i < v->n_compatible; i++)
+			out(e, "\tUINT64_C(0x%016" PRIx64 "),\n", v->compatible[i]);
+		out(e, "};\n\n");
+	}
 	out(e, "static const struct tela_service_desc %s_service __attribute__((unused)) = {\n",
 		v->c_name);
-	out(e, "\t\"%s\", %s_SCHEMA_HASH, NULL, 0, %zu, %s_methods, %s_BFBS};\n\n", v->name,
-		v->c_name, v->n_methods, v->c_name, first->c_name);
+	out(e, "\t\"%s\", %s_SCHEMA_HASH, %s%s, %zu, %zu, %s_methods, %s_BFBS};\n\n", v->name,
+		v->c_name, v->n_compatible ? v->c_name : "NULL",
+		v->n_compatible ? "_compatible" : "", v->n_compatible, v->n_methods, v->c_name,
+		first->c_name);
 }
 
 static void emit_server(struct emit *e, const struct service *v)

@@ -1,5 +1,6 @@
 /* lint_main.c - `telac lint`: its options, its files, its exit status. */
 #include "check.h"
+#include "compat.h"
 #include "lint.h"
 #include "load.h"
 
@@ -8,11 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { COMPATIBLE, BREAKING, UNKNOWN }; /* exit status */
 
 static const char help[] =
-	"usage: telac lint [-I DIR]... [-o table|json] OLD NEW\n"
+	"usage: telac lint [-I DIR]... [-o table|json] [--record] OLD NEW\n"
 	"\n"
 	"Says whether nodes that have NEW can be deployed beside nodes that have OLD, and what\n"
 	"changed. OLD and NEW are schemas, or flatc's binary schemas; flatc, found on PATH,\n"
@@ -24,6 +26,12 @@ static const char help[] =
 	"  -I DIR                look for included schemas there\n"
 	"  -o, --output FORMAT   table (default) or json\n"
 	"      --json            the same as -o json\n"
+	"      --record          if NEW is compatible, record OLD beside it, in NEW's "
+	"NAME.compat,\n"
+	"                        with what OLD's own record has: telac, when it makes C of NEW,\n"
+	"                        lists these earlier versions there, and nodes accept them\n"
+	"      --compat FILE     the record, if it is not beside NEW\n"
+	"      --note TEXT       comment of what is recorded (default: the date)\n"
 	"  -h, --help            this text\n"
 	"\n"
 	"compatible: fields at the end of a table, methods, services, values of an enum and\n"
@@ -40,14 +48,17 @@ struct options {
 	const char *older, *newer;
 	const char **dirs;
 	size_t n_dirs;
-	bool json;
+	const char *compat, *note;
+	bool json, record;
 };
 
 /* 0, -EINVAL, or 1: all is done. */
 static int parse(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {{"output", required_argument, NULL, 'o'},
-		{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
+		{"json", no_argument, NULL, 'j'}, {"record", no_argument, NULL, 'r'},
+		{"compat", required_argument, NULL, 'c'}, {"note", required_argument, NULL, 'n'},
+		{"help", no_argument, NULL, 'h'}, {0}};
 	int c;
 
 	argv[0] = (char[]){"telac lint"}; /* for getopt's messages */
@@ -58,13 +69,19 @@ static int parse(int argc, char **argv, struct options *o)
 			o->json = true;
 		else if (c == 'o' && !strcmp(optarg, "table"))
 			o->json = false;
+		else if (c == 'r')
+			o->record = true;
+		else if (c == 'c')
+			o->compat = optarg;
+		else if (c == 'n')
+			o->note = optarg;
 		else if (c == 'h') {
 			fputs(help, stdout);
 			return 1;
 		} else
 			return -EINVAL;
 	}
-	if (optind + 2 != argc)
+	if (optind + 2 != argc || (o->note && strpbrk(o->note, "\n\r")))
 		return -EINVAL;
 	o->older = argv[optind];
 	o->newer = argv[optind + 1];
@@ -76,6 +93,58 @@ static int load(struct loaded *l, const char *path, const struct options *o)
 	int err = load_schema(l, path, o->dirs, o->n_dirs);
 
 	return !err && check_services(&l->schema) ? -ENOTSUP : err;
+}
+
+static const char head[] =
+	"# Versions of the services here that nodes may have side by side: the newer, the older.\n"
+	"# Written by `telac lint --record`, read by telac when it makes C of the schema.\n"
+	"\n";
+
+static const char *today(struct schema *s)
+{
+	time_t now = time(NULL);
+	struct tm t;
+	char text[32] = "";
+
+	if (gmtime_r(&now, &t))
+		strftime(text, sizeof(text), "%Y-%m-%d", &t);
+	return schema_format(s, "%s", text);
+}
+
+static int record(const struct options *o, const struct lint *l)
+{
+	struct schema *s = l->newer;
+	struct compat mine, theirs;
+	bool exists, ignored;
+	size_t i;
+	int err;
+
+	err = compat_read(&mine, s, o->compat ? o->compat : compat_path(s, o->newer), &exists);
+	if (!err)
+		err = compat_read(&theirs, s, compat_path(s, o->older), &ignored);
+	if (!exists)
+		mine.head = head;
+	for (i = 0; i < l->n_services && !err; i++) {
+		const struct lint_service *v = &l->services[i];
+		const struct compat_line line = {.service = v->name,
+			.above = "",
+			.note = schema_format(s, "# %s", o->note ? o->note : today(s)),
+			.newer = v->new_hash,
+			.older = v->old_hash};
+
+		if (!v->old_hash)
+			continue;
+		if (v->old_hash != v->new_hash)
+			err = compat_add(&mine, &line);
+		if (!err)
+			err = compat_add_reached(&mine, &theirs, v->name, v->old_hash);
+	}
+	if (err || !mine.n_added)
+		return err;
+	err = compat_write(&mine);
+	if (!err)
+		fprintf(stderr, "telac: %s: %zu added\n", mine.path, mine.n_added);
+	return err;
 }
 
 static int compare(const struct options *o, struct loaded *older, struct loaded *newer)
@@ -98,7 +167,9 @@ static int compare(const struct options *o, struct loaded *older, struct loaded 
 		lint_print_json(&l, o->older, o->newer);
 	else
 		lint_print(&l, o->older, o->newer);
-	return l.breaking ? BREAKING : COMPATIBLE;
+	if (l.breaking)
+		return BREAKING;
+	return o->record && record(o, &l) ? UNKNOWN : COMPATIBLE;
 }
 
 int lint_main(int argc, char **argv)

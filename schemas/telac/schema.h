@@ -129,6 +129,8 @@ struct service {
 	struct method *methods; /* by id once checked */
 	size_t n_methods;
 	uint64_t hash;
+	const uint64_t *compatible; /* hashes of earlier versions, ascending */
+	size_t n_compatible;
 	struct texts docs;
 };
 

@@ -5,6 +5,7 @@
  */
 #include "bfbs.h"
 #include "check.h"
+#include "compat.h"
 #include "emit.h"
 #include "hash.h"
 #include "lint.h"
@@ -27,6 +28,8 @@ static const char help[] =
 	"\n"
 	"  -o, --output DIR      where the headers go (default: here)\n"
 	"      --depfile FILE    a make rule saying what they were made from\n"
+	"      --compat FILE     record of earlier versions that are accepted, as written by\n"
+	"                        telac lint --record (default: NAME.compat beside FILE)\n"
 	"      --schema-name N   name of the schema file (default: FILE with .fbs)\n"
 	"  -h, --help            this text\n"
 	"      --version         version of telac\n"
@@ -50,13 +53,13 @@ static const char help[] =
 	"written. Exit status: 0 done, 1 refused or failed, 2 wrong usage.\n";
 
 struct options {
-	const char *dir, *depfile, *schema_name, *input;
+	const char *dir, *depfile, *schema_name, *compat, *input;
 };
 
 static int parse(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {{"output", required_argument, NULL, 'o'},
-		{"depfile", required_argument, NULL, 'd'},
+		{"depfile", required_argument, NULL, 'd'}, {"compat", required_argument, NULL, 'c'},
 		{"schema-name", required_argument, NULL, 's'}, {"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'v'}, {0}};
 	int c;
@@ -66,6 +69,8 @@ static int parse(int argc, char **argv, struct options *o)
 			o->dir = optarg;
 		else if (c == 'd')
 			o->depfile = optarg;
+		else if (c == 'c')
+			o->compat = optarg;
 		else if (c == 's')
 			o->schema_name = optarg;
 		else if (c == 'h' || c == 'v') {
@@ -99,12 +104,15 @@ static int write_header(
 	return -EIO;
 }
 
-static int write_depfile(const struct options *o, const char *data, const char *rpc)
+/* `compat`: NULL if there is no such file. */
+static int write_depfile(
+	const struct options *o, const char *data, const char *rpc, const char *compat)
 {
 	FILE *f = fopen(o->depfile, "w");
 
 	if (f) {
-		fprintf(f, "%s%s%s: %s\n", data, rpc ? " " : "", rpc ? rpc : "", o->input);
+		fprintf(f, "%s%s%s: %s%s%s\n", data, rpc ? " " : "", rpc ? rpc : "", o->input,
+			compat ? " " : "", compat ? compat : "");
 		if (!fclose(f))
 			return 0;
 	}
@@ -117,6 +125,8 @@ static int write_all(struct schema *s, const struct options *o)
 	const char *stem = stem_of(s, s->file);
 	const char *data = schema_format(s, "%s/%s.h", o->dir, stem);
 	const char *rpc = NULL;
+	struct compat compat;
+	bool exists;
 	size_t i;
 	int err;
 
@@ -125,11 +135,15 @@ static int write_all(struct schema *s, const struct options *o)
 		if (schema_owns(s, s->services[i].file))
 			rpc = schema_format(s, "%s/%s_rpc.h", o->dir, stem);
 	}
-	err = write_header(s, stem, data, emit_data);
+	err = compat_read(&compat, s, o->compat ? o->compat : compat_path(s, o->input), &exists);
+	if (!err)
+		err = compat_assign(&compat, s);
+	if (!err)
+		err = write_header(s, stem, data, emit_data);
 	if (!err && rpc)
 		err = write_header(s, stem, rpc, emit_rpc);
 	if (!err && o->depfile)
-		err = write_depfile(o, data, rpc);
+		err = write_depfile(o, data, rpc, exists ? compat.path : NULL);
 	return err;
 }
 
