@@ -132,7 +132,7 @@ class Case(unittest.TestCase):
 
 class Lines(Case):
     def test_cases(self):
-        old = self.write('old.fbs', BASE)
+        old = self.compiled('old', BASE)
         for before, after, verdict, kind, name, words in CASES:
             text = BASE
             for x, y in before if after is None else [(before, after)]:
@@ -153,10 +153,15 @@ class Lines(Case):
                                  c['name'] == name and words in c['change']], found)
                 if verdict == 'compatible' and (kind, name) not in (('service', 'n.W'), ):
                     self.assertEqual(done.returncode, 0, found)
-                table = lint(old, new)
-                self.assertEqual(table.returncode, done.returncode)
-                for c in found['changes']:
-                    self.assertIn(c['change'], table.stdout)
+
+    def test_table(self):
+        """People read the same as programs."""
+        old = self.compiled('old', BASE)
+        new = self.compiled('new', BASE.replace('table T { ', 'table T { z : int; ').replace('{ p, q }', '{ p, q, r }'))
+        changes = json.loads(lint('--json', old, new).stdout)['changes']
+        lines = [x.split(None, 3) for x in lint('-o', 'table', old, new).stdout.split('\n\n')[0].splitlines()]
+        wanted = [[c['verdict'], c['kind'], c['name'], c['change'] + '  [in n.V.get, n.V.put]'] for c in changes]
+        self.assertEqual(lines, sorted(wanted, key=lambda x: x[0]))
 
     def test_methods_and_services(self):
         old = self.write('old.fbs', BASE)
@@ -252,7 +257,7 @@ class Files(Case):
 
 
 class Random(Case):
-    CASES, CHAINS = 300, 40
+    CASES, CHAINS = 200, 25
 
     def test_fails_where_flatc_does(self):
         fails = stricter = allowed = 0
@@ -261,22 +266,22 @@ class Random(Case):
             schema = Schema(r)
             changes = [r.choice(CHANGES) for _ in range(r.choice([1, 1, 2, 3]))]
             changed = schema.changed(changes)
-            old, new = self.compiled('old', schema.text()), self.compiled('new', changed.text())
-            self.assertIsNotNone(old, schema.text())
-            if not new:
-                continue  # flatc does not take it at all
+            sources = [self.write('old.fbs', schema.text()), self.write('new.fbs', changed.text())]
+            if not compile_schemas(sources, self.folder.name):
+                self.assertTrue(self.compiled('old', schema.text()))
+                continue  # what became of it is no schema
+            old, new = self.path('old.bfbs'), self.path('new.bfbs')
             # Binary schemas: then telac does not ask flatc, which would make this a test of itself.
             done = lint(old, new)
             self.assertIn(done.returncode, (0, 1), done)
-            conform = subprocess.run([flatc, '--conform', self.path('old.fbs'), self.path('new.fbs')], capture_output=True,
-                                     text=True)
+            conform = subprocess.run([flatc, '--conform'] + sources, capture_output=True, text=True)
             fails += conform.returncode != 0
             stricter += conform.returncode == 0 and done.returncode == 1
             allowed += done.returncode == 0
             if conform.returncode:
                 self.assertEqual(done.returncode, 1, (seed, changes, conform, done.stdout, schema.text(), changed.text()))
         print(f'flatc fails {fails}, lint alone {stricter}, allowed {allowed}', file=sys.stderr)
-        self.assertTrue(fails > 60 and stricter > 60 and allowed > 60)
+        self.assertTrue(min(fails, stricter, allowed) > 30)
 
     def test_adds_up(self):
         """What is compatible step by step is compatible at once: the record beside a schema stands on that."""
