@@ -171,6 +171,8 @@ uint32_t call_reply_envelope(const struct call *c, uint8_t *to)
 		}
 		a.status = &status;
 	}
+	if (c->tells_schema)
+		a.schema = c->svc->desc->schema;
 	if (c->n_meta) {
 		const char *s = (const char *)c->meta->data;
 

@@ -42,6 +42,7 @@ struct call {
 		uint32_t meta_len, n_meta, meta_used;
 		uint8_t outcome;
 		bool replied, has_message;
+		bool tells_schema; /* refused: `svc` has another, which its caller may know */
 	};
 	/* Nothing while FREE: a call that ends clears what it has used. */
 	struct msg *reply_msg;   /* NULL: in the slot */

@@ -37,7 +37,11 @@ static void receive_start(struct machine *m, struct callee_session *s, struct ca
 		if (a.rebind)
 			callee_rebind(m, s->path, slot, h);
 		else
-			callee_refuse(m, s->path, h, a.code, a.why);
+			callee_refuse_as(m, s->path, h,
+				&(struct refusal){.message = a.why,
+					.schema = a.schema,
+					.code = a.code,
+					.outcome = TELA_NOT_EXECUTED});
 		return;
 	}
 	rx = bulk_rx_start(m, s->path, h->body_length, h->envelope_length);

@@ -3,7 +3,16 @@
 
 #include "machine.h"
 
-/* Refuses a call, surely not executed; the slot remembers that. */
+/* What a call is told that does not run. */
+struct refusal {
+	const char *message;
+	uint64_t schema; /* the service's, where the caller's differs; 0: not said */
+	uint8_t code, outcome, flags;
+};
+
+void callee_refuse_as(
+	struct machine *m, struct path *p, const frame_Packet *about, const struct refusal *r);
+/* Surely not executed; the slot remembers that. */
 void callee_refuse(struct machine *m, struct path *p, const frame_Packet *about, uint8_t code,
 	const char *message);
 /* The same (RESOURCE_EXHAUSTED) where no slot can remember it: another copy of the request may come
@@ -32,6 +41,8 @@ struct admission {
 	struct tela_image *image;
 	const struct chain *chain;
 	const char *why;
+	uint64_t schema; /* of the service, where its caller's is not known: the caller may know
+			    this */
 	uint8_t code;
 	bool rebind; /* refused, and to be bound again */
 };

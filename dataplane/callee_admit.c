@@ -18,9 +18,11 @@ static bool named_service(
 	a->svc = name.s && t ? service_table_find(t, name.s, name.len) : NULL;
 	if (!a->svc)
 		return refused(a, TELA_UNAVAILABLE, "no such service on this node");
-	if (!service_accepts(a->svc->desc, schema))
+	if (!service_accepts(a->svc->desc, schema)) {
+		a->schema = a->svc->desc->schema;
 		return refused(a, TELA_FAILED_PRECONDITION,
 			"schemas differ and neither side knows the other's");
+	}
 	return true;
 }
 
@@ -207,14 +209,24 @@ void callee_serve(struct machine *m, struct callee_session *s, struct callee_slo
 		callee_rebind(m, s->path, slot, h);
 		call_put(m, c);
 	} else {
+		c->svc = a.svc;
+		c->tells_schema = a.schema != 0;
 		refuse(m, c, a.code, a.why);
 	}
+}
+
+/* A local caller sees at once what a remote one is told with the refusal. */
+static bool agreed(struct machine *m, const struct tela_service_desc *caller, struct admission *a)
+{
+	const struct tela_str name = {caller->name, strlen(caller->name)};
+
+	return named_service(m, name, caller->schema, a) ||
+	       (a->schema && service_accepts(caller, a->schema));
 }
 
 void callee_serve_local(struct machine *m, struct caller_slot *s)
 {
 	const struct tela_service_desc *desc = s->session->service;
-	const struct tela_str name = {desc->name, strlen(desc->name)};
 	uint32_t at = ALIGN8(s->envelope_len);
 	const uint8_t *body = s->body;
 	struct admission a = {0};
@@ -238,7 +250,7 @@ void callee_serve_local(struct machine *m, struct caller_slot *s)
 	c->envelope_bytes = body;
 	c->envelope_len = s->envelope_len;
 	c->pub.deadline_ns = s->deadline_ns;
-	if (named_service(m, name, desc->schema, &a) && service_admits(&a, s->method->id))
+	if (agreed(m, desc, &a) && service_admits(&a, s->method->id))
 		call_start(m, c, &a);
 	else
 		refuse(m, c, a.code, a.why);

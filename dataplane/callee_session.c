@@ -3,23 +3,24 @@
 #include "callee.h"
 
 /* A response beside what the slot keeps. */
-static void refuse(struct machine *m, struct path *p, const frame_Packet *about, uint8_t code,
-	uint8_t outcome, const char *message, uint8_t flags)
+void callee_refuse_as(
+	struct machine *m, struct path *p, const frame_Packet *about, const struct refusal *r)
 {
 	uint8_t body[WIRE_TIMING + 256] = {0};
 	struct frame_Envelope_args e = frame_Envelope_ARGS_INIT;
 	struct frame_Status_args status = frame_Status_ARGS_INIT;
 	frame_Packet h = {.kind = frame_Kind_response,
-		.flags = flags,
+		.flags = r->flags,
 		.session = about->session,
 		.slot = about->slot,
 		.call = about->call};
 	int n;
 
-	status.code = code;
-	status.outcome = outcome;
-	status.message = (struct tela_str){message, strlen(message)};
+	status.code = r->code;
+	status.outcome = r->outcome;
+	status.message = (struct tela_str){r->message, strlen(r->message)};
 	e.status = &status;
+	e.schema = r->schema;
 	n = frame_Envelope_build(body + WIRE_TIMING, sizeof(body) - WIRE_TIMING, &e);
 	if (n <= 0)
 		return;
@@ -32,14 +33,18 @@ static void refuse(struct machine *m, struct path *p, const frame_Packet *about,
 void callee_refuse(struct machine *m, struct path *p, const frame_Packet *about, uint8_t code,
 	const char *message)
 {
-	refuse(m, p, about, code, TELA_NOT_EXECUTED, message, 0);
+	callee_refuse_as(m, p, about,
+		&(struct refusal){.message = message, .code = code, .outcome = TELA_NOT_EXECUTED});
 }
 
 void callee_refuse_unkept(
 	struct machine *m, struct path *p, const frame_Packet *about, const char *message)
 {
-	refuse(m, p, about, TELA_RESOURCE_EXHAUSTED, TELA_NOT_EXECUTED, message,
-		frame_PacketFlag_unkept);
+	callee_refuse_as(m, p, about,
+		&(struct refusal){.message = message,
+			.code = TELA_RESOURCE_EXHAUSTED,
+			.outcome = TELA_NOT_EXECUTED,
+			.flags = frame_PacketFlag_unkept});
 }
 
 void callee_tell(struct machine *m, struct path *p, const frame_Packet *about, uint8_t kind)
@@ -137,8 +142,11 @@ void callee_tell_gone(
 	if (slot->gone == GONE_REBIND)
 		callee_tell(m, p, h, frame_Kind_rebind);
 	else
-		refuse(m, p, h, TELA_ABORTED, slot->gone,
-			slot->gone == GONE_REFUSED ? "refused before" : "its reply is gone", 0);
+		callee_refuse_as(m, p, h,
+			&(struct refusal){.code = TELA_ABORTED,
+				.outcome = slot->gone,
+				.message = slot->gone == GONE_REFUSED ? "refused before"
+								      : "its reply is gone"});
 }
 
 void callee_cancel(struct machine *m, struct path *p, const frame_Packet *h)

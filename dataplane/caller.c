@@ -26,7 +26,7 @@ uint32_t caller_envelope(const struct caller_session *s, uint16_t method,
 	a.bind = s->bind;
 	if (!s->bind) {
 		a.service = (struct tela_str){s->service->name, strlen(s->service->name)};
-		a.schema = s->service->schema;
+		a.schema = s->schema;
 	}
 	if (o && o->n_metadata) {
 		if (o->n_metadata > METADATA_MAX)

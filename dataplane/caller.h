@@ -64,6 +64,9 @@ void caller_transmit(struct machine *m, struct path *p, struct caller_slot *s, u
 void caller_finish(struct machine *m, struct caller_slot *s, struct tela_result *r);
 /* A packet without a body about the slot's call. */
 void caller_tell(struct machine *m, const struct caller_slot *s, uint8_t kind);
+/* The callee does not know the schema that the slot's call named; its own is `theirs`. True if the
+ * caller knows that one and has called again, else the call ends with the callee's status. */
+bool caller_schema_refused(struct machine *m, struct caller_slot *s, uint64_t theirs);
 /* The slot that a packet from the callee is about, if it waits for this call; NULL (counted) if
  * none does. */
 struct caller_slot *caller_slot_of(struct machine *m, const struct path *p, const frame_Packet *h);

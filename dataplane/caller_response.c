@@ -70,6 +70,12 @@ static void deliver(struct machine *m, struct caller_slot *s, const uint8_t *bod
 		if (unlikely(flags & frame_PacketFlag_unkept) && s->resends &&
 			r.outcome == TELA_NOT_EXECUTED)
 			r.outcome = TELA_MAYBE_EXECUTED; /* a copy of it may still run */
+		if (unlikely(r.code == TELA_FAILED_PRECONDITION) &&
+			r.outcome == TELA_NOT_EXECUTED &&
+			frame_Envelope_has_schema(frame_Envelope_root(body)) &&
+			caller_schema_refused(
+				m, s, frame_Envelope_schema(frame_Envelope_root(body))))
+			return;
 		r.envelope = body;
 		r.envelope_len = envelope_len;
 	}
@@ -186,91 +192,6 @@ void caller_in_progress(struct machine *m, struct path *p, const frame_Packet *h
 		s->probe_ns = m->now_ns + s->probe_us * NS_PER_US;
 		m->due_ns = min_u64(m->due_ns, s->probe_ns);
 	}
-}
-
-void caller_bind(
-	struct machine *m, struct path *p, const frame_Packet *h, const uint8_t *body, uint32_t len)
-{
-	struct caller_session *s = h->session < p->n_out ? p->out[h->session] : NULL;
-	frame_Bind b;
-
-	if (!s || len != sizeof(b)) {
-		count(m->counts, s ? count_drop_body : count_drop_session);
-		return;
-	}
-	b = frame_Bind_load(body);
-	if (b.schema == s->service->schema)
-		s->bind = b.index;
-	else
-		count(m->counts, count_drop_body);
-}
-
-enum { REBIND_PAIRS_MAX = 16 };
-
-/* What the caller had asked for beside the deadline, as the old envelope says it. The strings stay
- * in it. */
-static void options_again(const struct caller_slot *s, struct tela_options *o,
-	struct tela_pair pairs[REBIND_PAIRS_MAX], uint64_t key[2])
-{
-	frame_Envelope_t e = frame_Envelope_root(s->body);
-	frame_Id128 id;
-
-	if (s->reply_limit != REPLY_LIMIT_DEFAULT)
-		o->max_reply_bytes = s->reply_limit;
-	if (s->bound)
-		return; /* the canonical one holds no more */
-	o->metadata = pairs;
-	while (o->n_metadata < REBIND_PAIRS_MAX && o->n_metadata < frame_Envelope_metadata_len(e)) {
-		frame_Pair_t p = frame_Envelope_metadata_at(e, o->n_metadata);
-
-		pairs[o->n_metadata++] =
-			(struct tela_pair){frame_Pair_key(p).s, frame_Pair_value(p).s};
-	}
-	if (frame_Envelope_key(e, &id)) {
-		key[0] = id.low;
-		key[1] = id.high;
-		o->key = key;
-	}
-}
-
-/* Surely not executed: binds again, as a new call of the same slot, within the same deadline. */
-void caller_rebind(struct machine *m, struct path *p, const frame_Packet *h)
-{
-	struct caller_slot *s = caller_slot_of(m, p, h);
-	struct tela_pair pairs[REBIND_PAIRS_MAX];
-	uint32_t payload_len, envelope_len, head;
-	struct tela_options o = {0};
-	struct msg *msg;
-	uint64_t key[2];
-
-	if (!s || s->rx)
-		return; /* nobody who is answering says so */
-	s->session->bind = 0;
-	s->on_wire = false;
-	msg = msgpool_get(&m->msgs, s->body_len + ENVELOPE_MAX + 8);
-	if (!msg) {
-		caller_fail(m, s, TELA_UNAVAILABLE, "no memory to bind again");
-		return;
-	}
-	options_again(s, &o, pairs, key);
-	payload_len = s->body_len - ALIGN8(s->envelope_len);
-	envelope_len = caller_envelope(s->session, s->method->id, &o,
-		caller_budget_left_us(m->now_ns, s->deadline_ns), msg->data);
-	head = ALIGN8(envelope_len);
-	memset(msg->data + envelope_len, 0, head - envelope_len);
-	memcpy(msg->data + head, s->body + ALIGN8(s->envelope_len), payload_len);
-	if (s->tx)
-		bulk_tx_end(m, s->tx);
-	if (s->msg)
-		msgpool_put(&m->msgs, s->msg);
-	s->tx = NULL;
-	s->msg = msg;
-	s->body = msg->data;
-	s->envelope_len = (uint16_t)envelope_len;
-	s->body_len = head + payload_len;
-	s->bound = false;
-	s->call++;
-	caller_transmit(m, p, s, 0);
 }
 
 void caller_acknowledge(struct machine *m, struct path *p, const frame_Packet *h, uint16_t limit)

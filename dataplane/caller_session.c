@@ -42,6 +42,7 @@ int caller_session_open(struct machine *m, struct caller_session *s, struct path
 		return -ENOBUFS;
 	s->path = p;
 	s->service = service;
+	s->schema = service->schema;
 	block_offer(s, 0);
 	if (p) {
 		s->number = p->n_out;
@@ -99,6 +100,7 @@ void caller_session_close(struct caller_session *s)
 void caller_session_restart(struct caller_session *s)
 {
 	s->bind = 0;
+	s->schema = s->service->schema;
 	s->credit_asked_ns = 0;
 	s->free = NULL;
 	s->n_slots = SLOT_BLOCK;

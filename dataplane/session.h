@@ -90,6 +90,7 @@ struct caller_session {
 	uint32_t number;
 	uint16_t n_slots, n_owned, n_busy; /* granted by the callee, in hand here, in use */
 	uint16_t bind;                     /* 0: not bound yet */
+	uint64_t schema; /* what it binds as: its own, or the callee's that it knows as earlier */
 	struct caller_slot *block[SLOT_BLOCKS_MAX];
 };
 

@@ -129,9 +129,10 @@ class Reply:
 
     def __init__(self, timing, body, envelope_length):
         self.timing = struct_read('Timing', timing)
-        self.code, self.outcome, self.message = 0, 0, ''
+        self.code, self.outcome, self.message, self.schema = 0, 0, '', 0
         if envelope_length:
-            status = frame('Envelope').Envelope.GetRootAs(bytearray(body[:envelope_length]), 0).Status()
+            envelope = frame('Envelope').Envelope.GetRootAs(bytearray(body[:envelope_length]), 0)
+            status, self.schema = envelope.Status(), envelope.Schema()
             if status:
                 self.code, self.outcome = status.Code(), status.Outcome()
                 self.message = (status.Message() or b'').decode()

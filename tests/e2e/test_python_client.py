@@ -357,6 +357,8 @@ class PythonClient(mesh.Case):
             reply = self.client.call(envelope, payload)
             self.assertEqual((reply.code, reply.outcome), (code, 1), reply.message)
             self.assertNotEqual(reply.message, '')
+            # Who names another schema is told this one, and nobody else is.
+            self.assertEqual(reply.schema, self.schema if code == FAILED_PRECONDITION else 0)
         self.answers()
 
     def test_reply_limit(self):

@@ -1,0 +1,128 @@
+/* caller_bind.c - how caller and callee come to agree on what a service is. Once for each session:
+ * nothing here is on the way of a bound call.
+ *
+ * The first calls name the service and a schema hash. A callee that knows the hash, as its own or
+ * as an earlier version's, answers with an index beside the response. One that does not refuses
+ * with its own hash, and a caller that knows that one as an earlier version's calls again with it.
+ */
+#include "caller.h"
+#include "image.h"
+
+void caller_bind(
+	struct machine *m, struct path *p, const frame_Packet *h, const uint8_t *body, uint32_t len)
+{
+	struct caller_session *s = h->session < p->n_out ? p->out[h->session] : NULL;
+	frame_Bind b;
+
+	if (!s || len != sizeof(b)) {
+		count(m->counts, s ? count_drop_body : count_drop_session);
+		return;
+	}
+	b = frame_Bind_load(body);
+	if (b.schema == s->schema)
+		s->bind = b.index;
+	else
+		count(m->counts, count_drop_body);
+}
+
+enum { REBIND_PAIRS_MAX = 16 };
+
+/* What the caller had asked for beside the deadline, as the old envelope says it. The strings stay
+ * in it. */
+static void options_again(const struct caller_slot *s, struct tela_options *o,
+	struct tela_pair pairs[REBIND_PAIRS_MAX], uint64_t key[2])
+{
+	frame_Envelope_t e = frame_Envelope_root(s->body);
+	frame_Id128 id;
+
+	if (s->reply_limit != REPLY_LIMIT_DEFAULT)
+		o->max_reply_bytes = s->reply_limit;
+	if (s->bound)
+		return; /* the canonical one holds no more */
+	o->metadata = pairs;
+	while (o->n_metadata < REBIND_PAIRS_MAX && o->n_metadata < frame_Envelope_metadata_len(e)) {
+		frame_Pair_t p = frame_Envelope_metadata_at(e, o->n_metadata);
+
+		pairs[o->n_metadata++] =
+			(struct tela_pair){frame_Pair_key(p).s, frame_Pair_value(p).s};
+	}
+	if (frame_Envelope_key(e, &id)) {
+		key[0] = id.low;
+		key[1] = id.high;
+		o->key = key;
+	}
+}
+
+/* Surely not executed: names the service, as a new call of the same slot, within the same deadline.
+ */
+static void bind_again(struct machine *m, struct caller_slot *s)
+{
+	struct tela_pair pairs[REBIND_PAIRS_MAX];
+	uint32_t payload_len, envelope_len, head;
+	struct tela_options o = {0};
+	struct msg *msg;
+	uint64_t key[2];
+
+	s->session->bind = 0;
+	s->on_wire = false;
+	msg = msgpool_get(&m->msgs, s->body_len + ENVELOPE_MAX + 8);
+	if (!msg) {
+		caller_fail(m, s, TELA_UNAVAILABLE, "no memory to bind again");
+		return;
+	}
+	options_again(s, &o, pairs, key);
+	payload_len = s->body_len - ALIGN8(s->envelope_len);
+	envelope_len = caller_envelope(s->session, s->method->id, &o,
+		caller_budget_left_us(m->now_ns, s->deadline_ns), msg->data);
+	if (!envelope_len) {
+		msgpool_put(&m->msgs, msg);
+		caller_fail(m, s, TELA_UNAVAILABLE,
+			"no room for the service's name beside the metadata, to bind again");
+		return;
+	}
+	head = ALIGN8(envelope_len);
+	memset(msg->data + envelope_len, 0, head - envelope_len);
+	memcpy(msg->data + head, s->body + ALIGN8(s->envelope_len), payload_len);
+	if (s->tx)
+		bulk_tx_end(m, s->tx);
+	if (s->msg)
+		msgpool_put(&m->msgs, s->msg);
+	s->tx = NULL;
+	s->msg = msg;
+	s->body = msg->data;
+	s->envelope_len = (uint16_t)envelope_len;
+	s->body_len = head + payload_len;
+	s->bound = false;
+	s->call++;
+	caller_transmit(m, s->session->path, s, 0);
+}
+
+void caller_rebind(struct machine *m, struct path *p, const frame_Packet *h)
+{
+	struct caller_slot *s = caller_slot_of(m, p, h);
+
+	if (!s || s->rx)
+		return; /* nobody who is answering says so */
+	s->session->schema = s->session->service->schema;
+	bind_again(m, s);
+}
+
+bool caller_schema_refused(struct machine *m, struct caller_slot *s, uint64_t theirs)
+{
+	struct caller_session *session = s->session;
+	const struct tela_service_desc *mine = session->service;
+	uint64_t asked;
+
+	if (s->bound || s->rx || !session->path)
+		return false;
+	asked = frame_Envelope_schema(frame_Envelope_root(s->body));
+	if (asked != mine->schema) { /* the second refusal, or the callee has changed meanwhile */
+		session->schema = mine->schema;
+		return false;
+	}
+	if (theirs == asked || !service_accepts(mine, theirs))
+		return false;
+	session->schema = theirs;
+	bind_again(m, s);
+	return true;
+}
