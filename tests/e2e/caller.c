@@ -12,7 +12,11 @@
  * The first 8 bytes of a request's data are its id, the others follow from it, so that no reply can
  * be taken for another's.
  */
+#ifdef NEXT_VERSION
+#include "echo_next_rpc.h"
+#else
 #include "echo_rpc.h"
+#endif
 #include "frame.h"
 #include "tela_node.h"
 

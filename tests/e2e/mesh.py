@@ -298,8 +298,8 @@ class Node(Process):
 class Caller(Process):
     """The program that calls from many threads and checks every reply (caller.c)."""
 
-    def __init__(self, mesh, device, address, peer, cpu, namespace=None, wait=True):
-        super().__init__(mesh, 'caller', [program('TELA_CALLER'), f'caller{len(mesh.processes)}', device, address, peer,
+    def __init__(self, mesh, device, address, peer, cpu, namespace=None, wait=True, variable='TELA_CALLER'):
+        super().__init__(mesh, 'caller', [program(variable), f'caller{len(mesh.processes)}', device, address, peer,
                          str(cpu)], namespace, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.pending = b''
         self.first = 1  # no id is used twice, so that the other side may count executions of each
@@ -412,8 +412,8 @@ class Mesh:
         port = {'name': 'mem0', 'device': self.memif('client'), 'address': '10.77.0.2/24'}
         return Node(self, self.config('client', [port], cpus()[1], [('server', '10.77.0.1')], **node))
 
-    def caller(self, wait=True):
-        return Caller(self, self.memif('client'), '10.77.0.2/24', '10.77.0.1', cpus()[1], wait=wait)
+    def caller(self, **options):
+        return Caller(self, self.memif('client'), '10.77.0.2/24', '10.77.0.1', cpus()[1], **options)
 
     def namespace(self, name):
         return Namespace(self, name)

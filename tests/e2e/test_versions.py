@@ -1,0 +1,30 @@
+"""A caller that is a version ahead: it knows the schema of the node it calls as an earlier one of its own."""
+import mesh
+
+
+class Versions(mesh.Case):
+    each_test_anew = True
+
+    @classmethod
+    def arrange(cls):
+        mesh.schemas('echo')
+
+    def test_caller_ahead(self):
+        server, caller = self.mesh.server(), self.mesh.caller(variable='TELA_CALLER_NEXT')
+        got = caller.run(threads=8, calls=2000, bytes=64)
+        self.assertEqual((got['codes'], got['outcomes']), ({'OK': 2000}, {'executed': 2000, 'not executed': 0,
+                                                                          'maybe executed': 0}), got)
+        counters = server.counters()
+        self.assertEqual(counters['calls_served'], 2000)
+        self.assertTrue(1 <= counters['calls_refused'] <= 8, counters)  # what was asked before the first answer came
+        self.assertGreaterEqual(counters['binds'], 1)
+        self.assertEqual(caller.finish(), 0)
+
+    def test_same_version(self):
+        server, caller = self.mesh.server(), self.mesh.caller()
+        self.assertEqual(caller.run(threads=2, calls=100)['codes'], {'OK': 100})
+        self.assertEqual(server.counters()['calls_refused'], 0)
+        self.assertEqual(caller.finish(), 0)
+
+
+mesh.main()
