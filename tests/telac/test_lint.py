@@ -290,8 +290,9 @@ class Random(Case):
             r = random.Random(10000 + seed)
             schema, chain = Schema(r), 0
             first = last = self.compiled('first', schema.text())
-            for attempt in range(10):
-                changed = schema.changed([r.choice(UNNAMED)])
+            for attempt in range(14):
+                # mostly what could come back as something else
+                changed = schema.changed([r.choice(UNNAMED + ['add_last', 'remove_field', 'add_value', 'remove_value'] * 6)])
                 path = self.compiled(f'{attempt}', changed.text())
                 if path and changed.text() != schema.text() and lint(last, path).returncode == 0:
                     done = lint(first, path)
