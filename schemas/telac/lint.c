@@ -23,7 +23,7 @@ void lint_add(struct lint *l, const struct lint_line *line)
 	l->breaking = l->breaking || line->breaking;
 }
 
-static void say(
+static __attribute__((nonnull(4))) void say(
 	struct lint_walk *w, const struct about *a, bool breaking, const char *format, va_list args)
 {
 	struct schema *s = w->lint->newer;

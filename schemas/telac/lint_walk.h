@@ -34,9 +34,9 @@ struct lint_walk {
 };
 
 void lint_breaks(struct lint_walk *w, const struct about *a, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+	__attribute__((format(printf, 3, 4), nonnull(3)));
 void lint_allows(struct lint_walk *w, const struct about *a, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+	__attribute__((format(printf, 3, 4), nonnull(3)));
 
 void lint_meet_objects(struct lint_walk *w, const struct object *o, const struct object *n);
 void lint_meet_enums(struct lint_walk *w, const struct enumeration *o, const struct enumeration *n);

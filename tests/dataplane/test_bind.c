@@ -313,6 +313,46 @@ static void test_second_refusal(void **state)
 	pair_fini(p);
 }
 
+/* The refusal that is on the wire says from now on that the call has run. */
+static bool forge_executed(struct pair *p)
+{
+	for (uint32_t i = 0; i < p->n_wire; i++) {
+		uint8_t *at = p->wire[i]->bytes + p->wire[i]->bytes[2];
+		frame_Packet h = frame_Packet_load(at);
+		const uint8_t *status;
+		int32_t vtable;
+		uint16_t outcome;
+
+		if (p->wire[i]->to || h.kind != frame_Kind_response || !h.envelope_length)
+			continue;
+		status = frame_Envelope_status(frame_Envelope_root(at + WIRE_PACKET + WIRE_TIMING))
+				 .p;
+		memcpy(&vtable, status, 4);
+		memcpy(&outcome, status - vtable + 6, 2); /* the slot of its second field */
+		assert_true(outcome && status[outcome] == TELA_NOT_EXECUTED);
+		at[status - at + outcome] = TELA_MAYBE_EXECUTED;
+		return true;
+	}
+	return false;
+}
+
+static void test_executed_is_not_repeated(void **state)
+{
+	struct pair *p = between(&v43, &v42);
+	struct outcome o;
+
+	(void)state;
+	start(p, &o, 1, ECHO, 8, NULL);
+	while (!forge_executed(p))
+		pair_pass(p);
+	finish(p, &o);
+	assert_int_equal(o.code, TELA_FAILED_PRECONDITION);
+	assert_int_equal(o.outcome, TELA_MAYBE_EXECUTED);
+	assert_int_equal(executions[1], 0);
+	assert_int_equal(refused(p), 1);
+	pair_fini(p);
+}
+
 /* Once, and at most once, on any wire. */
 static void test_bad_wire(void **state)
 {
@@ -378,6 +418,7 @@ int main(void)
 		cmocka_unit_test(test_status_of_a_handler),
 		cmocka_unit_test(test_callee_changes),
 		cmocka_unit_test(test_second_refusal),
+		cmocka_unit_test(test_executed_is_not_repeated),
 		cmocka_unit_test(test_bad_wire),
 		cmocka_unit_test(test_local),
 	};
