@@ -102,6 +102,20 @@ static void unknown_members_are_not_followed(void **state)
 	assert_string_equal(depot_stock_Content_name(200), "?");
 }
 
+static void a_type_is_inside(void **state)
+{
+	const struct depot_stock_Bin_args a = bin_with_note();
+	const size_t len = build_bin(&a);
+	const uint8_t *table = tela_fb_root(buf);
+	uint8_t *vtable = (uint8_t *)(uintptr_t)(table - tela_fb_load_i32(table));
+
+	(void)state;
+	tela_fb_store_u16(vtable + 24, 3000); /* needed_type, id 10: behind the end */
+	assert_int_equal(depot_stock_Bin_verify(buf, len), -EBADMSG);
+	tela_fb_store_u16(vtable + 24, 0); /* absent: none, whatever the value is */
+	assert_int_equal(depot_stock_Bin_verify(buf, len), 0);
+}
+
 static void types_and_values_are_as_many(void **state)
 {
 	struct depot_stock_Bin_args a = bin_with_note();
@@ -464,6 +478,7 @@ int main(void)
 		cmocka_unit_test(unions_need_their_value),
 		cmocka_unit_test(an_element_may_be_none),
 		cmocka_unit_test(unknown_members_are_not_followed),
+		cmocka_unit_test(a_type_is_inside),
 		cmocka_unit_test(types_and_values_are_as_many),
 		cmocka_unit_test(alignment_is_kept),
 		cmocka_unit_test(equal_parts_are_written_once),
