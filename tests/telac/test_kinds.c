@@ -422,6 +422,46 @@ static void vtables_of_other_tables_are_shared(void **state)
 		vtable_of(depot_stock_Tags_marks_as_Plain_at(t, 1).p));
 }
 
+/* Items that are 8 times the same one, which holds such items as bytes, and so on: 8^levels paths,
+ * of which the buffer around pays for all. */
+static void nested_buffers_have_no_budget_of_their_own(void **state)
+{
+	enum { N = 8, LEVELS = 4 };
+	static uint8_t space[LEVELS][8192];
+	struct tela_bytes inside = {NULL, 0};
+	unsigned level, i;
+	int len, verdict = 0;
+
+	(void)state;
+	for (level = 0; level < LEVELS; level++) {
+		struct depot_stock_Item_args items[N], a = depot_stock_Item_ARGS_INIT;
+		depot_stock_Item_t t;
+
+		a.name.s = "";
+		for (i = 0; i < N; i++)
+			items[i] = a;
+		items[N - 1].nested = inside;
+		a.items = items;
+		a.items_len = N;
+		len = depot_stock_Item_build(space[level], sizeof(space[level]), &a);
+		assert_true(len > 0);
+		t = depot_stock_Item_root(space[level]);
+		for (i = 0; i < N; i++) {
+			const uint8_t *item = depot_stock_Item_items_at(t, N - 1).p;
+			uint8_t *entry = (uint8_t *)(uintptr_t)tela_fb_element(t.p, 26, i, 4);
+
+			tela_fb_store_u32(entry, (uint32_t)(item - entry));
+		}
+		inside.data = space[level];
+		inside.len = (size_t)len;
+		verdict = depot_stock_Item_verify(inside.data, inside.len);
+		if (level == 0)
+			assert_int_equal(verdict, 0);
+	}
+	assert_in_range(inside.len, 500, 4000); /* less than 8^3 visits pay for */
+	assert_int_equal(verdict, -EBADMSG);
+}
+
 static bool aligned(const void *p, const uint8_t *from, size_t align)
 {
 	return (size_t)((const uint8_t *)p - from) % align == 0;
@@ -485,6 +525,7 @@ int main(void)
 		cmocka_unit_test(what_is_shared_has_a_limit),
 		cmocka_unit_test(vtables_of_other_tables_are_shared),
 		cmocka_unit_test(nested_buffers_are_verified),
+		cmocka_unit_test(nested_buffers_have_no_budget_of_their_own),
 		cmocka_unit_test(sorting_is_never_quadratic),
 		cmocka_unit_test(keys_have_an_order),
 		cmocka_unit_test(disorder_is_harmless),
