@@ -55,7 +55,7 @@ struct walk {
 	void table(const void *from, const void *to, const uint8_t *vtable, const char *type,
 		bool once)
 	{
-		charge(2);
+		charge(1);
 		reach(from, to, type);
 		shared_table |= !seen.insert(to).second;
 		if (!once || nested)
@@ -81,7 +81,6 @@ struct walk {
 
 	void string(const void *from, const void *to)
 	{
-		charge(1);
 		reach(from, to, "string");
 	}
 
@@ -89,7 +88,6 @@ struct walk {
 	{
 		if (!to)
 			return;
-		charge(1);
 		reach(from, to, "vector");
 		shared_vector |= !seen.insert(to).second;
 	}
