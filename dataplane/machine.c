@@ -1,8 +1,7 @@
 #include "machine.h"
 
 #include "crc32c.h"
-
-#include <sys/mman.h>
+#include "slab.h"
 
 enum { LOCAL_PER_PASS = 32, EARLY_BYTES = 700, LOOP_GAP_NS = 100000, GAP_WINDOW_NS = 1000000000 };
 
@@ -11,17 +10,14 @@ enum { LOCAL_PER_PASS = 32, EARLY_BYTES = 700, LOOP_GAP_NS = 100000, GAP_WINDOW_
 static void *take(size_t n, size_t size, size_t *total)
 {
 	size_t bytes = n * size + CACHE_LINE;
-	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 
 	*total += bytes;
-	return p == MAP_FAILED ? NULL : p;
+	return slab_take(bytes);
 }
 
 static void give(void *p, size_t n, size_t size)
 {
-	if (p)
-		munmap(p, n * size + CACHE_LINE);
+	slab_give(p, n * size + CACHE_LINE);
 }
 
 static void budgets_default(struct tela_budgets *b)

@@ -1,6 +1,6 @@
 #include "msgpool.h"
 
-#include <sys/mman.h>
+#include "slab.h"
 
 static const uint32_t class_cap[MSG_CLASSES] = {MSG_2K, MSG_64K, MSG_1M};
 
@@ -11,12 +11,9 @@ int msgpool_init(struct msgpool *p, const uint32_t n[MSG_CLASSES])
 	memset(p, 0, sizeof(*p));
 	for (int c = 0; c < MSG_CLASSES; c++)
 		p->bytes += (size_t)n[c] * (sizeof(struct msg) + class_cap[c]);
-	p->memory = mmap(NULL, p->bytes ? p->bytes : 1, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	if (p->memory == MAP_FAILED) {
-		p->memory = NULL;
+	p->memory = slab_take(p->bytes ? p->bytes : 1);
+	if (!p->memory)
 		return -ENOMEM;
-	}
 	at = p->memory;
 	for (int c = 0; c < MSG_CLASSES; c++) {
 		p->n[c] = n[c];
@@ -34,8 +31,7 @@ int msgpool_init(struct msgpool *p, const uint32_t n[MSG_CLASSES])
 
 void msgpool_fini(struct msgpool *p)
 {
-	if (p->memory)
-		munmap(p->memory, p->bytes ? p->bytes : 1);
+	slab_give(p->memory, p->bytes ? p->bytes : 1);
 	memset(p, 0, sizeof(*p));
 }
 
