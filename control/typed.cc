@@ -63,6 +63,7 @@ static void reread(typed_schema &s)
 	string text = typed::schema_text(*s.theirs, false);
 
 	s.parser.opts.strict_json = true;
+	s.parser.opts.json_nested_legacy_flatbuffers = true; /* bytes are bytes */
 	s.parser.opts.binary_schema_builtins = true;
 	s.parser.opts.lang_to_generate =
 		flatbuffers::IDLOptions::kCpp; /* which may have all there is */

@@ -287,25 +287,41 @@ struct template_printer {
 			e.out << value_printer::integer(f.default_integer(), of.base);
 	}
 
-	/* The first type that there is, and a value of it. */
+	/* Shown already further out, or too far in. */
+	bool again(const Object *o)
+	{
+		return o && (std::find(inside.begin(), inside.end(), o) != inside.end() ||
+				    inside.size() == 4);
+	}
+
+	/* The first type that ends somewhere, and a value of it. */
 	void variant(const Field &f)
 	{
 		const Enum &u = *type_of(*f.type()).enumeration(s);
+		unsigned i = 1;
 
-		if (u.values()->size() < 2)
+		while (i < u.values()->size() &&
+			again(type_of(*u.values()->Get(i)->union_type()).object(s)))
+			i++;
+		if (i == u.values()->size() && !f.required())
+			return;
+		i = i < u.values()->size() ? i : 1;
+		if (i == u.values()->size())
 			return;
 		e.key(f.name()->str() + "_type");
-		e.out << json_quote(u.values()->Get(1)->name()->str());
+		e.out << json_quote(u.values()->Get(i)->name()->str());
 		e.key(f.name()->str());
-		one(type_of(*u.values()->Get(1)->union_type()), f);
+		one(type_of(*u.values()->Get(i)->union_type()), f);
 	}
 
-	void field(const Field &f)
+	/* A struct has all of its fields, and an end. */
+	void field(const Field &f, bool in_struct)
 	{
 		type of = type_of(*f.type());
-		const Object *o = of.object(s);
-		bool again = o && (std::find(inside.begin(), inside.end(), o) != inside.end() ||
-					  inside.size() == 4);
+		bool left_out =
+			!in_struct &&
+			(again(of.object(s)) || attribute(f.attributes(), "nested_flatbuffer") ||
+				attribute(f.attributes(), "flexbuffer"));
 		size_t n =
 			f.type()->base_type() == reflection::Array ? f.type()->fixed_length() : 1;
 
@@ -320,9 +336,7 @@ struct template_printer {
 			e.out << "[]";
 		}
 		e.key(f.name()->str());
-		again = again || attribute(f.attributes(), "nested_flatbuffer") ||
-			attribute(f.attributes(), "flexbuffer");
-		if (again && !f.required()) {
+		if (left_out && !f.required()) {
 			e.out << "null";
 			return;
 		}
@@ -336,7 +350,7 @@ struct template_printer {
 			return;
 		}
 		e.out << "[";
-		for (size_t i = 0; i < n && !again && of.base != reflection::Union; i++) {
+		for (size_t i = 0; i < n && !left_out && of.base != reflection::Union; i++) {
 			e.out << (i ? ", " : "");
 			one(of, f);
 		}
@@ -350,7 +364,7 @@ struct template_printer {
 		inside.push_back(&o);
 		e.begin("{");
 		for (const auto *f : fields_of(o))
-			field(*f);
+			field(*f, o.is_struct());
 		e.end("}");
 		inside.pop_back();
 	}

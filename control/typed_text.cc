@@ -109,10 +109,20 @@ static string last_of(const string &full)
 	return full.substr(full.rfind('.') + 1);
 }
 
-/* As it is written inside of namespace `in`. */
-static string name_in(const string &full, const string &in)
+/* Last names that declarations of several namespaces have. */
+static std::set<string> repeated_names(const Schema &s)
 {
-	return namespace_of(full) == in ? last_of(full) : full;
+	std::set<string> once, twice;
+	auto take = [&](const string &full) {
+		if (!once.insert(last_of(full)).second)
+			twice.insert(last_of(full));
+	};
+
+	for (const auto *e : *s.enums())
+		take(e->name()->str());
+	for (const auto *o : *s.objects())
+		take(o->name()->str());
+	return twice;
 }
 
 /* ---- check ---- */
@@ -297,8 +307,17 @@ static bool is_builtin(const string &key)
 struct printer {
 	const Schema &s;
 	bool for_people;
-	text out;
-	string in; /* namespace */
+	text out = {};
+	string in = ""; /* namespace */
+	std::set<string> repeated = repeated_names(s);
+
+	/* As it is written here. The parser takes a short name that it does not know yet for the
+	 * next declaration of that name, in whichever namespace that stands. */
+	string name(const string &full)
+	{
+		return namespace_of(full) == in && !repeated.count(last_of(full)) ? last_of(full)
+										  : full;
+	}
 
 	void enter(const string &full)
 	{
@@ -340,8 +359,8 @@ struct printer {
 	string type_text(const reflection::Type &t)
 	{
 		type of = type_of(t);
-		string one = of.object(s)        ? name_in(of.object(s)->name()->str(), in)
-			     : of.enumeration(s) ? name_in(of.enumeration(s)->name()->str(), in)
+		string one = of.object(s)        ? name(of.object(s)->name()->str())
+			     : of.enumeration(s) ? name(of.enumeration(s)->name()->str())
 						 : scalar_name(of.base);
 
 		if (t.base_type() == reflection::Array)
@@ -490,8 +509,8 @@ struct printer {
 	void print_method(const reflection::RPCCall &m)
 	{
 		print_docs(m.documentation(), "  ");
-		out << "  " << m.name()->str() << "(" << name_in(m.request()->name()->str(), in)
-		    << ") : " << name_in(m.response()->name()->str(), in);
+		out << "  " << m.name()->str() << "(" << name(m.request()->name()->str())
+		    << ") : " << name(m.response()->name()->str());
 		print_attributes(m.attributes(), {});
 		out << ";\n";
 	}
@@ -537,7 +556,7 @@ static bool is_identifier(const string &s)
 
 string schema_text(const Schema &s, bool for_people)
 {
-	printer p = {s, for_people, {}, ""};
+	printer p = {s, for_people};
 	types all = {
 		{s.enums()->begin(), s.enums()->end()}, {s.objects()->begin(), s.objects()->end()}};
 
@@ -587,7 +606,7 @@ void reach(const Schema &s, const Object &from, types &all)
 string method_text(
 	const Schema &s, const reflection::Service &service, const reflection::RPCCall &method)
 {
-	printer p = {s, true, {}, ""};
+	printer p = {s, true};
 	types all;
 
 	p.begin_service(service);

@@ -193,7 +193,7 @@ void check_tables(const open_schema &s, const names &n)
 			CHECK(s.echo(table, once).find("hashed") != string::npos);
 			continue;
 		}
-		about = table + ": " + once;
+		about = table + ": " + empty + " -> " + once;
 		CHECK(once[0] == '{');
 		CHECK(s.echo(table, once) == once);
 		CHECK(s.echo(table, s.echo(table, once, TYPED_TEXT)) == once);
