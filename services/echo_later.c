@@ -10,7 +10,7 @@
 
 #include "echo_rpc.h"
 
-#define TICK_IDLE_NS (1 * NS_PER_MS)
+#define TICK_IDLE_NS (10 * NS_PER_MS) /* each tick may take a poll loop off its CPU */
 #define TICK_BUSY_NS (100 * NS_PER_US)
 #define ENDING_NS    (1 * NS_PER_S) /* for the calls that are left at stop */
 
