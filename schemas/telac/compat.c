@@ -122,18 +122,19 @@ static int read_lines(struct compat *c, char *text)
 {
 	struct reader r = {.c = c};
 	const char *start = text, *whole;
+	char *limit = text + strlen(text);
 	int err = 0;
 
 	whole = r.above = schema_format(c->memory, "%s", text);
-	while (*text && !err) {
-		char *end = strchr(text, '\n');
+	while (text < limit && !err) {
+		char *end = memchr(text, '\n', (size_t)(limit - text));
 
 		r.line++;
 		r.at = text;
 		r.here = whole + (text - start);
 		if (end)
 			*end = 0;
-		text = end ? end + 1 : text + strlen(text);
+		text = end ? end + 1 : limit;
 		if (*r.at && r.at[strlen(r.at) - 1] == '\r')
 			return refuse(&r, "ends in a carriage return");
 		if (*skip_blanks(r.at) && *skip_blanks(r.at) != '#') {
