@@ -188,10 +188,12 @@ char *typed_template(const struct typed_schema *s, const char *table, char *err,
 
 /* ---- JSON ---- */
 
-/* What stands in front of a table, if it is the schema's root and there is one. */
+/* What stands in front of a table, if it is the schema's root and there is one. The library takes a
+ * string of four characters, none of them 0, for granted. */
 static string identifier_of(const Schema &s, const char *table)
 {
 	if (!s.file_ident() || s.file_ident()->size() != flatbuffers::kFileIdentifierLength ||
+		strlen(s.file_ident()->c_str()) != flatbuffers::kFileIdentifierLength ||
 		!s.root_table() || s.root_table()->name()->str() != table)
 		return "";
 	return s.file_ident()->str();
