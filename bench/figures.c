@@ -11,6 +11,11 @@ static int by_value(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+void sort_values(double *v, uint32_t n)
+{
+	qsort(v, n, sizeof(*v), by_value);
+}
+
 double median(const double *v, uint32_t n)
 {
 	double sorted[FIGURES_ROUNDS];
@@ -18,7 +23,7 @@ double median(const double *v, uint32_t n)
 	if (!n)
 		return 0;
 	memcpy(sorted, v, n * sizeof(*v));
-	qsort(sorted, n, sizeof(*sorted), by_value);
+	sort_values(sorted, n);
 	return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
 }
 

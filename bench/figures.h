@@ -32,6 +32,7 @@ struct yardsticks { /* medians of what the separate programs measured on the sam
 	uint32_t n_echo, n_floor;
 };
 
+void sort_values(double *v, uint32_t n);
 double median(const double *v, uint32_t n);
 void spread(const double *v, uint32_t n, double *ret_low, double *ret_high);
 

@@ -83,13 +83,6 @@ struct figure *figure_add(
 	return f;
 }
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 /* Rate as the median of short windows: where others use the CPUs too, it says what the loop does
  * while it runs; the yardsticks measure the same way. */
 static double watch(struct bench *b, double seconds, double *ret_seconds)
@@ -111,7 +104,7 @@ static double watch(struct bench *b, double seconds, double *ret_seconds)
 		tela_node_poll(b->node);
 	}
 	*ret_seconds = now - begin;
-	qsort(window, n, sizeof(*window), by_value);
+	sort_values(window, n);
 	return n ? window[n / 2] : 0;
 }
 

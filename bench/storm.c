@@ -1,19 +1,12 @@
 #include "storm.h"
 
+#include "clock.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { STAMPS_MAX = 6, PAGE = 4096 };
-
-static uint64_t now_ns(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static void note_error(struct storm *s, json_t *reply)
 {
@@ -112,14 +105,12 @@ int storm_begin(struct storm *s)
 static void *run(void *arg)
 {
 	struct storm *s = arg;
-	uint64_t begin = now_ns(CLOCK_MONOTONIC), n = 0;
+	uint64_t begin = clock_ns(CLOCK_MONOTONIC), n = 0;
 
 	while (!atomic_load(&s->stop) && !s->error[0]) {
 		uint64_t due = begin + (uint64_t)((double)n / s->rate * 1e9);
-		struct timespec t = {.tv_sec = (time_t)(due / 1000000000u),
-			.tv_nsec = (long)(due % 1000000000u)};
 
-		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
+		clock_sleep_until(due);
 		storm_step(s);
 		n++;
 	}

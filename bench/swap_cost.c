@@ -1,11 +1,13 @@
 #include "swap_cost.h"
 
+#include "clock.h"
+#include "figures.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { SLICE_NS = 100000000 };
@@ -18,14 +20,6 @@ struct slice {
 	double cpu_ns; /* of all threads but the poll loops */
 	uint32_t steps;
 };
-
-static uint64_t now_ns(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 /* First word of a file in /proc. */
 static int read_word(char *ret, const char *folder, const char *task, const char *file)
@@ -69,19 +63,11 @@ static double cpu_ns(const struct swap_cost *c)
 	return process_cpu_ns(c->server) + process_cpu_ns(getpid());
 }
 
-static void sleep_until(uint64_t ns)
-{
-	struct timespec t = {
-		.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
-
-	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
-}
-
 static void burn(double ns)
 {
-	const uint64_t end = now_ns(CLOCK_THREAD_CPUTIME_ID) + (uint64_t)ns;
+	const uint64_t end = clock_ns(CLOCK_THREAD_CPUTIME_ID) + (uint64_t)ns;
 
-	while (now_ns(CLOCK_THREAD_CPUTIME_ID) < end)
+	while (clock_ns(CLOCK_THREAD_CPUTIME_ID) < end)
 		;
 }
 
@@ -89,7 +75,7 @@ static void burn(double ns)
 static struct slice slice(struct swap_cost *c, double burn_ns)
 {
 	const double cpu = cpu_ns(c);
-	const uint64_t begin = now_ns(CLOCK_MONOTONIC), done = atomic_load(c->measured);
+	const uint64_t begin = clock_ns(CLOCK_MONOTONIC), done = atomic_load(c->measured);
 	struct slice s = {0};
 	uint64_t now = begin;
 
@@ -99,8 +85,8 @@ static struct slice slice(struct swap_cost *c, double burn_ns)
 		else
 			burn(burn_ns);
 		s.steps++;
-		sleep_until(begin + (uint64_t)(s.steps / c->storm->rate * 1e9));
-		now = now_ns(CLOCK_MONOTONIC);
+		clock_sleep_until(begin + (uint64_t)(s.steps / c->storm->rate * 1e9));
+		now = clock_ns(CLOCK_MONOTONIC);
 	}
 	s.rate = (double)(atomic_load(c->measured) - done) / (double)(now - begin) * 1e9;
 	s.cpu_ns = cpu_ns(c) - cpu;
@@ -145,19 +131,12 @@ void swap_cost_join(struct swap_cost *c)
 	pthread_join(c->thread, NULL);
 }
 
-static int by_value(const void *a, const void *b)
-{
-	const double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 void swap_cost_quartiles(const struct swap_cost *c, double ret[3])
 {
 	double v[SWAP_COST_PAIRS];
 
 	memcpy(v, c->percent, sizeof(v));
-	qsort(v, c->n, sizeof(*v), by_value);
+	sort_values(v, c->n);
 	for (int i = 0; i < 3; i++)
 		ret[i] = c->n ? v[(uint32_t)(i + 1) * c->n / 4] : 0;
 }
