@@ -229,8 +229,8 @@ void out_put(struct emit *e, const struct field *f, const char *ref)
 	const struct object *o = type_object(e->s, &f->type);
 
 	if (field_kind(e->s, f) == KIND_STRUCTS && struct_has_padding(e->s, o)) {
-		out(e, "pos = %s_fb_put_vector(buf, pos, %s, a->%s, a->%s_len);\n", o->c_name, ref,
-			f->member, f->member);
+		out(e, "pos = %s_fb_put_vector(buf, pos, %s, a->%s, a->%s_len, %" PRIu32 ");\n",
+			o->c_name, ref, f->member, f->member, element_align(e->s, f));
 		return;
 	}
 	switch (field_kind(e->s, f)) {

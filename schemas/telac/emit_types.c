@@ -143,12 +143,12 @@ static void emit_store(struct emit *e, const struct object *o)
 		return;
 	out(e,
 		"static inline uint32_t %s_fb_put_vector(\n"
-		"\tuint8_t *buf, uint32_t pos, uint32_t ref, const %s *v, size_t n)\n{\n"
+		"\tuint8_t *buf, uint32_t pos, uint32_t ref, const %s *v, size_t n, uint32_t align)\n{\n"
 		"\tsize_t i;\n\n"
-		"\tpos = tela_fb_put_length(buf, pos, ref, n, %" PRIu32 ");\n"
+		"\tpos = tela_fb_put_length(buf, pos, ref, n, align);\n"
 		"\tfor (i = 0; i < n; i++, pos += %s_SIZE)\n"
 		"\t\t%s_store(buf + pos, &v[i]);\n\treturn pos;\n}\n\n",
-		c, c, o->align < 4 ? 4 : o->align, c, c);
+		c, c, c, c);
 }
 
 void emit_struct(struct emit *e, const struct object *o)
