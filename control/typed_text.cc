@@ -336,7 +336,7 @@ struct printer {
 	}
 
 	/* Those that the parser must know; people see all of them. */
-	void print_attributes(const attributes *a, std::vector<string> all)
+	void print_attributes(const attributes *a, std::vector<string> all, bool of_field = false)
 	{
 		for (unsigned i = 0; a && i < a->size(); i++) {
 			string k = a->Get(i)->key()->str(), v;
@@ -346,6 +346,10 @@ struct printer {
 				continue;
 			if (a->Get(i)->value())
 				v = clean(a->Get(i)->value()->str());
+			/* A vector's may exceed what the library takes; no value depends on it. */
+			if (of_field && !for_people && k == "force_align" &&
+				strtoul(v.c_str(), nullptr, 10) > FLATBUFFERS_MAX_ALIGNMENT)
+				v = std::to_string(FLATBUFFERS_MAX_ALIGNMENT);
 			if (v.find_first_of("\"\\") != string::npos)
 				throw error("attribute " + k + " has a value that cannot be shown");
 			all.push_back(v.empty() || v == "0" || k == "deprecated" || k == "required"
@@ -413,7 +417,7 @@ struct printer {
 		print_docs(f.documentation(), "  ");
 		out << "  " << f.name()->str() << " : " << type_text(*f.type())
 		    << (in_struct ? "" : default_text(f));
-		print_attributes(f.attributes(), flags);
+		print_attributes(f.attributes(), flags, true);
 		out << ";\n";
 	}
 
