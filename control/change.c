@@ -217,6 +217,8 @@ void change_submit(struct change *c)
 	c->at = 0;
 	*s->changes_last = c;
 	s->changes_last = &c->next;
+	if (s->control->on_change)
+		s->control->on_change();
 	pump(s);
 }
 

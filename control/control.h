@@ -29,6 +29,8 @@ struct control {
 	bool draining;
 	bool left_behind; /* ended with plugins that were not stopped: their threads may still use
 			     the node */
+	void (*on_change)(
+		void); /* a change begins: the loop looks often until it is done; or NULL */
 	void (*on_drain)(
 		struct control *c); /* begins the end of the node, as SIGTERM does; NULL: cannot */
 };

@@ -11,8 +11,8 @@
 #include <signal.h>
 
 enum {
-	TICK_BUSY_US = 1000, /* while images retire or hooks run */
-	TICK_IDLE_US = 5000,
+	TICK_BUSY_US = 1000,  /* while images retire or hooks run */
+	TICK_IDLE_US = 10000, /* each tick takes a moment of somebody's poll core */
 	STOP_SLACK_MS = 1000, /* what hooks need beyond one deadline to stop everything */
 };
 
@@ -23,6 +23,7 @@ struct loop {
 	struct event *tick, *lifecycle, *term, *interrupt;
 	void (*ready)(struct control *c);
 	enum loop_state state;
+	bool hurried; /* the next tick comes soon */
 	uint32_t n_starting;
 	uint64_t deadline_ns; /* of the state */
 	int error;
@@ -185,7 +186,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		drain_step(now);
 	else if (loop.state == LOOP_STOPPING)
 		stop_step(now);
-	again = (struct timeval){0, is_busy() ? TICK_BUSY_US : TICK_IDLE_US};
+	loop.hurried = is_busy();
+	again = (struct timeval){0, loop.hurried ? TICK_BUSY_US : TICK_IDLE_US};
 	event_add(loop.tick, &again);
 }
 
@@ -212,12 +214,22 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 	}
 }
 
+static void on_change(void)
+{
+	const struct timeval soon = {0, TICK_BUSY_US};
+
+	if (!loop.hurried) /* else a storm of changes would put the tick off for ever */
+		event_add(loop.tick, &soon);
+	loop.hurried = true;
+}
+
 int loop_run(struct control *c, void (*ready)(struct control *c))
 {
 	struct timeval now = {0};
 
 	loop = (struct loop){.control = c, .ready = ready};
 	c->on_drain = begin_drain;
+	c->on_change = on_change;
 	loop.tick = event_new(c->base, -1, 0, on_tick, c);
 	loop.lifecycle = event_new(
 		c->base, lifecycle_fd(c->lifecycle), EV_READ | EV_PERSIST, on_lifecycle, c);

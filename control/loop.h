@@ -4,8 +4,8 @@
  *      starting -> running -> draining -> stopping -> ended
  *                                 \-----------\------> ended at once on a second signal
  *
- * A tick every few milliseconds gives the data plane its housekeeping and looks at deadlines. The
- * loop never waits for anything but events.
+ * A tick every 10 ms, or 1 ms while a change is under way, gives the data plane its housekeeping
+ * and looks at deadlines. The loop never waits for anything but events.
  *
  * Context:   the control thread. */
 #pragma once
