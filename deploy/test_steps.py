@@ -232,8 +232,10 @@ def run_tests(step, build, wanted, what='tests', env=None, multiplier=1):
 
 # ---- the steps ----
 
-SANITIZED = ['-Djemalloc=disabled', '-Dbench=disabled', '-Dbuildtype=debugoptimized', '-Db_lundef=false',
+SANITIZED = ['-Djemalloc=disabled', '-Dbench=disabled', '-Ddebug=true', '-Doptimization=1', '-Db_lundef=false',
              '-Db_ndebug=false']
+# The fuzz targets too, which run over their corpora among the tests and then on their own.
+ASAN = ['-Db_sanitize=address,undefined', '-Dfuzz=true', *SANITIZED]
 SANITIZER_ENV = {
     'ASAN_OPTIONS': 'detect_stack_use_after_return=1:strict_string_checks=1:abort_on_error=0',
     'UBSAN_OPTIONS': 'print_stacktrace=1:halt_on_error=1',
@@ -248,7 +250,7 @@ def step_gcc(step):
 
 
 def step_clang(step):
-    configure(step, 'build-clang', ['-Dbuildtype=release'], 'clang')
+    configure(step, 'build-clang', ['-Doptimization=1'], 'clang')
     compile_targets(step, 'build-clang')
 
 
@@ -257,7 +259,7 @@ def unit(suites):
 
 
 def step_asan(step):
-    configure(step, 'build-asan', ['-Db_sanitize=address,undefined', *SANITIZED], 'clang')
+    configure(step, 'build-asan', ASAN, 'clang')
     run_tests(step, 'build-asan', unit, env=SANITIZER_ENV, multiplier=4)
 
 
@@ -297,11 +299,11 @@ def fuzz_end(step, name, process, log):
 
 
 def step_fuzz(step):
-    configure(step, 'build-fuzz', ['-Dfuzz=true', '-Db_sanitize=address,undefined', *SANITIZED], 'clang')
-    targets = [t for t in introspect('build-fuzz', 'targets') if t['type'] == 'executable' and t['name'].startswith('fuzz_')]
+    configure(step, 'build-asan', ASAN, 'clang')
+    targets = [t for t in introspect('build-asan', 'targets') if t['type'] == 'executable' and t['name'].startswith('fuzz_')]
     if not targets:
         raise Failed('there is no target named fuzz_*')
-    compile_targets(step, 'build-fuzz', files_of('build-fuzz', {t['id'] for t in targets}))
+    compile_targets(step, 'build-asan', files_of('build-asan', {t['id'] for t in targets}))
     programs = [t['filename'][0] for t in targets]
     with tempfile.TemporaryDirectory() as scratch:
         for i in range(0, len(programs), CPUS):
