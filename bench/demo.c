@@ -292,6 +292,8 @@ int run_once(struct bench *b)
 
 	if (rc)
 		return rc;
+	f->rate = o->rate;
+	f->slow_percent = o->slow;
 	if (o->swaps)
 		storm_setup(b);
 	for (uint32_t i = 0; i < o->rounds && !telabench_interrupted(); i++) {

@@ -15,10 +15,12 @@ struct figure {
 	const char *name; /* for people */
 	const char *key;  /* for programs */
 	uint32_t in_flight, sessions, payload_bytes, frame_bytes;
+	double rate;         /* asked for, calls/s; 0: closed loop */
+	double slow_percent; /* of the calls were answered slowly, and are in no latency */
 	double per_second[FIGURES_ROUNDS], seconds;
 	uint32_t n;
 	struct hist hist; /* over all rounds */
-	uint64_t calls, failed, wrong, swaps, retransmissions;
+	uint64_t calls, failed, wrong, swaps, retransmissions, late;
 };
 
 struct yardsticks { /* medians of what the separate programs measured on the same device; 0: not

@@ -23,6 +23,7 @@ static inline uint64_t ticks(void)
 #endif
 
 static void done(void *arg, const struct tela_result *r);
+static void slow_done(void *arg, const struct tela_result *r);
 
 uint64_t load_ticks(void)
 {
@@ -61,24 +62,34 @@ static inline bool same(const uint8_t *from, uint64_t id, uint32_t bytes)
 	return !differ;
 }
 
-/* False: no slot is free; a later pass tries again. */
-static bool issue(struct load *l, struct load_call *c)
+/* Starts a call that is due since then (closed loop: 0, now). False: no slot is free; a later pass
+ * tries again. */
+static bool issue(struct load *l, struct load_call *c, uint64_t due_ticks)
 {
 	static const struct tela_pair ask = {"stamp", ""};
 	struct tela_options o = {
 		.deadline_us = l->deadline_us, .metadata = &ask, .n_metadata = l->stamped};
 	uint8_t data[LOAD_BYTES_MAX];
-	struct echo_Message_args args = {.data = {data, l->bytes}};
+	struct tela_bytes bytes = {data, l->bytes};
 	uint64_t id = l->next_id;
+	int rc;
 
 	c->id = id;
-	c->sent_ticks = 0;
-	if (l->until_sample-- == 0) {
-		l->until_sample = l->sample_every - 1;
-		c->sent_ticks = ticks();
-	}
+	c->due_ticks = 0;
 	fill(data, id, l->bytes);
-	if (echo_Echo_echo_call(l->client, &args, &o, done, c))
+	if (l->slow_65536 && scramble(id, 1) >> 48 < l->slow_65536) {
+		rc = echo_Echo_later_call(l->client,
+			&(struct echo_Delayed_args){.delay_us = l->slow_us, .data = bytes}, &o,
+			slow_done, c);
+	} else {
+		if (l->until_sample-- == 0) {
+			l->until_sample = l->sample_every - 1;
+			c->due_ticks = due_ticks ? due_ticks : ticks();
+		}
+		rc = echo_Echo_echo_call(
+			l->client, &(struct echo_Message_args){.data = bytes}, &o, done, c);
+	}
+	if (rc)
 		return false;
 	l->next_id++;
 	l->outstanding++;
@@ -160,18 +171,17 @@ static inline void add(_Atomic uint64_t *to, uint64_t n)
 		to, atomic_load_explicit(to, memory_order_relaxed) + n, memory_order_relaxed);
 }
 
-static void done(void *arg, const struct tela_result *r)
+/* The call has ended: what holds for every one. */
+static inline void account(struct load *l, const struct load_call *c, const struct tela_result *r,
+	struct tela_bytes (*data_of)(const struct tela_result *r))
 {
-	struct load_call *c = arg;
-	struct load *l = c->load;
-
 	l->outstanding--;
 	add(&l->done, 1);
 	l->resent_calls += r->resends > 0;
 	if (__builtin_expect(r->code != TELA_OK, 0)) {
 		failed(l, r);
 	} else {
-		struct tela_bytes data = echo_Message_data(echo_Echo_echo_result(r));
+		struct tela_bytes data = data_of(r);
 
 		if (data.len != l->bytes || !same(data.data, c->id, l->bytes))
 			l->wrong++;
@@ -180,14 +190,67 @@ static void done(void *arg, const struct tela_result *r)
 	}
 	if (atomic_load_explicit(&l->measure, memory_order_relaxed)) {
 		add(&l->measured, 1);
-		if (c->sent_ticks)
+		if (c->due_ticks)
 			hist_add(&l->hist,
-				(uint64_t)((double)(ticks() - c->sent_ticks) * l->ns_per_tick));
+				(uint64_t)((double)(ticks() - c->due_ticks) * l->ns_per_tick));
 	}
-	if (atomic_load_explicit(&l->state, memory_order_relaxed) == LOAD_RUN && issue(l, c))
-		return;
+}
+
+static inline void put_free(struct load *l, struct load_call *c)
+{
 	c->next = l->free;
 	l->free = c;
+}
+
+static struct tela_bytes echoed(const struct tela_result *r)
+{
+	return echo_Message_data(echo_Echo_echo_result(r));
+}
+
+static void done(void *arg, const struct tela_result *r)
+{
+	struct load_call *c = arg;
+	struct load *l = c->load;
+
+	account(l, c, r, echoed);
+	if (l->interval_ticks > 0 ||
+		atomic_load_explicit(&l->state, memory_order_relaxed) != LOAD_RUN ||
+		!issue(l, c, 0))
+		put_free(l, c);
+}
+
+static struct tela_bytes echoed_later(const struct tela_result *r)
+{
+	return echo_Message_data(echo_Echo_later_result(r));
+}
+
+static void slow_done(void *arg, const struct tela_result *r)
+{
+	struct load_call *c = arg;
+
+	account(c->load, c, r, echoed_later);
+	put_free(c->load, c);
+}
+
+static bool issue_one(struct load *l, uint64_t due_ticks)
+{
+	struct load_call *c = l->free;
+
+	l->free = c->next;
+	if (issue(l, c, due_ticks))
+		return true;
+	put_free(l, c);
+	return false;
+}
+
+static void issue_due(struct load *l)
+{
+	const double now = (double)ticks();
+
+	if (l->next_ticks == 0)
+		l->next_ticks = now;
+	while (l->next_ticks <= now && l->free && issue_one(l, (uint64_t)l->next_ticks))
+		l->next_ticks += l->interval_ticks;
 }
 
 bool load_task(struct tela_core *core, void *arg)
@@ -199,18 +262,15 @@ bool load_task(struct tela_core *core, void *arg)
 	if (!l)
 		return false;
 	state = atomic_load_explicit(&l->state, memory_order_acquire);
-	if (state == LOAD_RUN) {
-		while (l->outstanding < l->in_flight && l->free) {
-			struct load_call *c = l->free;
-
-			l->free = c->next;
-			if (!issue(l, c)) {
-				c->next = l->free;
-				l->free = c;
-				break;
-			}
-		}
+	if (state == LOAD_RUN && l->interval_ticks > 0) {
+		issue_due(l);
+	} else if (state == LOAD_RUN) {
+		while (l->outstanding < l->in_flight && l->free && issue_one(l, 0))
+			;
 	} else if (state == LOAD_STOP && !l->outstanding) {
+		if (l->interval_ticks > 0 && l->next_ticks < (double)l->stop_ticks)
+			l->late = (uint64_t)(((double)l->stop_ticks - l->next_ticks) /
+					     l->interval_ticks);
 		atomic_store_explicit(&l->state, LOAD_DONE, memory_order_release);
 	}
 	return false; /* what the calls do is work enough for the loop to see */
@@ -223,6 +283,9 @@ void load_start(struct load *l)
 	l->failed = l->wrong = l->torn = l->resent_calls = 0;
 	l->last_code = 0;
 	l->until_sample = 0;
+	l->next_ticks = 0;
+	l->late = 0;
+	l->interval_ticks = l->per_second > 0 ? 1e9 / l->per_second / l->ns_per_tick : 0;
 	l->last_message[0] = 0;
 	hist_init(&l->hist);
 	atomic_store(&l->done, 0);
@@ -240,6 +303,7 @@ void load_stop(struct load *l)
 {
 	const struct timespec tick = {.tv_nsec = 1000000};
 
+	l->stop_ticks = ticks();
 	atomic_store_explicit(&l->state, LOAD_STOP, memory_order_release);
 	while (atomic_load_explicit(&l->state, memory_order_acquire) != LOAD_DONE)
 		nanosleep(&tick, NULL);

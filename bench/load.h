@@ -1,5 +1,7 @@
-/* load.h - a closed loop of echo calls on a data core: N in flight, each answered one followed by
- * the next.
+/* load.h - echo calls from a data core, in a closed loop (N in flight, each answered one followed
+ * by the next) or in an open one: a call every so often, whatever has been answered, and its time
+ * taken from when it was due. So a callee that stalls is charged for all that it kept waiting
+ * (G. Tene's coordinated omission), also for calls that could not be sent yet as N were in flight.
  *
  * The main thread sets a load up, starts it, looks at it while it runs and reads it when it has
  * ended; the core's task does the calls. Every reply is held against its request byte for byte. In
@@ -25,16 +27,20 @@ struct load_generation {
 struct load_call {
 	struct load *load;
 	struct load_call *next;
-	uint64_t id, sent_ticks; /* 0: not timed */
+	uint64_t id, due_ticks; /* 0: not timed */
 };
 
 struct load {
 	/* set up by the main thread */
 	struct tela_client *client;
 	uint32_t in_flight, bytes, sample_every;
+	double per_second;   /* of the open loop; 0: closed */
+	uint32_t slow_65536; /* that share of the calls is answered slowly, and not timed */
+	uint32_t slow_us;
 	uint64_t deadline_us;
 	bool stamped;
 	double ns_per_tick;
+	uint64_t stop_ticks; /* when it was told to end */
 	/* shared */
 	_Atomic int state;
 	_Atomic bool measure; /* count towards rate and latency */
@@ -42,6 +48,8 @@ struct load {
 	/* the core's, read when DONE */
 	uint64_t next_id;
 	uint32_t outstanding, until_sample;
+	double next_ticks, interval_ticks; /* open loop: when the next one is due; 0: now */
+	uint64_t late;                     /* open loop: due at the end and never sent */
 	uint64_t failed, wrong, torn, resent_calls;
 	uint8_t last_code;
 	char last_message[80];

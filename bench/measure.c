@@ -116,7 +116,10 @@ void load_on(struct bench *b, struct figure *f, struct tela_client *client, bool
 	l->in_flight = f->in_flight;
 	l->bytes = b->options->bytes;
 	l->stamped = stamped;
-	l->sample_every = f->in_flight < 16 ? 1 : (f->in_flight < 256 ? 8 : 16);
+	l->per_second = f->rate;
+	l->slow_65536 = (uint32_t)(f->slow_percent * 655.36);
+	l->slow_us = b->options->slow_us;
+	l->sample_every = f->in_flight < 16 || f->rate > 0 ? 1 : (f->in_flight < 256 ? 8 : 16);
 	load_start(l);
 	atomic_store(&b->load_now, l);
 	sleep_s(0.2); /* warm-up: sessions are granted their slots, caches fill */
@@ -132,6 +135,7 @@ void load_off(struct bench *b, struct figure *f)
 	f->calls += atomic_load(&l->done);
 	f->failed += l->failed;
 	f->wrong += l->wrong;
+	f->late += l->late;
 	check(b, !l->failed, "%s: %llu calls failed, the last with %s %s", f->name,
 		(unsigned long long)l->failed, tela_code_name(l->last_code), l->last_message);
 	check(b, !l->wrong, "%s: %llu replies with other bytes than their request", f->name,
@@ -264,5 +268,13 @@ void show(struct bench *b)
 		b->options->bytes, b->figure[0].frame_bytes, (unsigned long long)sum_swaps(b),
 		(unsigned long long)sum_failed(b), (unsigned long long)b->executed_twice,
 		b->n_failed_checks);
+	if (b->figure[0].rate > 0)
+		fprintf(b->out,
+			"open loop: %.0f calls/s asked for, times from when each was due; %llu "
+			"were still due at the end\n",
+			b->figure[0].rate, (unsigned long long)b->figure[0].late);
+	if (b->figure[0].slow_percent > 0)
+		fprintf(b->out, "%g %% of the calls took %u us to answer; times are the others'\n",
+			b->figure[0].slow_percent, b->options->slow_us);
 	tela_node_counters(b->node, UINT32_MAX, show_drop, b->out);
 }

@@ -26,6 +26,12 @@ static const char usage[] =
 	"  -n, --in-flight N      calls under way at once (60)\n"
 	"  -s, --sessions N       sessions they share (16)\n"
 	"  -b, --bytes N          data bytes of a call, 8 to 65536 (32)\n"
+	"  -R, --rate N           run: an open loop of N calls/s; times count from when a call was "
+	"due\n"
+	"      --slow PERCENT     run: of the calls take --slow-us to answer; the others' times "
+	"are "
+	"shown (0)\n"
+	"      --slow-us N        microseconds (1000)\n"
 	"  -t, --seconds S        measured time of each round (1)\n"
 	"  -r, --rounds N         rounds, 1 to 16; the median counts (3)\n"
 	"  -w, --swaps N          change the plugin chain N times a second meanwhile (run: 0, "
@@ -72,17 +78,31 @@ static uint32_t number(const char *text, uint32_t min, uint32_t max, const char 
 	return (uint32_t)v;
 }
 
+static double decimal(const char *text, double min, double max, const char *what)
+{
+	char *end;
+	double v = strtod(text, &end);
+
+	if (end == text || *end || !(v >= min && v <= max)) {
+		fprintf(stderr, "telabench: %s: expected %g to %g, found '%s'\n", what, min, max,
+			text);
+		exit(2);
+	}
+	return v;
+}
+
 static void read_options(struct options *o, int argc, char **argv)
 {
 	static const struct option known[] = {{"config", 1, NULL, 'c'}, {"peer", 1, NULL, 'p'},
 		{"admin", 1, NULL, 'a'}, {"in-flight", 1, NULL, 'n'}, {"sessions", 1, NULL, 's'},
 		{"bytes", 1, NULL, 'b'}, {"seconds", 1, NULL, 't'}, {"rounds", 1, NULL, 'r'},
 		{"swaps", 1, NULL, 'w'}, {"words", 1, NULL, 'W'}, {"pairs", 1, NULL, 'P'},
+		{"rate", 1, NULL, 'R'}, {"slow", 1, NULL, 'L'}, {"slow-us", 1, NULL, 'U'},
 		{"yardsticks", 1, NULL, 'y'}, {"json", 0, NULL, 'j'}, {"help", 0, NULL, 'h'},
 		{"version", 0, NULL, 'V'}, {NULL}};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "c:p:a:n:s:b:t:r:w:y:jhV", known, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "c:p:a:n:s:b:t:r:w:y:R:jhV", known, NULL)) != -1) {
 		switch (c) {
 		case 'c':
 			o->config = optarg;
@@ -103,7 +123,7 @@ static void read_options(struct options *o, int argc, char **argv)
 			o->bytes = number(optarg, 8, LOAD_BYTES_MAX, "--bytes");
 			break;
 		case 't':
-			o->seconds = atof(optarg);
+			o->seconds = decimal(optarg, 0.05, 600, "--seconds");
 			break;
 		case 'r':
 			o->rounds = number(optarg, 1, FIGURES_ROUNDS, "--rounds");
@@ -113,6 +133,15 @@ static void read_options(struct options *o, int argc, char **argv)
 			break;
 		case 'P':
 			o->pairs = number(optarg, 1, SWAP_COST_PAIRS, "--pairs");
+			break;
+		case 'R':
+			o->rate = decimal(optarg, 1, 1e8, "--rate");
+			break;
+		case 'L':
+			o->slow = decimal(optarg, 0, 50, "--slow");
+			break;
+		case 'U':
+			o->slow_us = number(optarg, 1, 1000000, "--slow-us");
 			break;
 		case 'W':
 			o->words = optarg;
@@ -135,11 +164,11 @@ static void read_options(struct options *o, int argc, char **argv)
 	}
 	if (!o->config || !o->peer)
 		bad_usage("--config and --peer are needed");
-	if (!(o->seconds >= 0.05 && o->seconds <= 600))
-		bad_usage("--seconds: expected 0.05 to 600");
 	if (optind + 1 != argc || (strcmp(argv[optind], "run") && strcmp(argv[optind], "demo")))
 		bad_usage("say run or demo");
 	o->demo = !strcmp(argv[optind], "demo");
+	if (o->demo && (o->rate > 0 || o->slow > 0))
+		bad_usage("--rate and --slow are for run");
 	if ((o->demo || o->swaps) && !o->admin)
 		bad_usage("--admin is needed to change the chain of the other node");
 }
@@ -227,6 +256,7 @@ int main(int argc, char **argv)
 		.rounds = 3,
 		.swaps = UINT32_MAX,
 		.pairs = 20,
+		.slow_us = 1000,
 		.words = "/usr/share/dict/american-english"};
 	static struct bench b;
 	struct conf *conf;

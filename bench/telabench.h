@@ -15,7 +15,9 @@
 struct options {
 	const char *config, *peer, *admin, *words, *yardsticks;
 	uint32_t in_flight, sessions, bytes, rounds, swaps, pairs;
-	double seconds;
+	double seconds, rate,
+		slow; /* rate: of an open loop, 0: closed; slow: percent of the calls */
+	uint32_t slow_us;
 	bool json, demo;
 };
 
