@@ -16,12 +16,13 @@ import tempfile
 import time
 
 SOURCE, BUILD = (os.path.abspath(p) for p in sys.argv[1:3])
-PROGRAMS = r'(deploy/|tshark\b|\.ci/|telad\b|telactl\b|telabench\b|telac\b|tela-|meson\b|ninja\b|flatc\b|cc\b|gcc\b|pkg-config\b)'
+PROGRAMS = r'(deploy/|bench/table\b|tshark\b|\.ci/|tela(d|ctl|bench|c)\b|tela-|meson\b|ninja\b|flatc\b|cc\b|gcc\b|pkg-config\b)'
 
 # What runs elsewhere: a step of deploy/test, or the file whose text holds the command.
 ELSEWHERE = {
     'deploy/demo': 'step demo',
     'deploy/test': 'file .ci/run',
+    'bench/table --json table.json --plots plots': 'step bench',
     'deploy/setup --undo': 'file deploy/demo',
     'meson install': 'file tests/e2e/test_wireshark_crafted.py',
     'meson test -C build': 'step gcc',
