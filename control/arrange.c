@@ -251,6 +251,9 @@ static void describe(const struct draft *d, struct order_item *items)
 			.also = i ? NULL : d->s->desc->name,
 			.needs = desc->needs,
 			.wraps = desc->wraps,
+			.may_need = desc->may_need,
+			.may_wrap = desc->may_wrap,
+			.group = desc->group,
 		};
 	}
 }

@@ -74,7 +74,13 @@ static void check_fit(struct check *c, uint32_t line, const char *key, const str
 
 static struct order_item item_of(const char *name, const struct plugin *p)
 {
-	return (struct order_item){name, p->name, NULL, p->desc->needs, p->desc->wraps};
+	return (struct order_item){.name = name,
+		.plugin = p->name,
+		.needs = p->desc->needs,
+		.wraps = p->desc->wraps,
+		.may_need = p->desc->may_need,
+		.may_wrap = p->desc->may_wrap,
+		.group = p->desc->group};
 }
 
 static void check_order(

@@ -145,6 +145,25 @@ static int name_cycle(const struct relation *r, const struct order_item *items, 
 	return -ELOOP;
 }
 
+/* The members of a group, from the first declared to the last. In call order each comes before the
+ * next, in start order behind it. */
+static void declare_groups(struct relation *r, const struct order_item *items, bool call)
+{
+	for (uint32_t i = 1; i < r->n; i++) {
+		uint32_t j = i + 1;
+
+		while (j < r->n && !(items[i].group && items[j].group &&
+					   !strcmp(items[i].group, items[j].group)))
+			j++;
+		if (j == r->n)
+			continue;
+		if (call)
+			r->before[i][j] = 1;
+		else
+			r->before[j][i] = 1;
+	}
+}
+
 static int call_order(struct relation *r, const struct order_item *items, uint32_t *call, char *err,
 	size_t err_len)
 {
@@ -155,8 +174,11 @@ static int call_order(struct relation *r, const struct order_item *items, uint32
 	for (uint32_t i = 0; i < r->n; i++) {
 		declared[i] = i;
 		declare(r, items, i, items[i].needs, true);
+		declare(r, items, i, items[i].may_need, true);
 		declare(r, items, i, items[i].wraps, false);
+		declare(r, items, i, items[i].may_wrap, false);
 	}
+	declare_groups(r, items, true);
 	reach(r, 0, true, above);
 	for (uint32_t i = 1; i < r->n; i++)
 		if (!above[i])
@@ -175,7 +197,10 @@ static int start_order(struct relation *r, const struct order_item *items, const
 		ties[i] = call[r->n - 1 - i];
 		declare(r, items, i, items[i].needs, true);
 		declare(r, items, i, items[i].wraps, true);
+		declare(r, items, i, items[i].may_need, true);
+		declare(r, items, i, items[i].may_wrap, true);
 	}
+	declare_groups(r, items, false);
 	reach(r, 0, false, after);
 	for (uint32_t i = 1; i < r->n; i++)
 		if (!after[i])

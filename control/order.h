@@ -1,11 +1,12 @@
 /* order.h - in which order the plugins of a service are called and started.
  *
  * Two relations are declared. Call order: A above B if A `wraps` B; B above A if A `needs` B. Start
- * order: A after everything that it needs or wraps. Being in the service's list is membership only:
- * it puts the service above its plugins and starts it after them, but only where no declared
- * relation, direct or through others, says the contrary. Both orders are the stable topological
- * sort that always takes the first free one: in call order the first declared, in start order the
- * last in call order.
+ * order: A after everything that it needs or wraps. An optional relation counts if the other one is
+ * there. Members of one group are chained in the order declared: the first wraps the next. Being in
+ * the service's list is membership only: it puts the service above its plugins and starts it after
+ * them, but only where no declared relation, direct or through others, says the contrary. Both
+ * orders are the stable topological sort that always takes the first free one: in call order the
+ * first declared, in start order the last in call order.
  *
  * Context: any; no state. Together: anything. */
 #pragma once
@@ -23,6 +24,9 @@ struct order_item {
 	const char *also;         /* a third name (a service's in its schema), or NULL */
 	const char *const *needs; /* NULL-terminated, or NULL */
 	const char *const *wraps;
+	const char *const *may_need; /* optional: order only */
+	const char *const *may_wrap;
+	const char *group; /* NULL: none */
 };
 
 /* Fills call[n] and start[n] with indices into items. 0; -ENOENT: something needed or wrapped is

@@ -40,6 +40,36 @@ static bool is_name(const char *s)
 	return n > 0 && n <= 63;
 }
 
+static bool same_place(const struct tela_link *a, const struct tela_link *b)
+{
+	if (a->callback || b->callback)
+		return a->callback && b->callback && !strcmp(a->callback, b->callback);
+	return a->service && b->service && a->method == b->method &&
+	       !strcmp(a->service->name, b->service->name);
+}
+
+static int check_links(const struct tela_plugin *p, const char *from, char *err, size_t err_len)
+{
+	if (p->n_links && !p->links)
+		return fail(err, err_len, -EINVAL, "%s: plugin %s has %u links and no list of them",
+			from, p->name, p->n_links);
+	for (uint32_t i = 0; i < p->n_links; i++) {
+		const struct tela_link *l = &p->links[i];
+
+		if (!l->enter && !l->leave)
+			return fail(err, err_len, -EINVAL,
+				"%s: link %u of plugin %s has neither enter nor leave", from, i,
+				p->name);
+		for (uint32_t j = 0; j < i; j++)
+			if (same_place(l, &p->links[j]))
+				return fail(err, err_len, -EINVAL,
+					"%s: links %u and %u of plugin %s hook the same: a chain "
+					"holds a plugin once",
+					from, j, i, p->name);
+	}
+	return 0;
+}
+
 int plugin_check(const struct tela_plugin *p, const char *from, char *err, size_t err_len)
 {
 	if (!p)
@@ -54,16 +84,9 @@ int plugin_check(const struct tela_plugin *p, const char *from, char *err, size_
 			from, p->abi, TELA_PLUGIN_ABI);
 	if (!p->name || !is_name(p->name))
 		return fail(err, err_len, -EINVAL,
-			"%s: the plugin's name is not one of letters, digits, '_', '.', '-'", from);
-	if (p->n_links && !p->links)
-		return fail(err, err_len, -EINVAL, "%s: plugin %s has %u links and no list of them",
-			from, p->name, p->n_links);
-	for (uint32_t i = 0; i < p->n_links; i++)
-		if (!p->links[i].enter && !p->links[i].leave)
-			return fail(err, err_len, -EINVAL,
-				"%s: link %u of plugin %s has neither enter nor leave", from, i,
-				p->name);
-	return 0;
+			"%s: the plugin's name is not 1 to 63 letters, digits, '_', '.' and '-'",
+			from);
+	return check_links(p, from, err, err_len);
 }
 
 static bool knows(const struct tela_service_desc *d, uint64_t schema)

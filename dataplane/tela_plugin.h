@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-#define TELA_PLUGIN_ABI 2
+#define TELA_PLUGIN_ABI 3
 
 /* Names the chain of a callback that belongs to no schema: every call from outside walks it first.
  */
@@ -66,6 +66,12 @@ struct tela_plugin {
 	const char *name, *version;
 	const char *const *needs; /* names, NULL-terminated; NULL: none */
 	const char *const *wraps;
+	/* Likewise, but only where the other one is there: these order, and take nothing along. */
+	const char *const *may_need;
+	const char *const *may_wrap;
+	/* Members of one group stand in the order in which the service lists them, as if each
+	 * wrapped the next. NULL: none. */
+	const char *group;
 	const char *const
 		*keys; /* configuration keys it knows, NULL-terminated; others are refused */
 	const struct tela_link *links;

@@ -107,6 +107,26 @@ static void test_twice_under_other_names(void **state)
 		{.name = "two", .plugin = "auth"});
 }
 
+static void test_optional_relations_only_order(void **state)
+{
+	EXPECT("svc auth limit", "auth limit svc", SERVICE,
+		PLUGIN("limit", .may_need = LIST("auth", "ghost")), PLUGIN("auth"));
+	EXPECT("svc w a", "a w svc", SERVICE, PLUGIN("a"), PLUGIN("w", .may_wrap = LIST("a")));
+	EXPECT("w svc", "svc w", SERVICE, PLUGIN("w", .may_wrap = LIST("svc", "ghost")));
+}
+
+static void test_groups_chain_in_list_order(void **state)
+{
+	EXPECT("svc x a y", "y a x svc", SERVICE, PLUGIN("x", .group = "g"), PLUGIN("a"),
+		PLUGIN("y", .group = "g"));
+	EXPECT("svc b a c", "c b a svc", SERVICE, PLUGIN("a", .group = "g", .needs = LIST("b")),
+		PLUGIN("b"), PLUGIN("c", .group = "g"));
+	EXPECT("x y svc", "svc y x", SERVICE, PLUGIN("x", .group = "g"),
+		PLUGIN("y", .group = "g", .wraps = LIST("svc")));
+	EXPECT_ERROR(-ELOOP, "a cycle in the call order: x before y before x", SERVICE,
+		PLUGIN("x", .group = "g", .needs = LIST("y")), PLUGIN("y", .group = "g"));
+}
+
 static void test_missing(void **state)
 {
 	EXPECT_ERROR(-ENOENT, "limit needs or wraps 'auth', which is not there: add it, or load it",
@@ -150,6 +170,8 @@ int main(void)
 		cmocka_unit_test(test_what_stands_above_a_wrapper),
 		cmocka_unit_test(test_ties_keep_the_declared_order),
 		cmocka_unit_test(test_twice_under_other_names),
+		cmocka_unit_test(test_optional_relations_only_order),
+		cmocka_unit_test(test_groups_chain_in_list_order),
 		cmocka_unit_test(test_missing),
 		cmocka_unit_test(test_cycles_name_their_members),
 		cmocka_unit_test(test_too_many),
