@@ -22,7 +22,7 @@ struct control {
 	struct registry *registry;
 	struct lifecycle *lifecycle;
 	struct stack *stacks; /* first declared first */
-	struct outcall_thread *outcall;
+	struct outcall_pool *outcall;
 	struct admin *admin;
 	uint64_t last_instance; /* numbers instances, for people */
 	uint64_t started_ns;

@@ -5,20 +5,21 @@
 #include <signal.h>
 #include <time.h>
 
-struct outcall_thread {
+struct outcall_pool {
 	struct tela_node *node;
 	struct event_base *base;
-	struct event *wake; /* activated from the thread: libevent was told to be safe for it */
-	pthread_t thread;
+	struct event *wake; /* activated from a thread: libevent was told to be safe for it */
+	pthread_t thread[OUTCALL_THREADS];
+	uint32_t n_threads;
 	pthread_mutex_t lock;
 	pthread_cond_t more;
 	struct outcall *queue, **queue_last;
 	struct outcall *finished;
-	uint32_t n_waiting;
+	uint32_t n_waiting; /* submitted and not done */
 	bool ending;
 };
 
-/* ---- its thread ---- */
+/* ---- its threads ---- */
 
 static void run(struct tela_thread *t, struct outcall *call)
 {
@@ -30,7 +31,7 @@ static void run(struct tela_thread *t, struct outcall *call)
 	call->took_ns = control_now_ns() - start;
 }
 
-static struct outcall *take_locked(struct outcall_thread *c)
+static struct outcall *take_locked(struct outcall_pool *c)
 {
 	struct outcall *call = c->queue;
 
@@ -42,7 +43,7 @@ static struct outcall *take_locked(struct outcall_thread *c)
 
 static void *outcall_main(void *arg)
 {
-	struct outcall_thread *c = arg;
+	struct outcall_pool *c = arg;
 	struct tela_thread *t = tela_thread_attach(c->node);
 
 	pthread_mutex_lock(&c->lock);
@@ -78,38 +79,47 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 	outcall_poll(arg);
 }
 
-static int create(struct control *control)
+static struct outcall_pool *create(struct control *control)
 {
-	struct outcall_thread *c = calloc(1, sizeof(*c));
-	sigset_t all, old;
-	int rc;
+	struct outcall_pool *c = calloc(1, sizeof(*c));
 
 	if (!c)
-		return -ENOMEM;
+		return NULL;
 	c->node = control->node;
 	c->queue_last = &c->queue;
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->more, NULL);
 	c->wake = event_new(control->base, -1, 0, on_wake, control);
+	if (!c->wake) {
+		free(c);
+		return NULL;
+	}
+	control->outcall = c;
+	return c;
+}
+
+/* One more thread if all are busy; fewer than wanted do the work too. */
+static int grow(struct outcall_pool *c)
+{
+	sigset_t all, old;
+	int rc;
+
+	if (c->n_waiting < c->n_threads || c->n_threads == OUTCALL_THREADS)
+		return 0;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	rc = c->wake ? pthread_create(&c->thread, NULL, outcall_main, c) : ENOMEM;
+	rc = pthread_create(&c->thread[c->n_threads], NULL, outcall_main, c);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (!rc) {
-		pthread_setname_np(c->thread, "tela-outcall");
-		control->outcall = c;
-		return 0;
-	}
-	if (c->wake)
-		event_free(c->wake);
-	free(c);
-	return -rc;
+	if (rc)
+		return c->n_threads ? 0 : -rc;
+	pthread_setname_np(c->thread[c->n_threads++], "tela-outcall");
+	return 0;
 }
 
 int outcall_submit(struct control *control, struct outcall *call)
 {
-	int rc = control->outcall ? 0 : create(control);
-	struct outcall_thread *c = control->outcall;
+	struct outcall_pool *c = control->outcall ? control->outcall : create(control);
+	int rc = c ? grow(c) : -ENOMEM;
 
 	if (rc)
 		return rc;
@@ -127,7 +137,7 @@ int outcall_submit(struct control *control, struct outcall *call)
 
 void outcall_poll(struct control *control)
 {
-	struct outcall_thread *c = control->outcall;
+	struct outcall_pool *c = control->outcall;
 	struct outcall *call, *next;
 
 	if (!c)
@@ -145,14 +155,14 @@ void outcall_poll(struct control *control)
 
 bool outcall_destroy(struct control *control, uint32_t wait_ms)
 {
-	struct outcall_thread *c = control->outcall;
+	struct outcall_pool *c = control->outcall;
 	struct timespec until;
 
 	if (!c)
 		return true;
 	pthread_mutex_lock(&c->lock);
 	c->ending = true;
-	pthread_cond_signal(&c->more);
+	pthread_cond_broadcast(&c->more);
 	pthread_mutex_unlock(&c->lock);
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += wait_ms / 1000;
@@ -161,8 +171,9 @@ bool outcall_destroy(struct control *control, uint32_t wait_ms)
 		until.tv_sec++;
 		until.tv_nsec -= (long)NS_PER_S;
 	}
-	if (pthread_timedjoin_np(c->thread, NULL, &until))
-		return false;
+	for (uint32_t i = 0; i < c->n_threads; i++)
+		if (pthread_timedjoin_np(c->thread[i], NULL, &until))
+			return false;
 	outcall_poll(control);
 	event_free(c->wake);
 	free(c);

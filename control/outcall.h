@@ -1,17 +1,18 @@
-/* outcall.h - the thread that makes the calls of `telactl call`: a blocking call has no place in
+/* outcall.h - the threads that make the calls of `telactl call`: a blocking call has no place in
  * the event loop.
  *
- * It is made and attached to the node when the first call comes. Calls wait for one another; at
- * most OUTCALL_QUEUE do.
+ * Each is made and attached to the node when a call comes and all others are busy, so that a silent
+ * peer keeps nobody else waiting. Beyond OUTCALL_THREADS calls wait; OUTCALL_QUEUE are there at
+ * most.
  *
  * Context:   control thread, except `run` inside.
- * Ownership: a call belongs to that thread from submit until `done`, which gets it back with its
+ * Ownership: a call belongs to a thread from submit until `done`, which gets it back with its
  *            reply. */
 #pragma once
 
 #include "control.h"
 
-enum { OUTCALL_QUEUE = 64 };
+enum { OUTCALL_THREADS = 4, OUTCALL_QUEUE = 64 };
 
 struct outcall {
 	struct outcall *next; /* private */
@@ -26,10 +27,10 @@ struct outcall {
 	uint64_t took_ns;
 };
 
-/* -EAGAIN: too many wait already; -ENOMEM. */
+/* -EAGAIN: too many wait already, or no thread can be made; -ENOMEM. */
 int outcall_submit(struct control *c, struct outcall *call);
 /* Runs `done` of what has ended. */
 void outcall_poll(struct control *c);
-/* Waits at most `wait_ms` for the call under way. False: it goes on, and the node may not be
+/* Waits at most `wait_ms` for the calls under way. False: one goes on, and the node may not be
  * destroyed. */
 bool outcall_destroy(struct control *c, uint32_t wait_ms);

@@ -2,6 +2,7 @@
 import os
 import random
 import struct
+import threading
 import time
 import unittest
 
@@ -58,6 +59,15 @@ class Services(mesh.Case):
         self.assertEqual(mesh.data_of(reply), data)
         self.assertGreaterEqual(time.monotonic() - began, 0.15)
         self.assertGreater(self.server.counters()['calls_pending'], 0)
+
+    def test_a_slow_call_keeps_nobody_waiting(self):
+        slow = mesh.table('echo.Delayed', delay_us=2_000_000)
+        thread = threading.Thread(target=self.call, args=('echo', 'later', slow))
+        thread.start()
+        mesh.until(lambda: self.server.in_flight() == 1, 'the slow call is there')
+        self.echo(b'meanwhile')
+        self.assertTrue(thread.is_alive(), 'the other call had to wait for the slow one')
+        thread.join()
         self.assertEqual(self.server.in_flight(), 0)
 
     def test_kv(self):
