@@ -66,7 +66,7 @@ class Services(mesh.Case):
         thread.start()
         mesh.until(lambda: self.server.in_flight() == 1, 'the slow call is there')
         self.echo(b'meanwhile')
-        self.assertTrue(thread.is_alive(), 'the other call had to wait for the slow one')
+        self.assertEqual(self.server.in_flight(), 1, 'the other call had to wait for the slow one')
         thread.join()
         self.assertEqual(self.server.in_flight(), 0)
 
