@@ -453,15 +453,18 @@ made_of_schemas = []  # the folder of the modules, and names of the schemas ther
 
 
 def schemas(*names):
-    """Makes the modules that flatc makes of the schemas, nothing of ours, for as long as this process lasts."""
+    """Makes the modules that flatc makes of the schemas, nothing of ours, for as long as this process lasts. A folder in
+    TELA_FROZEN holds those of another version."""
     if not made_of_schemas:
         made_of_schemas.append(tempfile.mkdtemp(prefix=f'{PREFIX}{os.getpid()}-'))
         atexit.register(shutil.rmtree, made_of_schemas[0], ignore_errors=True)
         sys.path.insert(0, made_of_schemas[0])
     for name in names:
         if name not in made_of_schemas:
-            subprocess.run([program('TELA_FLATC'), '--python', '--gen-object-api', '-o', made_of_schemas[0],
-                            os.path.join(program('TELA_SCHEMAS'), f'{name}.fbs')], check=True, timeout=30)
+            frozen = os.path.join(os.environ.get('TELA_FROZEN', ''), f'{name}.fbs')
+            path = frozen if os.path.isfile(frozen) else os.path.join(program('TELA_SCHEMAS'), f'{name}.fbs')
+            subprocess.run([program('TELA_FLATC'), '--python', '--gen-object-api', '-o', made_of_schemas[0], path],
+                           check=True, timeout=30)
             made_of_schemas.append(name)
     importlib.invalidate_caches()
 

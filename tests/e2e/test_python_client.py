@@ -1,5 +1,6 @@
 """A caller in Python on a kernel socket, with nothing of Tela's but frame.fbs and echo.fbs: what the schema says is what a node
 speaks. python_wire.py holds the caller."""
+import hashlib
 import os
 import struct
 import time
@@ -10,11 +11,16 @@ import python_wire as wire
 NODE, CLIENT = '10.77.6.1', '10.77.6.2'
 OK, INVALID_ARGUMENT, UNIMPLEMENTED, UNAVAILABLE, FAILED_PRECONDITION = 0, 3, 12, 14, 9
 ECHO, LATER = 1, 2
+WIRE_1 = '17090ed46d6567e104a4c67a2a7126524375a0745278998ec63907b0f671a5f7'  # of wire_1/frame.fbs
 
 
 class PythonClient(mesh.Case):
     @classmethod
     def arrange(cls):
+        if 'TELA_FROZEN' in os.environ:
+            with open(os.path.join(os.environ['TELA_FROZEN'], 'frame.fbs'), 'rb') as f:
+                if hashlib.sha256(f.read()).hexdigest() != WIRE_1:
+                    raise AssertionError('a frozen schema is not edited: it is what others still speak')
         mesh.schemas('frame', 'echo')
         cls.outside = cls.mesh.namespace('client')
         cls.inside = cls.mesh.namespace('node')
