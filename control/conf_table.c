@@ -135,8 +135,13 @@ static const struct conf_field budget_fields[] = {
 	BUDGET_FIELD(detached, 1 << 22, "calls that run on without a caller, per core"),
 	BUDGET_FIELD(messages_2k, 1 << 22, "message buffers of 2 KiB, per core"),
 	BUDGET_FIELD(messages_64k, 1 << 20, "message buffers of 64 KiB, per core"),
-	BUDGET_FIELD(messages_1m, 1 << 14, "message buffers of 1 MiB, per core"),
+	BUDGET_FIELD(messages_1m, 1 << 14, "MiB of memory for larger messages, per core"),
 	BUDGET_FIELD(in_flight, 1 << 24, "calls made at once, per core"),
+	BUDGET_FIELD(window, 960, "fragments that a sender may be ahead, at least 32"),
+	BUDGET_FIELD(pending, 1 << 22, "calls that wait for their handlers, per core"),
+	BUDGET_FIELD(
+		retained_kib, UINT32_MAX, "KiB of large replies kept for duplicates, per core"),
+	BUDGET_FIELD(reassembly_kib, UINT32_MAX, "KiB of messages that are arriving, per core"),
 	{NULL},
 };
 

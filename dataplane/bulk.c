@@ -7,7 +7,7 @@ static void activate(struct machine *m, struct bulk_tx *t)
 	if (t->active)
 		return;
 	t->active = true;
-	t->place = (uint16_t)m->n_bulks;
+	t->place = m->n_bulks;
 	m->bulks[m->n_bulks++] = t;
 }
 
@@ -20,11 +20,16 @@ static void deactivate(struct machine *m, struct bulk_tx *t)
 	m->bulks[t->place]->place = t->place;
 }
 
+static uint32_t fragments(const struct path *p, uint32_t len)
+{
+	return (len + p->fragment - 1) / p->fragment;
+}
+
 struct bulk_tx *bulk_tx_start(struct machine *m, struct path *p, const frame_Packet *head,
 	const frame_Timing *timing, const uint8_t *body, uint32_t len)
 {
 	struct bulk_tx *t = m->free_bulk_tx;
-	uint32_t n = (len + p->fragment - 1) / p->fragment;
+	uint32_t n = fragments(p, len);
 
 	if (!t || n > WIRE_FRAGMENTS_MAX) {
 		count(m->counts, count_drop_no_message);
@@ -34,7 +39,7 @@ struct bulk_tx *bulk_tx_start(struct machine *m, struct path *p, const frame_Pac
 	*t = (struct bulk_tx){.body = body, .head = *head, .path = p, .len = len, .n = (uint16_t)n};
 	if (timing)
 		t->timing = *timing;
-	t->limit = (uint16_t)min_u32(n, BULK_WINDOW);
+	t->limit = len > BULK_UNASKED ? BULK_ASKED : (uint16_t)n;
 	activate(m, t);
 	return t;
 }
@@ -62,15 +67,19 @@ void bulk_tx_gap(struct machine *m, struct bulk_tx *t, uint16_t first, uint16_t 
 
 	if (first >= end)
 		return;
-	/* One range at a time: a second one that does not touch it waits for the next report. */
-	if (t->again == t->again_end) {
-		t->again = first;
-		t->again_end = (uint16_t)end;
-	} else if (first <= t->again_end && end >= t->again) {
-		t->again = (uint16_t)min_u32(t->again, first);
-		t->again_end = t->again_end > end ? t->again_end : (uint16_t)end;
-	}
 	activate(m, t);
+	for (uint32_t i = 0; i < t->n_holes; i++) {
+		struct hole *h = &t->holes[i];
+
+		if (first <= h->end && end >= h->first) {
+			h->first = (uint16_t)min_u32(h->first, first);
+			h->end = h->end > end ? h->end : (uint16_t)end;
+			return;
+		}
+	}
+	/* One for which there is no room is named again when it has become the first. */
+	if (t->n_holes < BULK_HOLES)
+		t->holes[t->n_holes++] = (struct hole){first, (uint16_t)end};
 }
 
 static bool send_fragment(struct machine *m, struct bulk_tx *t, uint16_t index, bool resent)
@@ -98,6 +107,23 @@ static bool send_fragment(struct machine *m, struct bulk_tx *t, uint16_t index, 
 	return true;
 }
 
+/* What the receiver misses, the hole named first first. False: no buffer. */
+static bool send_again(struct machine *m, struct bulk_tx *t, uint32_t *budget)
+{
+	while (t->n_holes) {
+		struct hole *h = &t->holes[0];
+
+		for (; h->first < h->end; (*budget)--, h->first++)
+			if (!*budget)
+				return true;
+			else if (!send_fragment(m, t, h->first, true))
+				return false;
+		t->n_holes--;
+		memmove(h, h + 1, t->n_holes * sizeof(*h));
+	}
+	return true;
+}
+
 bool bulk_send(struct machine *m)
 {
 	uint32_t budget = BULK_PER_PASS;
@@ -107,13 +133,12 @@ bool bulk_send(struct machine *m)
 	while (i < m->n_bulks && budget) {
 		struct bulk_tx *t = m->bulks[i];
 
-		for (; budget && t->again < t->again_end; budget--, t->again++)
-			if (!send_fragment(m, t, t->again, true))
-				return worked;
+		if (unlikely(t->n_holes) && !send_again(m, t, &budget))
+			return worked;
 		for (; budget && t->next < t->limit; budget--, t->next++)
 			if (!send_fragment(m, t, t->next, false))
 				return worked;
-		if (t->again < t->again_end || t->next < t->limit)
+		if (t->n_holes || t->next < t->limit)
 			i++;
 		else
 			deactivate(m, t); /* another one has taken its place */
@@ -127,9 +152,10 @@ struct bulk_rx *bulk_rx_start(
 	struct machine *m, const struct path *p, uint32_t len, uint16_t envelope_len)
 {
 	struct bulk_rx *r = m->free_bulk_rx;
-	uint32_t n = (len + p->fragment - 1) / p->fragment;
+	uint32_t n = fragments(p, len);
 
-	if (!r || n > WIRE_FRAGMENTS_MAX || len > MSG_1M) {
+	if (!r || len > MSG_BODY_MAX || n > WIRE_FRAGMENTS_MAX ||
+		m->reassembly_bytes + len > (uint64_t)m->cfg.budgets.reassembly_kib * 1024) {
 		count(m->counts, count_drop_no_message);
 		return NULL;
 	}
@@ -137,84 +163,139 @@ struct bulk_rx *bulk_rx_start(
 		.len = len,
 		.fragment = p->fragment,
 		.n = (uint16_t)n,
-		.envelope_len = envelope_len};
+		.limit = len > BULK_UNASKED ? BULK_ASKED : (uint16_t)n,
+		.envelope_len = envelope_len,
+		.progress_ns = m->now_ns};
 	r->msg = msgpool_get(&m->msgs, len);
 	if (!r->msg) {
 		count(m->counts, count_drop_no_message);
 		return NULL;
 	}
+	m->reassembly_bytes += r->msg->cap;
 	m->free_bulk_rx = r->next_free;
 	return r;
+}
+
+struct msg *bulk_rx_take(struct machine *m, struct bulk_rx *r)
+{
+	struct msg *msg = r->msg;
+
+	m->reassembly_bytes -= msg->cap;
+	r->msg = NULL;
+	return msg;
 }
 
 void bulk_rx_end(struct machine *m, struct bulk_rx *r)
 {
 	if (r->msg)
-		msgpool_put(&m->msgs, r->msg);
-	r->msg = NULL;
+		msgpool_put(&m->msgs, bulk_rx_take(m, r));
 	r->next_free = m->free_bulk_rx;
 	m->free_bulk_rx = r;
+}
+
+static uint64_t *seen_word(struct bulk_rx *r, uint32_t index)
+{
+	return &r->seen[index / 64 % (BULK_SEEN / 64)];
+}
+
+static bool seen(const struct bulk_rx *r, uint32_t index)
+{
+	return r->seen[index / 64 % (BULK_SEEN / 64)] >> index % 64 & 1;
 }
 
 int bulk_rx_fragment(struct bulk_rx *r, uint16_t index, const uint8_t *body, uint32_t len)
 {
 	uint32_t at = (uint32_t)index * r->fragment;
 
-	if (index >= r->n || len != min_u32(r->len - at, r->fragment))
+	if (index >= r->n || index >= r->limit + BULK_FIRST ||
+		len != min_u32(r->len - at, r->fragment))
 		return -EBADMSG;
-	if (r->seen[index / 64] & 1ull << index % 64)
+	if (index < r->first_missing || seen(r, index))
 		return 0;
-	r->seen[index / 64] |= 1ull << index % 64;
+	*seen_word(r, index) |= 1ull << index % 64;
 	memcpy(r->msg->data + at, body, len);
 	r->have++;
 	if (index >= r->highest)
 		r->highest = index + 1;
-	while (r->first_missing < r->highest &&
-		(r->seen[r->first_missing / 64] & 1ull << r->first_missing % 64))
-		r->first_missing++;
+	/* The place of what is behind the window is that of what comes a whole window later. */
+	for (; r->first_missing < r->highest && seen(r, r->first_missing); r->first_missing++)
+		*seen_word(r, r->first_missing) &= ~(1ull << r->first_missing % 64);
 	return r->have == r->n;
 }
 
-/* End of the hole that starts at first_missing. */
-static uint16_t hole_end(const struct bulk_rx *r)
+static void gap_report(
+	struct machine *m, struct path *p, frame_Packet h, uint32_t first, uint32_t end)
 {
-	uint16_t end = r->first_missing;
+	frame_Gap gap = {.first = (uint16_t)first, .count = (uint16_t)(end - first)};
 
-	while (end < r->highest && !(r->seen[end / 64] & 1ull << end % 64))
-		end++;
-	return end;
+	h.kind = frame_Kind_gap;
+	path_packet(m, p, h, &gap, sizeof(gap));
+	count(m->counts, count_gaps_reported);
+}
+
+/* Names what is missing of these, as many holes as a sender keeps. */
+static void holes_report(struct machine *m, struct path *p, const struct bulk_rx *r, frame_Packet h,
+	uint32_t first, uint32_t end)
+{
+	for (uint32_t n = 0, to; n < BULK_HOLES; n++, first = to) {
+		while (first < end && seen(r, first))
+			first++;
+		for (to = first; to < end && !seen(r, to); to++)
+			;
+		if (first == to)
+			return;
+		gap_report(m, p, h, first, to);
+	}
+}
+
+/* A hole is named when it shows, and again when the first one has been so for longer than an answer
+ * takes: what was sent again is lost too. Whoever asks is told all that may be lost, if nothing new
+ * has come for so long. */
+static void holes(struct machine *m, struct path *p, struct bulk_rx *r, frame_Packet h, bool force)
+{
+	uint32_t from = r->reported > r->first_missing ? r->reported : r->first_missing;
+
+	if (r->have != r->had) {
+		r->had = r->have;
+		r->progress_ns = m->now_ns;
+	}
+	if (r->first_missing != r->was_first) {
+		r->was_first = r->first_missing;
+		r->named_ns = m->now_ns;
+	}
+	if (unlikely(force && m->now_ns - r->progress_ns >= p->rto_ns))
+		holes_report(m, p, r, h, r->first_missing, r->limit);
+	else if (unlikely(force))
+		gap_report(m, p, h, r->first_missing, r->first_missing + 1u);
+	else if (unlikely(r->first_missing < r->highest && m->now_ns - r->named_ns >= p->rto_ns))
+		holes_report(m, p, r, h, r->first_missing, r->highest);
+	else if (likely(from >= r->highest || from + 1 == r->highest))
+		return; /* the usual: the next one has come */
+	else
+		holes_report(m, p, r, h, from, r->highest);
+	if (r->first_missing >= r->reported || m->now_ns - r->named_ns >= p->rto_ns)
+		r->named_ns = m->now_ns;
 }
 
 void bulk_rx_report(struct machine *m, struct path *p, struct bulk_rx *r, const frame_Packet *about,
 	bool from_callee, bool force)
 {
+	uint32_t limit = min_u32(r->n, r->first_missing + m->cfg.budgets.window);
 	frame_Packet h = {.session = about->session,
 		.slot = about->slot,
 		.call = about->call,
 		.fragment = r->first_missing,
 		.flags = from_callee ? frame_PacketFlag_from_callee : 0};
 
-	/* A hole is named once when it shows, and again when it has become the first. */
-	if (r->first_missing < r->highest && (force || r->reported <= r->first_missing)) {
-		frame_Gap gap = {.first = r->first_missing,
-			.count = (uint16_t)(hole_end(r) - r->first_missing)};
-
-		h.kind = frame_Kind_gap;
-		path_packet(m, p, h, &gap, sizeof(gap));
-		r->reported = (uint16_t)(gap.first + gap.count);
-		count(m->counts, count_gaps_reported);
-	} else if (force && r->have < r->n) {
-		frame_Gap gap = {.first = r->first_missing, .count = 1};
-
-		h.kind = frame_Kind_gap;
-		path_packet(m, p, h, &gap, sizeof(gap));
-		count(m->counts, count_gaps_reported);
-	}
-	if (force || r->first_missing - r->acked_at >= BULK_ACK_EVERY) {
-		frame_Window w = {.limit = (uint16_t)min_u32(r->n, r->first_missing + BULK_WINDOW)};
+	holes(m, p, r, h, force);
+	r->reported = r->highest;
+	/* The credit is there as soon as the memory is. */
+	if (force || r->first_missing - r->acked_at >= BULK_ACK_EVERY || r->limit == BULK_ASKED) {
+		frame_Window w = {.limit = limit > r->limit ? (uint16_t)limit : r->limit};
 
 		h.kind = frame_Kind_acknowledge;
 		path_packet(m, p, h, &w, sizeof(w));
 		r->acked_at = r->first_missing;
+		r->limit = w.limit;
 	}
 }

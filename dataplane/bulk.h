@@ -1,10 +1,12 @@
 /* bulk.h - messages of several fragments, either way.
  *
- * The receiver drives: it acknowledges cumulatively and opens the window, and names what is missing
- * as soon as it sees a hole. The sender keeps no timer of its own; after a ping is answered it
- * sends its first unacknowledged fragment again (a request), or the caller asks for the first
- * missing one (a response). A message is one contiguous buffer; a fragment is copied once out of it
- * and once into the other side's.
+ * The receiver drives: it acknowledges cumulatively and opens the window, and names every hole as
+ * soon as it shows. A message body above 64 KiB asks for credit first: its sender sends one
+ * fragment, and the rest when the receiver has taken memory for it and says so by opening the
+ * window, or never, when the receiver refuses the call. The sender keeps no timer of its own; after
+ * a ping is answered it sends its first unacknowledged fragment again (a request), or the caller
+ * asks for the first missing one (a response). A message is one contiguous buffer; a fragment is
+ * copied once out of it and once into the other side's.
  */
 #pragma once
 
@@ -14,7 +16,22 @@
 struct machine;
 struct path;
 
-enum { BULK_WINDOW = 64, BULK_ACK_EVERY = 16, BULK_PER_PASS = 64 };
+enum {
+	BULK_UNASKED = 65536, /* bytes of a message body that need no credit */
+	BULK_ASKED = 1,       /* fragments of a longer one that ask for it */
+	BULK_FIRST = 64,      /* so many more of it were sent unasked by nodes of Tela 1.0 */
+	BULK_WINDOW_MIN = 32,
+	BULK_WINDOW_MAX = 960,
+	BULK_SEEN = 1024, /* not less than the two together */
+	BULK_ACK_EVERY = 16,
+	BULK_HOLES = 16,
+	BULK_PER_PASS = 64,
+};
+
+/* Fragments that are missing, from one to before another. */
+struct hole {
+	uint16_t first, end;
+};
 
 struct bulk_tx {
 	struct bulk_tx *next_free;
@@ -22,23 +39,29 @@ struct bulk_tx {
 	frame_Packet head;   /* kind, flags, session, slot, call, lengths as in every fragment */
 	frame_Timing timing; /* responses: goes into fragment 0 */
 	struct path *path;
-	uint32_t len;
+	uint32_t len, place;            /* in machine->bulks */
 	uint16_t n, next, acked, limit; /* fragments: in all, next new one, first unacknowledged,
 					   end of the window */
-	uint16_t again, again_end;      /* to be sent again, empty when equal */
 	bool active;                    /* in machine->bulks */
-	uint16_t place;
+	uint8_t n_holes;                /* to be sent again, before anything new */
+	struct hole holes[BULK_HOLES];
 };
 
 struct bulk_rx {
 	struct bulk_rx *next_free;
 	struct msg *msg;
 	uint32_t len, fragment;
-	uint16_t n, have, first_missing, highest, acked_at, reported; /* fragments */
-	uint16_t envelope_len;
+	uint16_t n, have; /* fragments: in all, that are here */
+	uint16_t first_missing, highest /* end of those that are here */, limit /* of the window */;
+	uint16_t acked_at; /* first_missing when it was last told */
+	uint16_t reported; /* holes below have been named */
+	uint16_t had, was_first, envelope_len;
+	/* When something new came last; when the first hole was named, or became the first. */
+	uint64_t progress_ns, named_ns;
 	uint64_t deadline_ns; /* of a request: after it nobody waits for the rest */
 	frame_Timing timing;
-	uint64_t seen[WIRE_FRAGMENTS_MAX / 64];
+	uint64_t seen[BULK_SEEN /
+		      64]; /* of those from first_missing on, by index modulo BULK_SEEN */
 };
 
 /* NULL: none left (counted as drop_no_message). The body must stay where it is until bulk_tx_end.
@@ -54,11 +77,14 @@ bool bulk_send(struct machine *m);
 
 struct bulk_rx *bulk_rx_start(
 	struct machine *m, const struct path *p, uint32_t len, uint16_t envelope_len);
-void bulk_rx_end(struct machine *m,
-	struct bulk_rx *r); /* frees the message too, unless it was taken (r->msg NULL) */
-/* One fragment's body. -EBADMSG: not of this message; 0: more to come; 1: complete. */
+void bulk_rx_end(
+	struct machine *m, struct bulk_rx *r); /* frees the message too, unless it was taken */
+/* The message is the caller's now; bulk_rx_end is still due. */
+struct msg *bulk_rx_take(struct machine *m, struct bulk_rx *r);
+/* One fragment's body. -EBADMSG: not of this message, or not let come; 0: more to come; 1:
+ * complete. */
 int bulk_rx_fragment(struct bulk_rx *r, uint16_t index, const uint8_t *body, uint32_t len);
-/* Acknowledges, and reports a hole, where that is due; `force` when a duplicate arrived or the peer
- * was probed. */
+/* Acknowledges and opens the window, and reports holes, where that is due; `force` when a duplicate
+ * arrived or the peer was probed. */
 void bulk_rx_report(struct machine *m, struct path *p, struct bulk_rx *r, const frame_Packet *about,
 	bool from_callee, bool force);

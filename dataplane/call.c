@@ -24,6 +24,7 @@ static void msg_drop(struct machine *m, struct msg **msg)
 void call_put(struct machine *m, struct call *c)
 {
 	if (unlikely(c->pinned)) {
+		m->n_pending--;
 		list_del(&c->of_machine);
 		image_pin_add(c->image, m->cfg.core, -1);
 		service_in_flight_add(c->svc, m->cfg.core, -1);
@@ -66,6 +67,7 @@ static void park(struct machine *m, struct call *c)
 	c->state = CALL_PENDING;
 	if (!c->pinned) {
 		c->pinned = true;
+		m->n_pending++;
 		image_pin_add(c->image, m->cfg.core, 1);
 		service_in_flight_add(c->svc, m->cfg.core, 1);
 		list_add_tail(&m->pending, &c->of_machine);
@@ -219,7 +221,7 @@ void *tela_call_alloc(struct tela_call *pub, size_t size)
 	void *at;
 
 	if (!c->arena) {
-		c->arena = size > MSG_1M ? NULL : msgpool_get(&c->machine->msgs, (uint32_t)size);
+		c->arena = size > MSG_MAX ? NULL : msgpool_get(&c->machine->msgs, (uint32_t)size);
 		c->arena_used = 0;
 		if (!c->arena)
 			return NULL;
@@ -269,7 +271,7 @@ void *tela_reply_begin(struct tela_call *pub, size_t size)
 		c->reply_room = (uint32_t)size;
 		return c->reply;
 	}
-	if (size > c->reply_limit || size > MSG_1M - ENVELOPE_MAX - WIRE_TIMING - 8) {
+	if (size > c->reply_limit || size > MSG_PAYLOAD_MAX) {
 		call_status(c, TELA_RESOURCE_EXHAUSTED, TELA_EXECUTED,
 			"reply larger than the caller takes");
 		return NULL;
@@ -360,6 +362,10 @@ int tela_call_pend(struct tela_call *pub, struct tela_handle *ret_handle, const 
 {
 	struct call *c = call_of(pub);
 
+	if (!c->pinned && c->machine->n_pending >= c->machine->cfg.budgets.pending) {
+		count(c->machine->counts, count_pending_full);
+		return -ENOBUFS;
+	}
 	if (!own_request(c))
 		return -ENOBUFS;
 	if (c->replied)

@@ -53,8 +53,9 @@ static void receive_start(struct machine *m, struct callee_session *s, struct ca
 	slot->state = CALLEE_RECEIVING;
 	slot->rx = rx;
 	rx->deadline_ns = m->now_ns + e.budget_us * NS_PER_US;
-	callee_retain(m, slot, rx->deadline_ns);
+	callee_await(m, slot);
 	bulk_rx_fragment(rx, 0, body, len);
+	bulk_rx_report(m, s->path, rx, h, true, false);
 }
 
 static void receive(struct machine *m, struct callee_session *s, struct callee_slot *slot,
@@ -74,11 +75,12 @@ static void receive(struct machine *m, struct callee_session *s, struct callee_s
 		return;
 	}
 	if (rc == 0) {
-		bulk_rx_report(m, s->path, rx, h, true, rx->have == had);
+		bulk_rx_report(m, s->path, rx, h, true,
+			rx->have == had && h->flags & frame_PacketFlag_resent);
 		return;
 	}
-	msg = rx->msg;
-	rx->msg = NULL;
+	expiry_del(&m->arriving, rx->msg);
+	msg = bulk_rx_take(m, rx);
 	bulk_rx_end(m, rx);
 	slot->rx = NULL;
 	callee_slot_gone(slot, GONE_REFUSED);

@@ -59,7 +59,7 @@ void callee_rebind(
 void callee_serve(struct machine *m, struct callee_session *s, struct callee_slot *slot,
 	const frame_Packet *h, const uint8_t *body, struct msg *msg, const struct envelope *e);
 
-/* Gives what the slot keeps beyond its own bytes an end. */
-void callee_retain(struct machine *m, struct callee_slot *slot, uint64_t deadline_ns);
+/* Waits for the rest of a large request, so long as something comes. */
+void callee_await(struct machine *m, struct callee_slot *slot);
 /* Sends the reply that the slot keeps. */
 void callee_send_reply(struct machine *m, struct callee_session *s, struct callee_slot *slot);

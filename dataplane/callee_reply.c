@@ -1,7 +1,17 @@
 /* callee_reply.c - replies: sent, kept for duplicates, given up. */
 #include "callee.h"
 
-enum { RETAIN_NS_AFTER_DEADLINE = 1000000000, RETAIN_MAX_NS = 2000000000, EVICT_MAX = 16 };
+enum {
+	RETAIN_NS_AFTER_DEADLINE = 1000000000,
+	RETAIN_MAX_NS = 2000000000,
+	ARRIVING_IDLE_NS = 2000000000,
+	EVICT_MAX = 16,
+};
+
+static uint64_t retained_max(const struct machine *m)
+{
+	return (uint64_t)m->cfg.budgets.retained_kib * 1024;
+}
 
 void callee_send_reply(struct machine *m, struct callee_session *s, struct callee_slot *slot)
 {
@@ -44,58 +54,67 @@ void callee_in_progress(struct machine *m, const struct call *c)
 	path_packet(m, c->session->path, h, NULL, 0);
 }
 
-/* What is kept beyond a slot's own bytes, a large reply or a request that is
- * arriving, has an end. The ring holds the ends in the order in which they were
- * set, which is near enough. */
-void callee_retain(struct machine *m, struct callee_slot *slot, uint64_t deadline_ns)
+void callee_await(struct machine *m, struct callee_slot *slot)
 {
-	uint64_t expires =
+	const struct bulk_rx *rx = slot->rx;
+	uint64_t expires_ns = min_u64(rx->deadline_ns, rx->progress_ns + ARRIVING_IDLE_NS);
+
+	expiry_add(&m->arriving, rx->msg, slot, expires_ns);
+	m->due_ns = min_u64(m->due_ns, expires_ns);
+}
+
+/* What is kept beyond a slot's own bytes has an end, and a budget: others go before their time. */
+static void retain(struct machine *m, struct callee_slot *slot, uint64_t deadline_ns)
+{
+	uint64_t expires_ns =
 		min_u64(deadline_ns, m->now_ns + RETAIN_MAX_NS) + RETAIN_NS_AFTER_DEADLINE;
 
-	/* Ends: the ring has more places than there are requests that can be
-	 * arriving. */
-	while (m->retained_tail - m->retained_head > m->retained_mask)
-		callee_evict(m);
-	m->retained[m->retained_tail++ & m->retained_mask] =
-		(struct retained){expires, slot, slot->generation};
-	m->due_ns = min_u64(m->due_ns, expires);
+	while (m->retained.bytes + slot->msg->cap > retained_max(m) && callee_evict(m))
+		;
+	expiry_add(&m->retained, slot->msg, slot, expires_ns);
+	m->due_ns = min_u64(m->due_ns, expires_ns);
 }
 
 bool callee_evict(struct machine *m)
 {
-	struct retained r = m->retained[m->retained_head & m->retained_mask];
+	struct msg *msg = expiry_first(&m->retained);
+	struct callee_slot *slot;
 
-	if (m->retained_head == m->retained_tail)
+	if (!msg)
 		return false;
-	m->retained_head++;
-	if (r.slot->generation != r.generation)
-		return true; /* given up before */
-	if (r.slot->state == CALLEE_REPLIED && r.slot->msg) {
-		callee_slot_clear(m, r.slot);
-		callee_slot_gone(r.slot, GONE_EXECUTED);
-	} else if (r.slot->state == CALLEE_RECEIVING && r.slot->rx->deadline_ns > m->now_ns) {
-		callee_retain(m, r.slot, r.slot->rx->deadline_ns); /* somebody still waits for it */
-	} else if (r.slot->state == CALLEE_RECEIVING) {
-		callee_slot_clear(m, r.slot);
-		callee_slot_gone(r.slot, GONE_REFUSED);
-	}
+	slot = msg->owner;
+	callee_slot_clear(m, slot);
+	callee_slot_gone(slot, GONE_EXECUTED);
 	return true;
 }
 
 struct msg *callee_msg(struct machine *m, uint32_t size)
 {
-	struct msg *msg = msgpool_get(&m->msgs, size);
+	struct msg *msg = size > retained_max(m) ? NULL : msgpool_get(&m->msgs, size);
 
 	for (int i = 0; unlikely(!msg) && i < EVICT_MAX && callee_evict(m); i++)
 		msg = msgpool_get(&m->msgs, size);
 	return msg;
 }
 
-static void retained_expire(struct machine *m)
+/* Replies that nobody has released, and requests that nobody completes in time. */
+static uint64_t kept_expire(struct machine *m)
 {
-	while (m->retained_head != m->retained_tail &&
-		m->retained[m->retained_head & m->retained_mask].expires_ns <= m->now_ns)
+	while (expiry_due(&m->retained) <= m->now_ns)
 		callee_evict(m);
+	while (expiry_due(&m->arriving) <= m->now_ns) {
+		struct callee_slot *slot = expiry_first(&m->arriving)->owner;
+		const struct bulk_rx *rx = slot->rx;
+
+		if (rx->deadline_ns > m->now_ns && rx->progress_ns + ARRIVING_IDLE_NS > m->now_ns) {
+			expiry_del(&m->arriving, rx->msg);
+			callee_await(m, slot);
+		} else {
+			callee_slot_clear(m, slot);
+			callee_slot_gone(slot, GONE_REFUSED);
+		}
+	}
+	return min_u64(expiry_due(&m->retained), expiry_due(&m->arriving));
 }
 
 /* Puts an envelope in front of the payload. The payload moves only if it stands
@@ -163,16 +182,13 @@ void callee_reply(struct machine *m, struct call *c)
 	c->reply_msg = NULL;
 	callee_send_reply(m, c->session, slot);
 	if (unlikely(slot->msg != NULL))
-		callee_retain(m, slot, c->pub.deadline_ns);
+		retain(m, slot, c->pub.deadline_ns);
 }
 
 uint64_t callee_due(struct machine *m)
 {
-	uint64_t due = UINT64_MAX;
+	uint64_t due = kept_expire(m);
 
-	retained_expire(m);
-	if (m->retained_head != m->retained_tail)
-		due = m->retained[m->retained_head & m->retained_mask].expires_ns;
 	list_for_each_safe(e, tmp, &m->pending)
 	{
 		struct call *c = list_entry(e, struct call, of_machine);

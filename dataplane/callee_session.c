@@ -109,14 +109,17 @@ struct callee_slot *callee_slot_of(struct machine *m, const struct path *p, cons
 /* What the slot keeps of its last call goes. */
 void callee_slot_clear(struct machine *m, struct callee_slot *slot)
 {
-	slot->generation++;
-	if (slot->state == CALLEE_RECEIVING)
+	if (slot->state == CALLEE_RECEIVING) {
+		expiry_del(&m->arriving, slot->rx->msg);
 		bulk_rx_end(m, slot->rx);
-	else if (slot->tx)
+	} else if (slot->tx) {
 		bulk_tx_end(m, slot->tx);
+	}
 	slot->tx = NULL;
-	if (slot->msg)
+	if (slot->msg) {
+		expiry_del(&m->retained, slot->msg);
 		msgpool_put(&m->msgs, slot->msg);
+	}
 	slot->msg = NULL;
 }
 
@@ -158,8 +161,13 @@ void callee_cancel(struct machine *m, struct path *p, const frame_Packet *h)
 	if (slot->state != CALLEE_IDLE && slot->call != h->call &&
 		!serial_after(h->call, slot->call))
 		return; /* of an older call */
-	if (slot->call == h->call && slot->state == CALLEE_REPLIED)
-		return; /* too late: it has been answered */
+	if (slot->call == h->call && slot->state == CALLEE_REPLIED) {
+		if (slot->msg) { /* too late to keep it from running, but nobody wants the reply */
+			callee_slot_clear(m, slot);
+			callee_slot_gone(slot, GONE_EXECUTED);
+		}
+		return;
+	}
 	if (slot->state == CALLEE_RUNNING) {
 		count(m->counts, count_calls_cancelled);
 		if (!call_detach_budgeted(m, slot->running)) /* may have run */

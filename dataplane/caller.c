@@ -73,7 +73,7 @@ int caller_begin(struct machine *m, struct caller_session *s, const struct tela_
 			return -EMSGSIZE;
 	}
 	head = ALIGN8(envelope_len);
-	if (unlikely(size > MSG_1M - head - 8))
+	if (unlikely(size > MSG_PAYLOAD_MAX))
 		return -EMSGSIZE;
 	total = head + (uint32_t)size;
 	slot->body = slot->bytes;

@@ -53,6 +53,17 @@ static void bad_response(
 	caller_finish(m, s, &r);
 }
 
+/* The callee may let its reply go; here is no memory for it. */
+static void no_room(struct machine *m, struct caller_slot *s)
+{
+	static const char why[] = "no message buffer for the reply, or it is larger than any";
+	struct tela_result r = {.code = TELA_RESOURCE_EXHAUSTED,
+		.outcome = TELA_EXECUTED,
+		.message = {why, sizeof(why) - 1}};
+
+	caller_finish(m, s, &r);
+}
+
 /* Everything has arrived: checks it and tells the caller. */
 static void deliver(struct machine *m, struct caller_slot *s, const uint8_t *body, uint32_t len,
 	uint32_t envelope_len, frame_Timing timing, uint8_t flags)
@@ -111,13 +122,18 @@ static void response_fragment(struct machine *m, struct path *p, struct caller_s
 
 	if (!rx) {
 		if (h->body_length - ALIGN8(h->envelope_length) > s->reply_limit) {
+			caller_tell(m, s, frame_Kind_release);
 			bad_response(m, s, count_drop_reply_limit,
 				"response larger than the caller takes");
 			return;
 		}
-		rx = s->rx = bulk_rx_start(m, p, h->body_length, h->envelope_length);
-		if (!rx)
-			return; /* the peer is asked again when memory may have come back */
+		rx = bulk_rx_start(m, p, h->body_length, h->envelope_length);
+		if (!rx) {
+			caller_tell(m, s, frame_Kind_release);
+			no_room(m, s);
+			return;
+		}
+		s->rx = rx;
 		if (s->tx)
 			bulk_tx_end(m, s->tx);
 		s->tx = NULL;

@@ -36,6 +36,7 @@
 	EVENT(calls_served, "requests whose chain was run")                                        \
 	EVENT(calls_refused, "requests answered without running: admission, budget, deadline")     \
 	EVENT(calls_pending, "calls that went pending")                                            \
+	EVENT(pending_full, "links that found no room to go pending")                              \
 	EVENT(calls_resumed, "pending calls resumed")                                              \
 	EVENT(calls_detached, "calls that went on without a caller")                               \
 	EVENT(detached_full, "looks that found no room to detach a call whose caller has gone")    \

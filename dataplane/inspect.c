@@ -107,7 +107,8 @@ void tela_node_print_budgets(
 	const struct tela_node *n, void (*line)(void *arg, const char *text), void *arg)
 {
 	static const char *const name[] = {"paths", "sessions", "slots", "slots_per_session",
-		"calls", "detached", "messages_2k", "messages_64k", "messages_1m", "in_flight"};
+		"calls", "detached", "messages_2k", "messages_64k", "messages_1m", "in_flight",
+		"window", "pending", "retained_kib", "reassembly_kib"};
 	const struct machine *m = &n->cores[0]->m;
 	const uint32_t *value = (const uint32_t *)&m->cfg.budgets;
 	char text[128];

@@ -20,6 +20,12 @@ static void give(void *p, size_t n, size_t size)
 	slab_give(p, n * size + CACHE_LINE);
 }
 
+static uint32_t messages_kib(const struct tela_budgets *b)
+{
+	return min_u32(2 * b->messages_2k + 64 * b->messages_64k, UINT32_MAX / 2) +
+	       MSG_PAGES_OF_1M * 64 * b->messages_1m;
+}
+
 static void budgets_default(struct tela_budgets *b)
 {
 	const struct tela_budgets d = {.paths = 64,
@@ -30,8 +36,12 @@ static void budgets_default(struct tela_budgets *b)
 		.detached = 1024,
 		.messages_2k = 2048,
 		.messages_64k = 64,
-		.messages_1m = 16,
-		.in_flight = 16384};
+		.messages_1m = 40,
+		.in_flight = 16384,
+		.window = 256,
+		.pending = UINT32_MAX,
+		.retained_kib = UINT32_MAX,
+		.reassembly_kib = UINT32_MAX};
 	const uint32_t *from = (const uint32_t *)&d;
 	uint32_t *to = (uint32_t *)b;
 
@@ -41,25 +51,28 @@ static void budgets_default(struct tela_budgets *b)
 	b->slots_per_session = min_u32(b->slots_per_session & ~(SLOT_BLOCK - 1u), SLOTS_MAX);
 	b->paths = min_u32(b->paths, 4096);
 	b->sessions = min_u32(b->sessions, UINT16_MAX);
+	b->window =
+		min_u32(b->window < BULK_WINDOW_MIN ? BULK_WINDOW_MIN : b->window, BULK_WINDOW_MAX);
+	b->pending = min_u32(b->pending, b->calls);
+	b->retained_kib = min_u32(b->retained_kib, messages_kib(b));
+	b->reassembly_kib = min_u32(b->reassembly_kib, messages_kib(b));
 }
 
 struct sizes {
-	uint32_t caller_slots, callee_slots, sessions, bulks, conn, retained;
+	uint32_t caller_slots, callee_slots, sessions, bulks, conn;
 };
 
 static struct sizes sizes_of(const struct tela_budgets *b)
 {
 	struct sizes s = {.caller_slots = (b->in_flight + SLOT_BLOCK - 1) & ~(SLOT_BLOCK - 1u),
 		.callee_slots = (b->slots + SLOT_BLOCK - 1) & ~(SLOT_BLOCK - 1u),
-		.conn = 64,
-		.retained = 64};
+		.conn = 64};
+	const uint32_t messages[MSG_CLASSES] = {b->messages_2k, b->messages_64k, b->messages_1m};
 
 	s.sessions = s.callee_slots / SLOT_BLOCK;
-	s.bulks = b->messages_2k + b->messages_64k + b->messages_1m;
+	s.bulks = msgpool_most(messages);
 	while (s.conn < 4 * b->paths)
 		s.conn *= 2;
-	while (s.retained < s.bulks)
-		s.retained *= 2;
 	return s;
 }
 
@@ -81,10 +94,11 @@ static bool take_all(struct machine *m, size_t *bytes)
 	m->bulk_txs = take(n.bulks, sizeof(*m->bulk_txs), bytes);
 	m->bulk_rxs = take(n.bulks, sizeof(*m->bulk_rxs), bytes);
 	m->bulks = take(n.bulks, sizeof(void *), bytes);
-	m->retained = take(n.retained, sizeof(*m->retained), bytes);
+	m->retained.at = take(n.bulks, sizeof(void *), bytes);
+	m->arriving.at = take(n.bulks, sizeof(void *), bytes);
 	return m->paths && m->conn_key && m->conn_index && m->caller_slots && m->caller_blocks &&
 	       m->callee_slots && m->callee_blocks && m->callee_sessions && m->calls &&
-	       m->bulk_txs && m->bulk_rxs && m->bulks && m->retained &&
+	       m->bulk_txs && m->bulk_rxs && m->bulks && m->retained.at && m->arriving.at &&
 	       !msgpool_init(&m->msgs, classes);
 }
 
@@ -130,7 +144,6 @@ static void slabs_init(struct machine *m)
 		m->free_bulk_rx = &m->bulk_rxs[i];
 	}
 	m->conn_mask = n.conn - 1;
-	m->retained_mask = n.retained - 1;
 }
 
 int machine_init(struct machine *m, const struct machine_config *cfg, const struct machine_ops *ops,
@@ -182,7 +195,8 @@ void machine_fini(struct machine *m)
 	give(m->bulk_txs, n.bulks, sizeof(*m->bulk_txs));
 	give(m->bulk_rxs, n.bulks, sizeof(*m->bulk_rxs));
 	give(m->bulks, n.bulks, sizeof(void *));
-	give(m->retained, n.retained, sizeof(*m->retained));
+	give(m->retained.at, n.bulks, sizeof(void *));
+	give(m->arriving.at, n.bulks, sizeof(void *));
 	msgpool_fini(&m->msgs);
 	memset(m, 0, sizeof(*m));
 }

@@ -9,6 +9,7 @@
 #include "bulk.h"
 #include "call.h"
 #include "count.h"
+#include "expiry.h"
 #include "path.h"
 #include "wire.h"
 
@@ -51,12 +52,6 @@ static inline uint64_t call_deadline_us(
 	return m->deadline_us ? m->deadline_us : CALL_DEADLINE_US;
 }
 
-struct retained { /* large replies, in order of expiry */
-	uint64_t expires_ns;
-	struct callee_slot *slot;
-	uint16_t generation;
-};
-
 struct machine {
 	uint64_t now_ns; /* of this pass */
 	uint64_t gap_ns; /* this pass's distance from the last one, if it was long; else 0 */
@@ -95,8 +90,10 @@ struct machine {
 	struct list sessions; /* caller sessions */
 	struct list pending;  /* calls */
 	struct list local;    /* caller slots of local calls, to be served */
-	struct retained *retained;
-	uint32_t retained_head, retained_tail, retained_mask;
+	struct expiry retained,
+		arriving;          /* large replies, large requests; owners are callee slots */
+	uint64_t reassembly_bytes; /* of buffers that messages arrive in, either way */
+	uint32_t n_pending;
 	uint64_t due_ns; /* nothing in `sessions` and `pending` is due before */
 };
 
@@ -178,7 +175,8 @@ void callee_in_progress(struct machine *m, const struct call *c);
 /* The call has a reply: sends and retains it. */
 void callee_reply(struct machine *m, struct call *c);
 uint64_t callee_due(struct machine *m);
-/* Gives up the oldest large reply that is kept, before its time. False: there is none. */
+/* Gives up the large reply that is kept and would go first, before its time. False: there is none.
+ */
 bool callee_evict(struct machine *m);
 /* A message buffer, if need be at the price of replies that are kept. NULL: none. */
 struct msg *callee_msg(struct machine *m, uint32_t size);

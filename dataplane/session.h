@@ -120,8 +120,7 @@ enum callee_gone {
 struct callee_slot {
 	uint32_t call;
 	uint8_t state;
-	uint8_t gone;        /* while GONE: what a duplicate is told, enum callee_gone */
-	uint16_t generation; /* of what the slot keeps: never starts anew, unlike `call` */
+	uint8_t gone; /* while GONE: what a duplicate is told, enum callee_gone */
 	struct call *running;
 	union {
 		struct bulk_tx *tx; /* REPLIED, in several fragments */

@@ -206,7 +206,7 @@ enum {
 /* Options of one call; zero everywhere is the default. */
 struct tela_options {
 	uint64_t deadline_us;     /* 0: the method's default, else the client's, else 15 s */
-	uint64_t max_reply_bytes; /* largest reply payload taken; 0: 1 MiB */
+	uint64_t max_reply_bytes; /* largest reply payload taken, to 16 MiB; 0: 1 MiB */
 	uint32_t flags;
 	uint32_t n_metadata;
 	const struct tela_pair *metadata;

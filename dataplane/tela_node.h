@@ -59,8 +59,14 @@ struct tela_budgets {
 	uint32_t detached;          /* 1024 */
 	uint32_t messages_2k;       /* message buffers for what is too large for a slot: 2048 */
 	uint32_t messages_64k;      /* 64 */
-	uint32_t messages_1m;       /* of 1 MiB + 64 KiB: 16 */
+	uint32_t messages_1m;       /* MiB of memory for larger messages, each taken by as many as
+				       it needs: one of 16 MiB, a reply of 16 MiB beside it: 40 */
 	uint32_t in_flight;         /* calls made by this core: 16384 */
+	uint32_t window;            /* fragments of a message that its sender may be ahead of what
+				       has arrived, 32 to 960: 256 */
+	uint32_t pending;           /* calls whose handlers answer later: all of `calls` */
+	uint32_t retained_kib;      /* large replies kept for duplicates: all message memory */
+	uint32_t reassembly_kib;    /* messages that are arriving: all message memory */
 };
 
 struct tela_node_config {

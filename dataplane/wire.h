@@ -20,7 +20,7 @@ enum {
 	WIRE_INTEGRITY_MASK = 3,
 	WIRE_HEADER_MAX = 64, /* the longest header_length taken */
 	WIRE_STAMP_NS = 16,
-	WIRE_FRAGMENTS_MAX = 1024,
+	WIRE_FRAGMENTS_MAX = 1 << 14, /* 16 MiB and an envelope over the smallest MTU */
 };
 
 _Static_assert(sizeof(frame_Datagram) == WIRE_DATAGRAM, "datagram header");

@@ -72,9 +72,10 @@ static void test_any_order(void **state)
 	(void)state;
 	for (size_t s = 0; s < ARRAY_SIZE(sizes); s++) {
 		struct bulk_rx *r = bulk_rx_start(m, p->end[0].path, sizes[s], 0);
-		uint16_t order[WIRE_FRAGMENTS_MAX];
+		static uint16_t order[WIRE_FRAGMENTS_MAX];
 
 		assert_non_null(r);
+		r->limit = r->n; /* as if all had been let come */
 		assert_int_equal(r->fragment, 1400);
 		assert_int_equal(r->n, (sizes[s] + 1399) / 1400);
 		for (uint16_t i = 0; i < r->n; i++)
@@ -126,15 +127,16 @@ static void test_memory_is_bounded(void **state)
 {
 	struct pair *p = pair_new();
 	struct machine *m = &p->end[0].m;
-	struct bulk_rx *r[13];
+	enum { ALL = 4 + 4 + 4 * MSG_PAGES_OF_1M };
+	struct bulk_rx *r[ALL + 1];
 	uint32_t n = 0;
 
 	(void)state;
-	assert_null(bulk_rx_start(m, p->end[0].path, MSG_1M + 1, 0));
+	assert_null(bulk_rx_start(m, p->end[0].path, MSG_BODY_MAX + 1, 0));
 	assert_null(bulk_rx_start(m, p->end[0].path, UINT32_MAX, 0));
-	while (n < 13 && (r[n] = bulk_rx_start(m, p->end[0].path, 1500, 0)))
+	while (n < ALL + 1 && (r[n] = bulk_rx_start(m, p->end[0].path, 1500, 0)))
 		n++;
-	assert_int_equal(n, 12); /* every buffer of every size, and not one more */
+	assert_int_equal(n, ALL); /* every buffer of every size, and not one more */
 	assert_int_equal(count_read(&p->end[0].counts, count_drop_no_message), 3);
 	while (n > 0)
 		bulk_rx_end(m, r[--n]);
@@ -143,33 +145,91 @@ static void test_memory_is_bounded(void **state)
 	pair_fini(p);
 }
 
-static void test_holes_are_named_once(void **state)
+/* A hole is named when it shows and, if it is still there, when what was sent again should have
+ * come. */
+static void test_holes_are_named_at_once(void **state)
 {
 	struct pair *p = pair_new();
 	struct pair_end *e = &p->end[0];
 	frame_Packet about = {.kind = frame_Kind_response};
-	struct bulk_rx *r = bulk_rx_start(&e->m, e->path, 100 * 1400, 0);
+	struct bulk_rx *r = bulk_rx_start(&e->m, e->path, 46 * 1400, 0);
+	const uint64_t *gaps = (const uint64_t *)&e->counts.v[count_gaps_reported];
+	static const struct {
+		uint16_t fragment, n; /* of gap reports after it */
+	} steps[] = {{0, 0}, {5, 1}, {6, 1}, {9, 2}, {12, 3}, {1, 3}, {13, 3}, {2, 3}, {3, 3},
+		{4, 3}, {7, 3}, {14, 3}};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		bulk_rx_fragment(r, steps[i].fragment, body, 1400);
+		bulk_rx_report(&e->m, e->path, r, &about, false, false);
+		assert_int_equal(*gaps, steps[i].n);
+	}
+	assert_int_equal(r->first_missing, 8);
+	e->m.now_ns += e->path->rto_ns;
+	bulk_rx_fragment(r, 15, body, 1400);
+	bulk_rx_report(&e->m, e->path, r, &about, false, false);
+	assert_int_equal(*gaps, 5);                             /* 8; 10 and 11 */
+	bulk_rx_report(&e->m, e->path, r, &about, false, true); /* asked: what it waits for */
+	assert_int_equal(*gaps, 6);
+	e->m.now_ns += e->path->rto_ns;
+	bulk_rx_report(
+		&e->m, e->path, r, &about, false, true); /* asked, and nothing has come for long */
+	assert_int_equal(*gaps, 9);                      /* 8; 10 and 11; 16 to the end */
+	bulk_rx_end(&e->m, r);
+	pair_fini(p);
+}
+
+/* However the message is torn, one report names no more than a sender keeps. */
+static void test_many_holes(void **state)
+{
+	struct pair *p = pair_new();
+	struct pair_end *e = &p->end[0];
+	frame_Packet about = {.kind = frame_Kind_response};
+	struct bulk_rx *r = bulk_rx_start(&e->m, e->path, 46 * 1400, 0);
 	const uint64_t *gaps = (const uint64_t *)&e->counts.v[count_gaps_reported];
 
 	(void)state;
-	bulk_rx_fragment(r, 0, body, 1400);
-	bulk_rx_report(&e->m, e->path, r, &about, false, false);
-	assert_int_equal(*gaps, 0);
-	bulk_rx_fragment(r, 5, body, 1400);
-	bulk_rx_report(&e->m, e->path, r, &about, false, false);
-	assert_int_equal(*gaps, 1);
-	assert_int_equal(r->reported, 5); /* 1 to 4 */
-	bulk_rx_fragment(r, 6, body, 1400);
-	bulk_rx_report(&e->m, e->path, r, &about, false, false);
-	assert_int_equal(*gaps, 1);
-	bulk_rx_fragment(r, 9, body, 1400);
-	for (uint16_t i = 1; i < 5; i++)
+	for (uint16_t i = 1; i < 46; i += 2)
 		bulk_rx_fragment(r, i, body, 1400);
 	bulk_rx_report(&e->m, e->path, r, &about, false, false);
-	assert_int_equal(*gaps, 2); /* the next hole has become the first */
-	assert_int_equal(r->first_missing, 7);
-	bulk_rx_report(&e->m, e->path, r, &about, false, true); /* asked: says it again */
-	assert_int_equal(*gaps, 3);
+	assert_int_equal(*gaps, BULK_HOLES);
+	bulk_rx_end(&e->m, r);
+	pair_fini(p);
+}
+
+/* Above 64 KiB the window is open as soon as the memory is there, and follows what has arrived;
+ * what was not let come is not taken. */
+static void test_window_of_the_receiver(void **state)
+{
+	struct pair *p = pair_new();
+	struct pair_end *e = &p->end[0];
+	frame_Packet about = {.kind = frame_Kind_response};
+	struct bulk_rx *r;
+
+	(void)state;
+	e->m.cfg.budgets.window = 64;
+	r = bulk_rx_start(&e->m, e->path, BODY, 0);
+	assert_int_equal(r->limit, BULK_ASKED);
+	assert_int_equal(bulk_rx_fragment(r, BULK_FIRST + BULK_ASKED, body, 1400), -EBADMSG);
+	bulk_rx_fragment(r, 0, body, 1400);
+	bulk_rx_report(&e->m, e->path, r, &about, false, false);
+	assert_int_equal(r->limit, 65);
+	e->m.cfg.budgets.window = 100; /* changed meanwhile */
+	for (uint16_t i = 1; i < 17; i++) {
+		bulk_rx_fragment(r, i, body, 1400);
+		bulk_rx_report(&e->m, e->path, r, &about, false, false);
+	}
+	assert_int_equal(r->limit, 117);
+	e->m.cfg.budgets.window = 32; /* what has been let come stays so */
+	for (uint16_t i = 17; i < 40; i++) {
+		bulk_rx_fragment(r, i, body, 1400);
+		bulk_rx_report(&e->m, e->path, r, &about, false, false);
+	}
+	assert_int_equal(r->limit, 117);
+	assert_int_equal(bulk_rx_fragment(r, 117 + BULK_FIRST, body, 1400), -EBADMSG);
+	assert_int_equal(bulk_rx_fragment(r, 0, body, 1400), 0);
+	assert_int_equal(r->have, 40);
 	bulk_rx_end(&e->m, r);
 	pair_fini(p);
 }
@@ -193,11 +253,12 @@ static void test_window(void **state)
 
 	(void)state;
 	pair_run(p, 100 * NS_PER_US);
-	assert_int_equal(t->next, BULK_WINDOW); /* and no further unasked */
+	assert_int_equal(t->next, BULK_ASKED); /* and no further unasked */
 	assert_int_equal(m->n_bulks, 0);
-	bulk_tx_acked(m, t, 16, 80);
+	bulk_tx_acked(m, t, 1, 80);
 	pair_run(p, 100 * NS_PER_US);
 	assert_int_equal(t->next, 80);
+	bulk_tx_acked(m, t, 16, 80);
 	/* What says nothing new, or what cannot be, changes nothing. */
 	bulk_tx_acked(m, t, 16, 70);
 	bulk_tx_acked(m, t, 15, 90);
@@ -218,25 +279,33 @@ static void test_gaps_are_filled(void **state)
 	struct pair *p = pair_new();
 	struct machine *m = &p->end[0].m;
 	struct bulk_tx *t = send_start(p, 200 * 1400);
+	const uint64_t *resends = (const uint64_t *)&p->end[0].counts.v[count_resends];
 
 	(void)state;
+	bulk_tx_acked(m, t, 0, 64);
 	pair_run(p, 100 * NS_PER_US);
 	bulk_tx_gap(m, t, 3, 4);
-	bulk_tx_gap(m, t, 7, 2);  /* touches: one range */
-	bulk_tx_gap(m, t, 30, 2); /* does not: waits for the next report */
-	assert_int_equal(t->again, 3);
-	assert_int_equal(t->again_end, 9);
+	bulk_tx_gap(m, t, 7, 2); /* touches: one range */
+	bulk_tx_gap(m, t, 4, 1);
+	bulk_tx_gap(m, t, 30, 2);
+	assert_int_equal(t->n_holes, 2);
+	assert_true(t->holes[0].first == 3 && t->holes[0].end == 9);
 	pair_run(p, 100 * NS_PER_US);
-	assert_int_equal(count_read(&p->end[0].counts, count_resends), 6);
+	assert_int_equal(*resends, 8);
 	bulk_tx_gap(m, t, 64, 10); /* was never sent */
 	bulk_tx_gap(m, t, 5, 0);
 	pair_run(p, 100 * NS_PER_US);
-	assert_int_equal(count_read(&p->end[0].counts, count_resends), 6);
+	assert_int_equal(*resends, 8);
 	bulk_tx_gap(m, t, 60, UINT16_MAX);
 	pair_run(p, 100 * NS_PER_US);
-	assert_int_equal(count_read(&p->end[0].counts, count_resends), 10);
-	bulk_tx_end(m, t);
+	assert_int_equal(*resends, 12);
+	for (uint16_t i = 0; i < 3 * BULK_HOLES; i++) /* more than it keeps */
+		bulk_tx_gap(m, t, 2 * (i % 30), 1);
+	assert_int_equal(t->n_holes, BULK_HOLES);
+	pair_run(p, 100 * NS_PER_US);
+	assert_int_equal(*resends, 12 + BULK_HOLES);
 	assert_int_equal(m->n_bulks, 0);
+	bulk_tx_end(m, t);
 	pair_fini(p);
 }
 
@@ -249,13 +318,13 @@ static void test_several(void **state)
 
 	(void)state;
 	for (int i = 0; i < 3; i++)
-		t[i] = send_start(p, 50 * 1400);
+		t[i] = send_start(p, 46 * 1400);
 	assert_int_equal(m->n_bulks, 3);
 	bulk_tx_end(m, t[0]);
 	assert_int_equal(m->n_bulks, 2);
 	pair_run(p, 100 * NS_PER_US);
-	assert_int_equal(t[1]->next, 50);
-	assert_int_equal(t[2]->next, 50);
+	assert_int_equal(t[1]->next, 46);
+	assert_int_equal(t[2]->next, 46);
 	bulk_tx_end(m, t[2]);
 	bulk_tx_end(m, t[1]);
 	pair_fini(p);
@@ -324,7 +393,9 @@ int main(void)
 		cmocka_unit_test(test_any_order),
 		cmocka_unit_test(test_wrong_fragments),
 		cmocka_unit_test(test_memory_is_bounded),
-		cmocka_unit_test(test_holes_are_named_once),
+		cmocka_unit_test(test_holes_are_named_at_once),
+		cmocka_unit_test(test_many_holes),
+		cmocka_unit_test(test_window_of_the_receiver),
 		cmocka_unit_test(test_window),
 		cmocka_unit_test(test_gaps_are_filled),
 		cmocka_unit_test(test_several),

@@ -22,8 +22,9 @@ static void test_msgpool_sizes(void **state)
 		uint32_t size;
 		uint32_t cap;
 	} cases[] = {{0, MSG_2K}, {1, MSG_2K}, {MSG_2K, MSG_2K}, {MSG_2K + 1, MSG_64K},
-		{MSG_64K, MSG_64K}, {MSG_64K + 1, MSG_1M}, {MSG_1M, MSG_1M}};
-	const uint32_t n[MSG_CLASSES] = {2, 2, 2};
+		{MSG_64K, MSG_64K}, {MSG_64K + 1, 2 * MSG_PAGE - MSG_HEADER}, {MSG_1M, MSG_1M},
+		{MSG_MAX, 257 * MSG_PAGE - MSG_HEADER}};
+	const uint32_t n[MSG_CLASSES] = {2, 2, 16};
 	struct msgpool p;
 
 	(void)state;
@@ -38,11 +39,57 @@ static void test_msgpool_sizes(void **state)
 		memset(m->data, 0xa5, m->cap); /* all of it is there, and nobody else's */
 		msgpool_put(&p, m);
 	}
-	assert_null(msgpool_get(&p, MSG_1M + 1));
+	assert_null(msgpool_get(&p, MSG_MAX + 1));
+	assert_null(msgpool_get(&p, UINT32_MAX));
 	for (int c = 0; c < MSG_CLASSES; c++)
-		assert_int_equal(p.n_free[c], 2);
+		assert_int_equal(p.n_free[c], p.n[c]);
+	assert_int_equal(p.n[2], 16 * MSG_PAGES_OF_1M);
 	msgpool_fini(&p);
 	assert_null(p.memory);
+}
+
+/* Whatever comes and goes, no two overlap, and the arena becomes whole again. */
+static void test_msgpool_runs(void **state)
+{
+	enum { HELD = 64 };
+	const uint32_t n[MSG_CLASSES] = {0, 0, 20};
+	struct msg *m[HELD] = {NULL};
+	uint64_t random = 1;
+	struct msgpool p;
+	uint32_t refused = 0;
+
+	(void)state;
+	assert_int_equal(msgpool_init(&p, n), 0);
+	for (int i = 0; i < 20000; i++) {
+		uint32_t k = (random = random * 6364136223846793005u + 1442695040888963407u) >> 58;
+		uint32_t size = (uint32_t)(random >> 20) % (1u << (random >> 40) % 25);
+
+		if (m[k]) {
+			assert_int_equal(m[k]->len, k + 1);
+			assert_int_equal(m[k]->data[m[k]->cap - 1], k + 1);
+			msgpool_put(&p, m[k]);
+			m[k] = NULL;
+		} else if ((m[k] = msgpool_get(&p, size))) {
+			assert_true(m[k]->cap >= size && m[k]->cap < size + 2 * MSG_PAGE);
+			m[k]->len = k + 1;
+			m[k]->data[m[k]->cap - 1] = (uint8_t)(k + 1);
+		} else {
+			refused++;
+		}
+	}
+	assert_true(refused > 100 && refused < 10000);
+	for (uint32_t k = 0; k < HELD; k++)
+		if (m[k])
+			msgpool_put(&p, m[k]);
+	assert_int_equal(p.n_free[2], p.n[2]);
+	m[0] = msgpool_get(&p, MSG_MAX);
+	assert_non_null(m[0]);
+	assert_null(msgpool_get(&p, MSG_MAX));
+	/* Small ones keep out of the way of the next large one. */
+	m[1] = msgpool_get(&p, 100000);
+	msgpool_put(&p, m[0]);
+	assert_non_null(msgpool_get(&p, MSG_MAX));
+	msgpool_fini(&p);
 }
 
 static void test_msgpool_takes_the_next_larger(void **state)
@@ -59,6 +106,8 @@ static void test_msgpool_takes_the_next_larger(void **state)
 		assert_int_equal(m[c]->class, c);
 		m[c]->len = 7;
 	}
+	assert_null(msgpool_get(&p, MSG_1M)); /* the arena is no longer whole */
+	assert_non_null(msgpool_get(&p, MSG_1M - MSG_PAGE));
 	assert_null(msgpool_get(&p, 1));
 	msgpool_put(&p, m[1]);
 	assert_null(msgpool_get(&p, MSG_64K + 1)); /* a smaller one does not do */
@@ -82,7 +131,7 @@ static void test_msgpool_of_nothing(void **state)
 static void test_msgpool_apart(void **state)
 {
 	const uint32_t n[MSG_CLASSES] = {64, 8, 2};
-	struct msg *m[74];
+	struct msg *m[72 + 2 * MSG_PAGES_OF_1M];
 	struct msgpool p;
 
 	(void)state;
@@ -100,7 +149,7 @@ static void test_msgpool_apart(void **state)
 	for (uint32_t i = 0; i < ARRAY_SIZE(m); i++)
 		msgpool_put(&p, m[i]);
 	for (int c = 0; c < MSG_CLASSES; c++)
-		assert_int_equal(p.n_free[c], n[c]);
+		assert_int_equal(p.n_free[c], p.n[c]);
 	msgpool_fini(&p);
 }
 
@@ -247,6 +296,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_msgpool_sizes),
+		cmocka_unit_test(test_msgpool_runs),
 		cmocka_unit_test(test_msgpool_takes_the_next_larger),
 		cmocka_unit_test(test_msgpool_of_nothing),
 		cmocka_unit_test(test_msgpool_apart),

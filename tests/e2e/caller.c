@@ -30,7 +30,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { THREADS_MAX = 32, CODES = 17, BYTES_MAX = 1 << 20, BYTES_MIN = 8 };
+enum { THREADS_MAX = 32, CODES = 17, BYTES_MAX = (1 << 24) - 64, BYTES_MIN = 8 };
 
 struct tally {
 	uint64_t calls, refused, code[CODES], outcome[3], wrong, resends, stamped, torn;

@@ -78,7 +78,8 @@ TRAILER = 4
 PACKET = 24
 TIMING = 8
 NO_DEADLINE = 0xffffffff
-WINDOW = 64      # fragments that may be sent before the first acknowledge
+UNASKED = 65536  # bytes of a body that need no credit; of a longer one a single fragment goes first
+WINDOW = 64      # fragments that may be under way to us
 
 
 def frame(name):
@@ -270,7 +271,7 @@ class Client:
     def call(self, envelope, payload, slot=0, seconds=10.0):
         """Sends a request, as fast as its window opens, and returns the whole reply."""
         packets = self.request(envelope, payload, slot)
-        limit, sent = min(WINDOW, len(packets)), 0
+        limit, sent = 1 if len(padded(envelope) + payload) > UNASKED else len(packets), 0
         end = time.monotonic() + seconds
         parts, reply = {}, None
         while time.monotonic() < end:
@@ -297,7 +298,7 @@ class Client:
                     if n > 1:
                         self.send(Packet.make('release', slot=slot, call=p.call))
                     return Reply(reply.body[:TIMING], b''.join(parts[i] for i in range(n)), reply.envelope_length)
-                if len(parts) % 16 == 0:
+                if len(parts) % 16 == 0 or (len(parts) == 1 and p.body_length > UNASKED):
                     have = next(i for i in range(n) if i not in parts)
                     window = struct_bytes('Window', min(n, have + WINDOW), 0, 0)
                     self.send(Packet.make('acknowledge', window, slot=slot, call=p.call, fragment=have))

@@ -3,7 +3,7 @@
  * if it has fewer, by its request key. */
 #include "sim.h"
 
-enum { PATIENCE_NS = 20000000, PROBE_LARGE = 200000, PROBE_ATTEMPTS = 6 };
+enum { PATIENCE_NS = 20000000, PROBE_LARGE = 200000, PROBE_HUGE = 3 << 20, PROBE_ATTEMPTS = 6 };
 
 /* ---- the services ---- */
 
@@ -288,6 +288,11 @@ static struct record *draw_call(struct sim *sim, uint32_t caller)
 		r->deadline_us = (uint32_t)rng_scale(rng, 20, 5000);
 	else if (rng_below(rng, 20) == 0)
 		r->deadline_us = (uint32_t)rng_scale(rng, 300000, 2000000);
+	if (sim->s.huge) {
+		r->deadline_us = 50000 + r->len / 2 + r->reply_len / 2;
+		if (r->reply_len > REPLY_LIMIT_DEFAULT)
+			r->reply_limit = MSG_PAYLOAD_MAX;
+	}
 	r->cancelled = rng_below(rng, 100) < sim->s.cancel;
 	if (rng_below(rng, 100) < sim->s.local)
 		r->peer = UINT32_MAX;
@@ -415,6 +420,7 @@ static void probe(struct sim *sim, uint32_t caller, uint32_t peer, uint32_t atte
 	r->caller = caller;
 	r->peer = peer;
 	r->len = r->reply_len = len;
+	r->reply_limit = len > REPLY_LIMIT_DEFAULT ? len : 0;
 	r->deadline_us = 3000000;
 	r->probe = true;
 	r->attempt = (uint8_t)attempt;
@@ -426,6 +432,9 @@ static void probe(struct sim *sim, uint32_t caller, uint32_t peer, uint32_t atte
 void app_probe(struct sim *sim)
 {
 	uint32_t large = sim->s.n_nodes <= 40 && !sim->s.scarce ? PROBE_LARGE : 100;
+
+	if (sim->s.huge && !sim->s.scarce)
+		large = PROBE_HUGE; /* every fragment number that a window can tell apart, twice */
 
 	for (uint32_t i = 0; i < sim->s.n_nodes; i++)
 		for (uint32_t k = 0; k < sim->node[i].n_peers; k++)

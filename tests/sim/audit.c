@@ -9,8 +9,8 @@ struct held {
 	const struct machine *m;
 	uint32_t msgs[MSG_CLASSES], txs, rxs, active;
 	uint32_t caller_blocks, callee_blocks, callee_sessions, busy_callers, calls, detached,
-		pending;
-	uint64_t due_ns;
+		pending, retained, arriving;
+	uint64_t reassembly, due_ns;
 };
 
 #define HOLDS(h, cond, ...)                                                                        \
@@ -28,7 +28,7 @@ static void hold_msg(struct held *h, const struct msg *msg)
 	if (!msg)
 		return;
 	HOLDS(h, msg->class < MSG_CLASSES, "a message of class %u", msg->class);
-	h->msgs[msg->class]++;
+	h->msgs[msg->class] += msg->units;
 }
 
 static void hold_tx(struct held *h, const struct bulk_tx *t)
@@ -50,6 +50,7 @@ static void hold_rx(struct held *h, const struct bulk_rx *r)
 		return;
 	h->rxs++;
 	HOLDS(h, r->have < r->n, "a message is complete and still awaited");
+	h->reassembly += r->msg->cap;
 	hold_msg(h, r->msg);
 }
 
@@ -124,15 +125,10 @@ static void audit_callers(struct held *h)
 
 /* ---- callees ---- */
 
-static bool will_expire(const struct machine *m, const struct callee_slot *slot)
+static bool will_expire(
+	const struct expiry *e, const struct msg *msg, const struct callee_slot *slot)
 {
-	for (uint32_t i = m->retained_head; i != m->retained_tail; i++) {
-		const struct retained *r = &m->retained[i & m->retained_mask];
-
-		if (r->slot == slot && r->generation == slot->generation)
-			return true;
-	}
-	return false;
+	return msg->place < e->n && e->at[msg->place] == msg && msg->owner == slot;
 }
 
 static void audit_callee_slot(struct held *h, const struct callee_slot *slot)
@@ -141,7 +137,9 @@ static void audit_callee_slot(struct held *h, const struct callee_slot *slot)
 	case CALLEE_RECEIVING:
 		HOLDS(h, slot->rx && slot->rx->msg, "a request arrives into nothing");
 		hold_rx(h, slot->rx);
-		HOLDS(h, will_expire(h->m, slot), "a request that arrives has no end");
+		HOLDS(h, will_expire(&h->m->arriving, slot->rx->msg, slot),
+			"a request that arrives has no end");
+		h->arriving++;
 		break;
 	case CALLEE_RUNNING:
 		HOLDS(h,
@@ -153,7 +151,9 @@ static void audit_callee_slot(struct held *h, const struct callee_slot *slot)
 	case CALLEE_REPLIED:
 		hold_tx(h, slot->tx);
 		hold_msg(h, slot->msg);
-		HOLDS(h, !slot->msg || will_expire(h->m, slot), "a reply is kept for ever");
+		HOLDS(h, !slot->msg || will_expire(&h->m->retained, slot->msg, slot),
+			"a reply is kept for ever");
+		h->retained += slot->msg != NULL;
 		HOLDS(h, slot->msg || !slot->tx, "a reply in fragments has no buffer");
 		break;
 	default:
@@ -253,7 +253,8 @@ static void audit_pools(struct held *h)
 {
 	const struct machine *m = h->m;
 	const struct tela_budgets *b = &m->cfg.budgets;
-	uint32_t bulks = b->messages_2k + b->messages_64k + b->messages_1m, free = 0;
+	const uint32_t messages[MSG_CLASSES] = {b->messages_2k, b->messages_64k, b->messages_1m};
+	uint32_t bulks = msgpool_most(messages), free = 0;
 
 	for (int c = 0; c < MSG_CLASSES; c++)
 		HOLDS(h, m->msgs.n_free[c] + h->msgs[c] == m->msgs.n[c],
@@ -318,8 +319,14 @@ void audit_node(const struct node *n)
 	audit_paths(&h);
 	audit_pools(&h);
 	audit_images(&h);
-	if (n->m.retained_head != n->m.retained_tail)
-		due(&h, n->m.now_ns + KEPT_AT_MOST_NS); /* near enough in order */
+	HOLDS(&h, h.retained == n->m.retained.n && h.arriving == n->m.arriving.n,
+		"%u replies kept and %u requests arriving, %u and %u have an end", h.retained,
+		h.arriving, n->m.retained.n, n->m.arriving.n);
+	HOLDS(&h, h.reassembly == n->m.reassembly_bytes, "%llu bytes of messages arrive",
+		(unsigned long long)h.reassembly);
+	due(&h, min_u64(expiry_due(&n->m.retained), expiry_due(&n->m.arriving)));
+	HOLDS(&h, expiry_due(&n->m.retained) <= n->m.now_ns + KEPT_AT_MOST_NS || !h.retained,
+		"a reply is kept for very long");
 	HOLDS(&h, n->m.due_ns <= h.due_ns, "something is due %llu us before the machine looks",
 		(unsigned long long)(n->m.due_ns - h.due_ns) / 1000);
 	HOLDS(&h, n->n_buffers == n->n_tx, "%u buffers are out, %u are to be sent", n->n_buffers,
@@ -339,8 +346,8 @@ void audit_rest(const struct node *n)
 	for (int c = 0; c < MSG_CLASSES; c++)
 		HOLDS(&h, m->msgs.n_free[c] == m->msgs.n[c], "%u messages of class %d are in use",
 			m->msgs.n[c] - m->msgs.n_free[c], c);
-	HOLDS(&h, m->retained_head == m->retained_tail && m->due_ns == UINT64_MAX,
-		"%u things are kept, something is due", m->retained_tail - m->retained_head);
+	HOLDS(&h, !m->retained.n && !m->arriving.n && m->due_ns == UINT64_MAX,
+		"%u things are kept, something is due", m->retained.n + m->arriving.n);
 	for (uint32_t i = 0; i < m->cfg.budgets.paths; i++) {
 		const struct path *p = &m->paths[i];
 

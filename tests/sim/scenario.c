@@ -130,6 +130,24 @@ static void draw_load(struct scenario *s, struct rng *r)
 	s->local = percent(r, 40, 30);
 }
 
+/* Now and then a few calls of up to 16 MiB between a few nodes. */
+static void draw_huge(struct scenario *s, struct rng *r)
+{
+	bool wanted = rng_below(r, 24) == 0 && s->n_nodes <= 4;
+
+	if (!wanted)
+		return;
+	s->huge = true;
+	s->n_calls = min_u32(s->n_calls, (uint32_t)rng_between(r, 10, 40));
+	s->burst = 1;
+	s->big = 60;
+	s->biggest = MSG_PAYLOAD_MAX;
+	s->budgets.messages_1m = (uint32_t)rng_between(r, 20, 50);
+	s->budgets.window = (uint32_t)rng_scale(r, 32, 960);
+	s->loss_ppm = min_u32(s->loss_ppm, 20000);
+	s->silence_ns = 100 * NS_PER_MS;
+}
+
 static bool fault_wanted(const struct scenario *s, enum fault_kind k)
 {
 	return k >= FAULT_cut && k != FAULT_scarce && scenario_has(s, k);
@@ -158,7 +176,7 @@ void scenario_draw(struct scenario *s, const struct options *o)
 {
 	struct rng size = {rng_mix(o->seed ^ 0x51)}, wires = {rng_mix(o->seed ^ 0x52)},
 		   nodes = {rng_mix(o->seed ^ 0x53)}, load = {rng_mix(o->seed ^ 0x54)},
-		   faults = {rng_mix(o->seed ^ 0x55)};
+		   faults = {rng_mix(o->seed ^ 0x55)}, huge = {rng_mix(o->seed ^ 0x56)};
 
 	memset(s, 0, sizeof(*s));
 	s->seed = o->seed;
@@ -168,6 +186,7 @@ void scenario_draw(struct scenario *s, const struct options *o)
 	draw_nodes(s, &nodes);
 	draw_load(s, &load);
 	draw_faults(s, &faults);
+	draw_huge(s, &huge);
 	s->calm = !s->n_faults && !s->loss_ppm && !s->reorder_ppm && !s->late_ppm &&
 		  !s->corrupt_ppm && !s->alloc_ppm && s->rx_ring == RING_MAX &&
 		  s->tx_ring == RING_MAX && !s->scarce;

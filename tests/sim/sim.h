@@ -120,6 +120,7 @@ struct scenario {
 	bool scarce;          /* a budget has next to nothing */
 	bool long_quiet, hub; /* everybody also calls node 0 */
 	bool calm;            /* nothing goes wrong */
+	bool huge;            /* calls of up to 16 MiB */
 	struct fault_event faults[FAULTS_MAX];
 	uint32_t n_faults;
 };
