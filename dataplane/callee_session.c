@@ -87,6 +87,7 @@ struct callee_session *callee_session_open(struct machine *m, struct path *p, ui
 	if (!block_grant(m, s))
 		return NULL;
 	m->free_callee_session = s->next_free;
+	m->n_sessions++;
 	s->path = p;
 	s->number = number;
 	p->in[number] = s;
@@ -256,5 +257,6 @@ void callee_path_down(struct machine *m, struct path *p)
 		s->n_slots = 0;
 		s->next_free = m->free_callee_session;
 		m->free_callee_session = s;
+		m->n_sessions--;
 	}
 }

@@ -49,6 +49,7 @@ int caller_session_open(struct machine *m, struct caller_session *s, struct path
 		p->out[p->n_out++] = s;
 	}
 	list_add_tail(&m->sessions, &s->of_machine);
+	m->n_sessions++;
 	return 0;
 }
 

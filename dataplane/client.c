@@ -2,6 +2,14 @@
 
 #include "node.h"
 
+/* Core c of n calls the cores c, c + n, c + 2n... of a peer that has more than n, and c modulo its
+ * number of one that has not: every core of the peer is called, and as few frames as can be come to
+ * a core that they are not for. */
+static uint32_t spread_max(const struct tela_node *n, int peer)
+{
+	return peer < 0 ? 1 : (SPREAD_MAX + n->n_cores - 1) / n->n_cores;
+}
+
 struct tela_client *tela_client_open(struct tela_node *n, const char *peer,
 	const struct tela_service_desc *service, unsigned sessions)
 {
@@ -21,7 +29,9 @@ struct tela_client *tela_client_open(struct tela_node *n, const char *peer,
 	c->peer = index;
 	c->n_sessions = peer ? sessions : 1;
 	for (uint32_t i = 0; i < n->n_cores; i++) {
-		c->core[i].session = calloc(c->n_sessions, sizeof(struct caller_session));
+		/* As many as a peer with the most cores takes; most pages are never touched. */
+		c->core[i].session = calloc((size_t)c->n_sessions * spread_max(n, index),
+			sizeof(struct caller_session));
 		if (!c->core[i].session) {
 			client_free(c);
 			errno = ENOMEM;
@@ -40,10 +50,10 @@ void client_free(struct tela_client *c)
 	free(c);
 }
 
-/* The path from this core to a peer; made when first needed. */
-static struct path *peer_path(struct core *core, int peer)
+/* The k-th path from this core to a peer; made when first needed. */
+static struct path *peer_path(struct core *core, int peer, uint32_t k)
 {
-	struct path *p = core->peer_path[peer];
+	struct path **at = &core->peer_path[(uint32_t)peer * SPREAD_MAX + k], *p = *at;
 	struct net_addr to;
 
 	if (p)
@@ -52,10 +62,42 @@ static struct path *peer_path(struct core *core, int peer)
 	p = path_create(&core->m, &to, true);
 	if (p) {
 		p->peer_index = peer;
-		p->wanted_core = (uint16_t)core->index;
-		core->peer_path[peer] = p;
+		p->wanted_core = (uint16_t)(core->index + k * core->node->n_cores);
+		*at = p;
 	}
 	return p;
+}
+
+/* Sessions on one more path. Returns whether there is at least one. */
+static bool open_sessions(struct core *core, struct tela_client *c, struct path *p)
+{
+	struct client_core *cc = &c->core[core->index];
+	uint32_t n = 0;
+
+	while (n < c->n_sessions &&
+		!caller_session_open(&core->m, &cc->session[cc->n_sessions], p, c->service)) {
+		cc->n_sessions++;
+		n++;
+	}
+	cc->n_paths += n > 0;
+	return n;
+}
+
+/* How many cores the peer has is known when the first path is up. */
+static __attribute__((noinline)) void client_spread(
+	struct core *core, struct tela_client *c, const struct path *first)
+{
+	struct client_core *cc = &c->core[core->index];
+	uint32_t n_cores = core->node->n_cores;
+
+	cc->spread = true;
+	for (uint32_t k = 1; core->index + k * n_cores < min_u32(first->peer_cores, SPREAD_MAX);
+		k++) {
+		struct path *p = peer_path(core, c->peer, k);
+
+		if (!p || !open_sessions(core, c, p))
+			return; /* the budgets say so */
+	}
 }
 
 static int client_open(struct core *core, struct tela_client *c)
@@ -65,13 +107,11 @@ static int client_open(struct core *core, struct tela_client *c)
 
 	if (cc->error)
 		return cc->error;
-	if (c->peer >= 0 && !(p = peer_path(core, c->peer)))
+	if (c->peer >= 0 && !(p = peer_path(core, c->peer, 0)))
 		return -ENOBUFS;
-	while (cc->n_sessions < c->n_sessions &&
-		!caller_session_open(&core->m, &cc->session[cc->n_sessions], p, c->service))
-		cc->n_sessions++;
-	if (!cc->n_sessions) /* fewer than wanted do too, none does not */
+	if (!open_sessions(core, c, p)) /* fewer than wanted do too, none does not */
 		return cc->error = -ENOBUFS;
+	cc->spread = !p;
 	cc->open = true;
 	return 0;
 }
@@ -80,20 +120,29 @@ int client_begin(struct core *core, struct tela_client *c, const struct tela_met
 	size_t size, const struct tela_options *o, struct tela_request *ret)
 {
 	struct client_core *cc = &c->core[core->index];
-	int rc = -EAGAIN;
+	int rc = cc->open ? 0 : client_open(core, c);
 
-	if (unlikely(!cc->open) && (rc = client_open(core, c)))
+	if (unlikely(rc))
 		return rc;
+	rc = -ENOTCONN;
+	ret->client_core = core;
+	if (unlikely(!cc->spread) && cc->session->path->state == PATH_UP)
+		client_spread(core, c, cc->session->path);
 	for (uint32_t i = 0; i < cc->n_sessions; i++) {
 		struct caller_session *s = &cc->session[cc->next];
+		int got;
 
 		if (++cc->next == cc->n_sessions)
 			cc->next = 0;
-		rc = caller_begin(&core->m, s, m, size, o, ret);
-		if (likely(rc != -EAGAIN))
-			break;
+		/* What can be called now is not kept waiting for a core that cannot. */
+		if (cc->n_paths > 1 && s->path->state != PATH_UP && cc->session != s)
+			continue;
+		got = caller_begin(&core->m, s, m, size, o, ret);
+		if (unlikely(got == -EAGAIN))
+			rc = got;
+		else if (likely(got != -ENOTCONN))
+			return got;
 	}
-	ret->client_core = core;
 	return rc;
 }
 

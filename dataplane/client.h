@@ -9,6 +9,8 @@ struct client_core {
 	int error;           /* why it cannot be opened */
 	uint32_t next;       /* session to try first */
 	uint32_t n_sessions; /* of this core: fewer where slots ran out */
+	uint32_t n_paths;    /* callee cores that have sessions */
+	bool spread;         /* there will be no more of them */
 	struct caller_session *session;
 };
 
@@ -16,8 +18,8 @@ struct tela_client {
 	struct tela_node *node;
 	const struct tela_service_desc *service;
 	struct tela_client *next;
-	int peer; /* index in the configuration, -1: this node */
-	uint32_t n_sessions;
+	int peer;            /* index in the configuration, -1: this node */
+	uint32_t n_sessions; /* a callee core */
 	struct client_core core[];
 };
 

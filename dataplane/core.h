@@ -5,17 +5,18 @@
  */
 #pragma once
 
+#include "hand.h"
 #include "machine.h"
 #include "tela_node.h"
 #include "wake.h"
 #include "xring.h"
 
-enum { CORE_NETIFS_MAX = 8, CORE_TASKS_MAX = 8, CORE_THREADS_MAX = 64 };
+enum { CORE_TASKS_MAX = 8, CORE_THREADS_MAX = 64, SPREAD_MAX = HAND_CORES };
 
 /* What the control side asks of a core, as bits. */
 enum {
 	CORE_DRAIN = 1,
-	CORE_LINK_DOWN = 1 << 8, /* << netif */
+	CORE_LINK_DOWN = 1 << 8, /* << port */
 };
 
 struct core_peer_shown;
@@ -28,11 +29,16 @@ struct core_task {
 struct core {
 	struct machine m;
 	struct counts counts;
-	struct netif netif[CORE_NETIFS_MAX];
+	/* One a port, in the order of ports, on the queue of the core's own number; then those on
+	 * further queues of ports that have more than the node has cores. */
+	struct netif *netif;
 	struct core_task task[CORE_TASKS_MAX];
-	uint32_t n_netifs, n_tasks;
+	uint32_t n_netifs, n_polled, n_tasks; /* polled: up to the last whose queue is open */
+	struct hand_ring *hand;               /* of all pairs of cores; NULL: there is one core */
+	uint32_t hand_put; /* bit n: something is put, not published, for core n */
 	struct tela_node *node;
-	struct path **peer_path; /* [peers of the node], made when first used */
+	struct path **peer_path; /* [peer * SPREAD_MAX], made when first used: one to each core of
+				  * the peer that this one calls */
 	struct core_peer_shown *peer_shown;
 	uint64_t shown_ns;
 	uint32_t n_peers;
@@ -51,7 +57,7 @@ struct core {
 		cache_aligned; /* release: what a core did before is seen by whoever reads it */
 	_Atomic uint64_t busy_ns, polled_ns;
 	_Atomic uint64_t gap10_ns;
-	_Atomic uint32_t in_flight;
+	_Atomic uint32_t in_flight, sessions;
 	_Atomic bool stalled;
 	/* written by others */
 	_Atomic uint32_t command cache_aligned;
@@ -72,6 +78,8 @@ static inline struct core *core_private(const struct tela_core *c)
 
 extern __thread struct core *core_current __attribute__((tls_model("initial-exec")));
 
+/* What a netif hands up. */
+void core_deliver(void *core, const struct net_addr *from, uint8_t *payload, uint32_t len);
 /* One pass; returns whether it found work. */
 bool core_pass(struct core *c);
 /* Polls until stopped; the body of the core's thread. Registers with QSBR and leaves. */

@@ -21,11 +21,14 @@
 	EVENT(arp_asked, "ARP requests sent")                                                      \
 	EVENT(arp_learnt, "neighbours learnt or renewed")                                          \
 	EVENT(icmp_echo, "ICMP echo requests answered")                                            \
+	EVENT(handed_out, "frames handed to another core: theirs, or to go out by their queue")    \
+	EVENT(handed_in, "frames taken from another core")                                         \
 	EVENT(fault_loss, "datagrams dropped on purpose by the fault injector")                    \
 	EVENT(fault_duplicate, "datagrams sent twice on purpose")                                  \
 	EVENT(fault_reorder, "datagrams held back on purpose")                                     \
 	EVENT(handshakes, "paths made")                                                            \
 	EVENT(cookies, "hellos answered with a cookie")                                            \
+	EVENT(ports_tried, "UDP ports given up because frames came to another core")               \
 	EVENT(version_answers, "datagrams of an unknown version answered")                         \
 	EVENT(paths_down, "paths given up: silent, reset or replaced")                             \
 	EVENT(pings, "path pings sent")                                                            \
@@ -70,6 +73,7 @@
 	DROP(drop_udp_checksum, "wrong UDP checksum")                                              \
 	DROP(drop_no_mbuf, "no buffer to send or receive with")                                    \
 	DROP(drop_tx_full, "transmit ring and backlog full")                                       \
+	DROP(drop_hand_full, "ring to another core full")                                          \
 	DROP(drop_link_down, "frame to send while the link is down")                               \
 	DROP(drop_neigh_full, "neighbour table full")                                              \
 	DROP(drop_version, "unknown wire version")                                                 \

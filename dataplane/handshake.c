@@ -14,6 +14,7 @@
 #include "machine.h"
 
 #include "crc32c.h"
+#include "hand.h"
 #include "siphash.h"
 
 enum { COOKIE_SECONDS = 10, HANDSHAKE_BYTES_MAX = 128 };
@@ -124,6 +125,7 @@ static void send_accept(struct machine *m, const struct path *p)
 
 	h.connection = p->id;
 	h.integrity = p->integrity;
+	h.wanted_core = m->landed;
 	send_alone(m, &p->peer, p->peer_id, frame_Kind_accept, &h, sizeof(h));
 }
 
@@ -167,6 +169,7 @@ static void send_cookie(
 	frame_Hello answer = own_hello(m, from->netif);
 
 	answer.connection = h->connection;
+	answer.wanted_core = m->landed;
 	answer.cookie_time = time;
 	answer.cookie = cookie_make(m, from, h, time);
 	send_alone(m, from, h->connection, frame_Kind_cookie, &answer, sizeof(answer));
@@ -223,8 +226,29 @@ static void on_hello(struct machine *m, const struct net_addr *from, const frame
 
 /* ---- initiator ---- */
 
+/* Where the device spreads by addresses, our UDP port decides which core gets a datagram, there and
+ * here. The cookie shows both; another port is tried while it is not the right one. (What still
+ * comes to the wrong core is handed over.) */
+static bool try_another(struct machine *m, struct path *p, const frame_Hello *h)
+{
+	uint16_t most = m->ops->attempts ? m->ops->attempts(m->io, p->peer.netif) : 0;
+
+	if (p->settled || (m->landed == m->cfg.core && h->wanted_core == h->core) ||
+		p->attempt + 1 >= most) {
+		p->settled = true;
+		return false;
+	}
+	p->peer.own_udp = hand_udp(m->cfg.core, ++p->attempt);
+	p->cookie = 0;
+	count(m->counts, count_ports_tried);
+	handshake_hello(m, p);
+	return true;
+}
+
 static void on_cookie(struct machine *m, struct path *p, const frame_Hello *h)
 {
+	if (p->state != PATH_UP && try_another(m, p, h))
+		return;
 	if (p->cookie == h->cookie && p->cookie_time == h->cookie_time)
 		return; /* a duplicate: the hello that carries it is on its way */
 	p->cookie = h->cookie;
@@ -314,7 +338,8 @@ void handshake_packet(struct machine *m, struct path *p, const struct net_addr *
 		count(m->counts, count_drop_handshake);
 	else if (h->kind == frame_Kind_hello && !p)
 		on_hello(m, from, &hello);
-	else if (h->kind == frame_Kind_cookie && p && p->initiator && hello.connection == p->id)
+	else if (h->kind == frame_Kind_cookie && p && p->initiator && hello.connection == p->id &&
+		 from->own_udp == p->peer.own_udp)
 		on_cookie(m, p, &hello);
 	else if (h->kind == frame_Kind_accept && p && p->initiator)
 		on_accept(m, p, &hello);

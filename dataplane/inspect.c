@@ -57,7 +57,31 @@ int tela_node_core_info(const struct tela_node *n, uint32_t core, struct tela_co
 		.polled_ns = atomic_load_explicit(&c->polled_ns, memory_order_relaxed),
 		.loop_gap_us = atomic_load_explicit(&c->gap10_ns, memory_order_relaxed) / NS_PER_US,
 		.stalled = atomic_load(&c->stalled),
+		.sessions = atomic_load_explicit(&c->sessions, memory_order_relaxed),
+		.calls_served = count_read(&c->counts, count_calls_served),
+		.calls_made = count_read(&c->counts, count_calls_made),
+		.handed_in = count_read(&c->counts, count_handed_in),
+		.handed_out = count_read(&c->counts, count_handed_out),
 	};
+	return 0;
+}
+
+int tela_node_reach(const struct tela_node *n, uint32_t core, uint32_t port, struct tela_reach *ret)
+{
+	const struct port *p = port < n->n_ports ? &n->ports[port] : NULL;
+	uint32_t live;
+	size_t len = 0;
+
+	if (!p || core >= n->n_cores)
+		return -EINVAL;
+	live = atomic_load_explicit(&p->live, memory_order_relaxed);
+	ret->queues[0] = 0;
+	for (uint32_t q = core; q < live && len < sizeof(ret->queues); q += n->n_cores)
+		len += (size_t)snprintf(
+			ret->queues + len, sizeof(ret->queues) - len, "%s%u", len ? "," : "", q);
+	ret->how = !*ret->queues                             ? "ring"
+		   : p->hashes && n->n_cores > 1 && live > 1 ? "hash"
+							     : "queue";
 	return 0;
 }
 
@@ -76,7 +100,7 @@ int tela_node_port_info(const struct tela_node *n, uint32_t port, struct tela_po
 	ret->name = p->name;
 	ret->driver = p->driver;
 	ret->mtu = p->mtu;
-	ret->queues = p->n_queues;
+	ret->queues = atomic_load_explicit(&p->live, memory_order_relaxed);
 	ret->up = atomic_load(&p->up);
 	return 0;
 }
@@ -85,7 +109,7 @@ int tela_node_peer_info(const struct tela_node *n, uint32_t peer, struct tela_pe
 {
 	const struct node_peer *p = peer < n->n_peers ? &n->peers[peer] : NULL;
 	char ip[INET_ADDRSTRLEN];
-	struct core_peer_view view;
+	struct core_peer_view view, other;
 
 	if (!p)
 		return -EINVAL;
@@ -94,6 +118,11 @@ int tela_node_peer_info(const struct tela_node *n, uint32_t peer, struct tela_pe
 	snprintf(ret->address, sizeof(ret->address), "%s:%u", ip, p->udp);
 	ret->name = p->name;
 	core_peer_view_read(n->cores[0], peer, &view);
+	for (uint32_t c = 1; c < n->n_cores; c++) { /* of the core that is nearest to it */
+		core_peer_view_read(n->cores[c], peer, &other);
+		if (other.state != PATH_FREE && (view.state == PATH_FREE || other.state == PATH_UP))
+			view = other;
+	}
 	ret->state = view.state == PATH_UP           ? "up"
 		     : view.state == PATH_FREE       ? "unused"
 		     : view.state == PATH_CONNECTING ? "connecting"

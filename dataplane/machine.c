@@ -153,6 +153,9 @@ int machine_init(struct machine *m, const struct machine_config *cfg, const stru
 
 	memset(m, 0, sizeof(*m));
 	m->cfg = *cfg;
+	if (m->cfg.n_cores < 2)
+		m->cfg.n_cores = 1, m->cfg.core = 0;
+	m->landed = m->cfg.core;
 	m->ops = ops;
 	m->io = io;
 	m->counts = counts;

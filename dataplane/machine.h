@@ -32,6 +32,9 @@ struct machine_ops {
 	 * on it. */
 	uint16_t (*mtu)(void *io, uint16_t netif);
 	bool (*shared_memory)(void *io, uint16_t netif);
+	/* How many UDP ports are worth trying to find one by which answers, and what we send, come
+	 * to the right core by themselves; 0: the port makes no difference. NULL: 0. */
+	uint16_t (*attempts)(void *io, uint16_t netif);
 };
 
 struct machine_config {
@@ -61,6 +64,7 @@ struct machine {
 	void *io;
 	struct machine_config cfg;
 	bool draining;
+	uint16_t landed;   /* core that the device brought the datagram in hand to */
 	uint64_t slept_ns; /* set by the loop: so much of the next gap was chosen, it is no stall */
 	/* paths */
 	struct path *paths;            /* [budgets.paths] */
@@ -79,6 +83,7 @@ struct machine {
 	uint32_t n_callee_blocks;
 	struct callee_session *callee_sessions, *free_callee_session;
 	struct call *calls, *free_call;
+	uint32_t n_sessions;                       /* in use, served and opened */
 	uint32_t n_calls_busy, n_detached, n_made; /* n_made: calls made, not yet ended */
 	struct bulk_tx *bulk_txs, *free_bulk_tx;
 	struct bulk_rx *bulk_rxs, *free_bulk_rx;

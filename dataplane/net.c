@@ -5,6 +5,7 @@
  */
 #include "dpdk.h"
 #include "fault.h"
+#include "hand.h"
 #include "neigh.h"
 #include "net_wire.h"
 
@@ -100,12 +101,30 @@ static __attribute__((cold, noinline)) unsigned drop_all(struct netif *nif)
 	return 0;
 }
 
+/* Whether the device has the queue that this netif is for. */
+static bool has_queue(const struct netif *nif)
+{
+	return !nif->lend ||
+	       nif->queue < atomic_load_explicit(&nif->port->live, memory_order_relaxed);
+}
+
+static __attribute__((noinline)) unsigned lend_all(struct netif *nif)
+{
+	uint32_t n = nif->lend(nif, nif->out, nif->n_out);
+
+	rte_pktmbuf_free_bulk(nif->out + n, nif->n_out - n);
+	nif->n_out = 0;
+	return 0;
+}
+
 /* The device is tried even if the link is down as far as we know: the control side may not have
  * seen it rise yet. */
 static unsigned flush(struct netif *nif)
 {
 	uint16_t sent = 0;
 
+	if (unlikely(!has_queue(nif)))
+		return lend_all(nif);
 	if (unlikely(!port_enter(guard_of(nif))))
 		return drop_all(nif);
 	if (unlikely(nif->n_backlog))
@@ -126,6 +145,11 @@ static inline void enqueue(struct netif *nif, struct rte_mbuf *m)
 	nif->out[nif->n_out++] = m;
 	if (nif->n_out == NET_BURST)
 		flush(nif);
+}
+
+void netif_forward(struct netif *nif, struct rte_mbuf *m)
+{
+	enqueue(nif, m);
 }
 
 static __attribute__((cold, noinline)) void out_with_faults(
@@ -198,7 +222,7 @@ static void make_head(const struct netif *nif, const struct net_addr *to, const 
 	h->udp_offset = ETHER_LEN + IPV4_LEN;
 	net_put_ether(h->bytes, mac, nif->port->mac, ETHERTYPE_IPV4);
 	net_put_ip(ip, IPV4_UDP, nif->port->ip, to->ip);
-	put16(udp + UDP_SRC, nif->udp_port);
+	put16(udp + UDP_SRC, to->own_udp ? to->own_udp : nif->udp_port);
 	put16(udp + UDP_DST, to->udp);
 	h->ip_sum = (uint16_t)~checksum_fold(checksum_add(0, ip, IPV4_LEN));
 	h->pseudo_sum = (uint16_t)~checksum_fold(pseudo_sum(ip));
@@ -322,22 +346,28 @@ static bool udp_checksum_bad(
 	return checksum_fold(checksum_add(pseudo_sum(ip) + htons((uint16_t)len), udp, len));
 }
 
-static int udp_input(struct netif *nif, const struct rte_mbuf *m, const uint8_t *ip, uint8_t *udp,
+static int udp_input(struct netif *nif, struct rte_mbuf *m, const uint8_t *ip, uint8_t *udp,
 	uint32_t len, net_deliver_fn deliver, void *arg)
 {
 	struct net_addr from;
+	uint16_t dst;
 
 	if (unlikely(len < UDP_LEN))
 		return count_drop_udp_length;
-	if (unlikely(get16(udp + UDP_DST) != nif->udp_port))
+	dst = get16(udp + UDP_DST);
+	if (unlikely(dst != nif->udp_port && !hand_is_udp(dst, nif->n_cores)))
 		return count_drop_udp_port;
 	if (unlikely(get16(udp + UDP_LENGTH) != len))
 		return count_drop_udp_length;
+	/* Before the checksum: the core that it is for has the work with it. */
+	if (nif->steer && nif->steer(nif, m, dst, udp + UDP_LEN, len - UDP_LEN))
+		return NET_KEPT;
 	if (unlikely(udp_checksum_bad(m, ip, udp, len)))
 		return count_drop_udp_checksum;
 	from.ip = raw32(ip + IPV4_SRC);
 	from.udp = get16(udp + UDP_SRC);
 	from.netif = nif->index;
+	from.own_udp = dst == nif->udp_port ? 0 : dst;
 	deliver(arg, &from, udp + UDP_LEN, len - UDP_LEN);
 	return NET_DONE;
 }
@@ -427,7 +457,7 @@ static unsigned receive(struct netif *nif, struct rte_mbuf **m)
 {
 	unsigned n;
 
-	if (unlikely(!port_enter(guard_of(nif))))
+	if (unlikely(!has_queue(nif) || !port_enter(guard_of(nif))))
 		return 0;
 	n = rte_eth_rx_burst(nif->port->id, nif->queue, m, NET_BURST);
 	port_leave(guard_of(nif));

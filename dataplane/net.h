@@ -20,6 +20,7 @@
 
 struct rte_mbuf;
 struct rte_mempool;
+struct core;
 struct port;
 
 enum {
@@ -35,7 +36,8 @@ enum {
 struct net_addr {
 	uint32_t ip;
 	uint16_t udp;
-	uint16_t netif; /* index among the core's */
+	uint16_t netif;   /* index among the core's */
+	uint16_t own_udp; /* our end, 0: the node's port */
 };
 
 /* Ethernet, IP and UDP headers as they stand before a datagram; lengths and checksums patched per
@@ -52,16 +54,24 @@ struct netif {
 	struct port *port;
 	struct rte_mempool *pool;
 	struct counts *counts;
-	uint16_t queue, index;
-	uint16_t udp_port; /* the node's own */
+	uint16_t queue, index, port_index; /* port_index: of the core's first netif at this port */
+	uint16_t udp_port;                 /* the node's own */
 	uint16_t ip_id;
-	bool up; /* as last seen; a rise is announced (gratuitous ARP) */
+	uint16_t n_cores; /* of the node, if each has UDP ports of its own (hand.h); else 0 */
+	bool up;          /* as last seen; a rise is announced (gratuitous ARP) */
 	uint16_t n_in, n_out, n_backlog, backlog_head;
 	struct rte_mbuf *in[NET_BURST];
 	struct rte_mbuf *out[NET_BURST];
 	struct rte_mbuf *backlog[NET_BACKLOG]; /* a ring */
 	_Atomic(struct fault *)
 		fault; /* NULL: none injected; replaced by the control side (tela_node_faults) */
+	/* Of a node with several cores, else NULL. steer: whether a datagram is another core's,
+	 * which then has the buffer. lend: sends by the core that has the queue, where this one is
+	 * not there; returns how many went. */
+	bool (*steer)(struct netif *nif, struct rte_mbuf *m, uint16_t udp, const uint8_t *datagram,
+		uint32_t len);
+	uint32_t (*lend)(struct netif *nif, struct rte_mbuf **m, uint32_t n);
+	struct core *core;
 };
 
 /* 0 or -ENOMEM (the fault injector's own memory, if the port has one). [control] */
@@ -106,6 +116,9 @@ void netif_free(struct rte_mbuf *m);
  * identification, and checksums (UDP checksum 0 on shared memory). Takes `m`. Sent by netif_flush
  * or when a burst is full. */
 void netif_send(struct netif *nif, struct rte_mbuf *m, const struct net_head *head, uint32_t len);
+
+/* A whole frame that another core has made for this queue. Takes `m`. */
+void netif_forward(struct netif *nif, struct rte_mbuf *m);
 
 /* Hands what is queued to the device, once; what it refuses waits its turn, bounded by NET_BACKLOG.
  * Never spins. What it refuses while the link is down is dropped, so that nothing stale goes out

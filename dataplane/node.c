@@ -15,7 +15,7 @@
 #include <sys/random.h>
 
 enum {
-	MBUFS_PER_QUEUE = 8191,
+	MBUFS_PER_CORE = 8191,
 	PEER_SILENCE_DEFAULT_US = 1000000,
 	STALL_WARN_MS = 1000,
 	STALL_ABORT_MS = 20000
@@ -95,6 +95,11 @@ static bool io_shared_memory(void *io, uint16_t netif)
 	return ((struct core *)io)->netif[netif].port->shared_memory;
 }
 
+static uint16_t io_attempts(void *io, uint16_t netif)
+{
+	return port_attempts(((struct core *)io)->netif[netif].port);
+}
+
 const struct machine_ops core_machine_ops = {.get = io_get,
 	.send = io_send,
 	.drop = io_drop,
@@ -102,7 +107,8 @@ const struct machine_ops core_machine_ops = {.get = io_get,
 	.resolve = io_resolve,
 	.random = io_random,
 	.mtu = io_mtu,
-	.shared_memory = io_shared_memory};
+	.shared_memory = io_shared_memory,
+	.attempts = io_attempts};
 
 void core_seed(struct core *c)
 {
@@ -128,39 +134,64 @@ static uint64_t name_id(const char *name)
 	return h ? h : 1;
 }
 
+/* The next netif of a core, on queue `queue` of a port, which may not have that many. */
+static int add_netif(struct tela_node *n, struct core *c, uint32_t port, uint32_t queue)
+{
+	struct netif *nif = &c->netif[c->n_netifs];
+	int rc = netif_init(nif, &n->ports[port], (uint16_t)queue, (uint16_t)c->n_netifs,
+		n->udp_port, n->pools[port][c->index], &c->counts);
+
+	if (rc)
+		return rc;
+	nif->port_index = (uint16_t)port;
+	nif->core = c;
+	nif->n_cores = (uint16_t)n->n_cores;
+	if (n->n_cores > 1) {
+		nif->steer = hand_steer;
+		nif->lend = hand_lend;
+	}
+	c->n_netifs++;
+	return 0;
+}
+
 static int open_port(struct tela_node *n, const struct tela_node_config *cfg, uint32_t index,
 	char *err, size_t err_len)
 {
-	struct rte_mempool **pools = n->pools[index];
+	struct rte_mempool **pools = n->pools[index], *by_queue[PORT_QUEUES_MAX];
 	struct port *p = &n->ports[index];
 	int rc = port_probe(p, &cfg->ports[index], err, err_len);
+	uint16_t n_queues;
 
 	if (rc)
 		return rc;
-	if (p->max_queues < n->n_cores)
-		return say(err, err_len, -ENOTSUP,
-			"ports[%u]: device %s has %u queues, the node has %u cores", index,
-			cfg->ports[index].device, p->max_queues, n->n_cores);
-	for (uint32_t q = 0; q < n->n_cores; q++) {
-		pools[q] = port_pool_create(p, (uint16_t)q, MBUFS_PER_QUEUE, eal_socket(q));
-		if (!pools[q])
+	for (uint32_t i = 0; i < n->n_cores; i++) {
+		pools[i] = port_pool_create(p, (uint16_t)i, MBUFS_PER_CORE, eal_socket(i));
+		if (!pools[i])
 			return say(err, err_len, -ENOMEM,
 				"ports[%u]: no memory for %u packet buffers (%zu MiB): raise "
 				"memory_mib",
-				index, MBUFS_PER_QUEUE, port_pool_bytes(p, MBUFS_PER_QUEUE) >> 20);
+				index, MBUFS_PER_CORE, port_pool_bytes(p, MBUFS_PER_CORE) >> 20);
 	}
-	rc = port_open(p, (uint16_t)n->n_cores, pools, err, err_len);
+	n_queues = port_queues(p, n->n_cores);
+	for (uint32_t q = 0; q < n_queues; q++)
+		by_queue[q] = pools[q % n->n_cores];
+	p->lent = n_queues < n->n_cores;
+	rc = port_open(p, n_queues, by_queue, err, err_len);
 	if (rc)
 		return rc;
-	for (uint32_t q = 0; q < n->n_cores; q++) {
-		struct core *c = n->cores[q];
+	for (uint32_t i = 0; i < n->n_cores; i++)
+		if (add_netif(n, n->cores[i], index, i))
+			return say(err, err_len, -ENOMEM, "ports[%u]: out of memory", index);
+	return 0;
+}
 
-		rc = netif_init(&c->netif[index], p, (uint16_t)q, (uint16_t)index, n->udp_port,
-			pools[q], &c->counts);
-		if (rc)
-			return say(err, err_len, rc, "ports[%u]: out of memory", index);
-		c->n_netifs = index + 1;
-	}
+/* A device may have more queues than the node has cores: they take turns. */
+static int open_further_queues(struct tela_node *n, char *err, size_t err_len)
+{
+	for (uint32_t i = 0; i < n->n_ports; i++)
+		for (uint32_t q = n->n_cores; q < n->ports[i].n_queues; q++)
+			if (add_netif(n, n->cores[q % n->n_cores], i, q))
+				return say(err, err_len, -ENOMEM, "ports[%u]: out of memory", i);
 	return 0;
 }
 
@@ -191,9 +222,11 @@ static int make_core(struct tela_node *n, const struct tela_node_config *cfg, ui
 	core_seed(c);
 	core_calibrate(c);
 	c->n_peers = n->n_peers;
-	c->peer_path = calloc(n->n_peers + 1, sizeof(*c->peer_path));
+	c->netif = calloc(n->n_ports * PORT_QUEUES_MAX + 1, sizeof(*c->netif));
+	c->n_polled = n->n_ports;
+	c->peer_path = calloc(n->n_peers * SPREAD_MAX + 1, sizeof(*c->peer_path));
 	c->peer_shown = calloc(n->n_peers + 1, sizeof(*c->peer_shown));
-	if (!c->peer_path || !c->peer_shown || wake_init(&c->wake) ||
+	if (!c->netif || !c->peer_path || !c->peer_shown || wake_init(&c->wake) ||
 		machine_init(&c->m, &mc, &core_machine_ops, c, &c->counts))
 		return say(err, err_len, -ENOMEM, "out of memory for core %u: lower the budgets",
 			index);
@@ -297,6 +330,11 @@ static int node_build(
 		if (rc)
 			return rc;
 	}
+	rc = open_further_queues(n, err, err_len);
+	if (rc)
+		return rc;
+	if (hand_init(n))
+		return say(err, err_len, -ENOMEM, "out of memory for %u cores", n->n_cores);
 	for (uint32_t i = 0; i < cfg->n_peers; i++) {
 		rc = add_peer(n, &cfg->peers[i], &n->peers[i], err, err_len);
 		if (rc)
@@ -422,6 +460,7 @@ static void free_core(struct core *c)
 	if (c->m.ops)
 		machine_fini(&c->m);
 	wake_fini(&c->wake);
+	free(c->netif);
 	free(c->peer_path);
 	free(c->peer_shown);
 	free(c);
@@ -451,6 +490,7 @@ void tela_node_destroy(struct tela_node *n)
 		n->clients = c->next;
 		client_free(c);
 	}
+	hand_fini(n);
 	for (uint32_t i = 0; n->cores && i < n->n_cores; i++)
 		free_core(n->cores[i]);
 	for (uint32_t i = 0; n->ports && i < n->n_ports; i++)

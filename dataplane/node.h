@@ -8,7 +8,7 @@
 
 #include <pthread.h>
 
-enum { NODE_PORTS_MAX = CORE_NETIFS_MAX };
+enum { NODE_PORTS_MAX = 8 };
 
 struct node_peer {
 	char name[TELA_NAME_MAX + 1];
@@ -23,6 +23,7 @@ struct tela_node {
 	uint16_t udp_port;
 	uint32_t n_cores, n_ports, n_peers, n_services;
 	struct core **cores;
+	struct hand_ring *hand; /* [from * n_cores + to], NULL: one core */
 	struct port *ports;
 	struct rte_mempool *pools[NODE_PORTS_MAX][PORT_QUEUES_MAX];
 	struct node_peer *peers;

@@ -1,6 +1,7 @@
 #include "machine.h"
 
 #include "crc32c.h"
+#include "hand.h"
 
 enum {
 	RTO_FLOOR_NS = 50000,
@@ -200,7 +201,7 @@ void path_new_id(struct machine *m, struct path *p)
 
 	do
 		id = (uint32_t)m->ops->random(m->io);
-	while (!id || path_find(m, id));
+	while (!id || path_find(m, id) || hand_core_of_id(id, m->cfg.n_cores) != m->cfg.core);
 	p->id = id;
 	conn_rebuild(m);
 }
@@ -248,6 +249,10 @@ struct path *path_create(struct machine *m, const struct net_addr *peer, bool in
 	p->queued = 0;
 	p->node = p->incarnation = 0;
 	p->n_out = 0;
+	p->attempt = 0;
+	p->settled = false;
+	if (initiator && m->cfg.n_cores > 1) /* by it a peer's refuse finds the core */
+		p->peer.own_udp = hand_udp(m->cfg.core, 0);
 	path_reset(m, p);
 	p->state = PATH_CONNECTING;
 	path_new_id(m, p);

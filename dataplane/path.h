@@ -61,7 +61,9 @@ struct path {
 	uint32_t cookie_time;
 	uint64_t node, incarnation; /* of the peer */
 	uint16_t peer_cores, peer_core, wanted_core;
-	int peer_index; /* in the configuration; -1: it asked us */
+	uint16_t attempt; /* number of the UDP port in use, among those of this core */
+	bool settled;     /* none is better, or enough have been tried */
+	int peer_index;   /* in the configuration; -1: it asked us */
 	struct net_head head;
 	uint64_t refresh_ns;
 	uint32_t queued; /* calls waiting for the path to come up */

@@ -2,7 +2,7 @@
 #include <rte_cycles.h>
 #include <rte_pause.h>
 
-#include "core.h"
+#include "node.h"
 
 #define _LGPL_SOURCE /* its small functions inline, as liburcu's licence text allows */
 #include <urcu-qsbr.h>
@@ -24,7 +24,7 @@ uint64_t core_clock(const struct core *c)
 	return (uint64_t)((unsigned __int128)rte_rdtsc() * c->tsc_mult >> 32);
 }
 
-static void deliver(void *arg, const struct net_addr *from, uint8_t *payload, uint32_t len)
+void core_deliver(void *arg, const struct net_addr *from, uint8_t *payload, uint32_t len)
 {
 	struct core *c = arg;
 
@@ -42,7 +42,7 @@ static void serve_commands(struct core *c)
 	if (command & CORE_DRAIN)
 		machine_drain(&c->m);
 	for (uint32_t i = 0; i < c->n_netifs; i++)
-		if (command & CORE_LINK_DOWN << i)
+		if (command & CORE_LINK_DOWN << c->netif[i].port_index)
 			machine_link_down(&c->m, (uint16_t)i);
 }
 
@@ -51,7 +51,7 @@ static void show_peers(struct core *c)
 {
 	c->shown_ns = c->m.now_ns + 10 * NS_PER_MS;
 	for (uint32_t i = 0; i < c->n_peers; i++) {
-		const struct path *p = c->peer_path[i];
+		const struct path *p = c->peer_path[i * SPREAD_MAX];
 		struct core_peer_shown *s = &c->peer_shown[i];
 
 		if (!p)
@@ -60,6 +60,19 @@ static void show_peers(struct core *c)
 		atomic_store_explicit(&s->srtt_ns, p->srtt_ns, memory_order_relaxed);
 		atomic_store_explicit(&s->incarnation, p->incarnation, memory_order_relaxed);
 	}
+}
+
+static void show(struct core *c)
+{
+	uint32_t n = c->node->n_ports;
+
+	for (uint32_t i = n; i < c->n_netifs; i++)
+		if (c->netif[i].queue <
+			atomic_load_explicit(&c->netif[i].port->live, memory_order_relaxed))
+			n = i + 1;
+	c->n_polled = n;
+	atomic_store_explicit(&c->sessions, c->m.n_sessions, memory_order_relaxed);
+	show_peers(c);
 }
 
 void core_peer_view_read(const struct core *c, uint32_t peer, struct core_peer_view *ret)
@@ -78,8 +91,10 @@ static bool flush(struct core *c)
 
 	if (c->m.n_dirty)
 		machine_flush(&c->m, core_clock(c));
-	for (uint32_t i = 0; i < c->n_netifs; i++)
+	for (uint32_t i = 0; i < c->n_polled; i++)
 		waits |= netif_flush(&c->netif[i]) > 0;
+	if (unlikely(c->hand_put))
+		hand_flush(c);
 	return waits;
 }
 
@@ -94,7 +109,7 @@ static bool chores(struct core *c)
 	if (unlikely(atomic_load_explicit(&c->command, memory_order_relaxed)))
 		serve_commands(c);
 	if (unlikely(c->m.now_ns >= c->shown_ns))
-		show_peers(c);
+		show(c);
 	worked = core_serve_threads(c);
 	worked |= machine_local(&c->m);
 	return machine_timers(&c->m) || worked;
@@ -105,11 +120,13 @@ bool core_pass(struct core *c)
 	unsigned frames = 0;
 	bool worked;
 
-	for (uint32_t i = 0; i < c->n_netifs; i++)
+	for (uint32_t i = 0; i < c->n_polled; i++)
 		frames += netif_burst(&c->netif[i]);
 	machine_begin(&c->m, core_clock(c));
-	for (uint32_t i = 0; i < c->n_netifs; i++)
-		netif_input(&c->netif[i], c->m.now_ns, deliver, c);
+	for (uint32_t i = 0; i < c->n_polled; i++)
+		netif_input(&c->netif[i], c->m.now_ns, core_deliver, c);
+	if (c->hand)
+		frames += hand_serve(c);
 	if (frames)
 		flush(c); /* answers do not wait for the housekeeping below */
 	worked = frames > 0;
@@ -142,7 +159,8 @@ static void sleep_a_while(struct core *c)
 	if (ns < 1000)
 		return;
 	wake_prepare(&c->wake);
-	if (core_threads_waiting(c) || atomic_load(&c->command) || atomic_load(&c->stop)) {
+	if (core_threads_waiting(c) || hand_waiting(c) || atomic_load(&c->command) ||
+		atomic_load(&c->stop)) {
 		wake_cancel(&c->wake);
 		return;
 	}

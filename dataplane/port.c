@@ -33,6 +33,9 @@ enum {
 	BUFFER_SLACK = 4 + 12,   /* a VLAN tag, and room to align the payload */
 	DESCRIPTORS = 1024,
 	MEMIF_BSIZE_DEFAULT = 2048,
+	MEMIF_SERVERS_MAX = 64,
+	MEMIF_SERVER_QUEUES =
+		8, /* so many cores may a client have; more only cost a little memory */
 };
 
 /* Between attempts of a memif client: nobody listened; somebody did, but the link is not up yet. */
@@ -289,8 +292,10 @@ int port_probe(struct port *p, const struct tela_port_config *c, char *err, size
 		(uint16_t)min_u32(min_u32(info.max_rx_queues, info.max_tx_queues), PORT_QUEUES_MAX);
 	p->shared_memory = is_shared_memory(p->device);
 	device_value(p->device, "role", role, sizeof(role));
-	p->memif_client = device_is(p->device, "net_memif") && strcmp(role, "server") &&
-			  strcmp(role, "master");
+	p->memif_server = device_is(p->device, "net_memif") &&
+			  (!strcmp(role, "server") || !strcmp(role, "master"));
+	p->memif_client = device_is(p->device, "net_memif") && !p->memif_server;
+	p->hashes = !p->shared_memory;
 	read_checksums(p, &info);
 	choose_mac(p);
 	ret = choose_mtu(p, c->mtu, &info, err, err_len);
@@ -326,6 +331,27 @@ size_t port_pool_bytes(const struct port *p, uint32_t n)
 
 /* ---- opening ---- */
 
+uint16_t port_queues(const struct port *p, uint32_t n_cores)
+{
+	uint32_t n = n_cores;
+
+	if (p->memif_server && n < MEMIF_SERVER_QUEUES)
+		n = MEMIF_SERVER_QUEUES;
+	if (device_is(p->device, "net_af_packet")) /* all get frames, opened or not */
+		n = p->max_queues;
+	return (uint16_t)min_u32(n, p->max_queues);
+}
+
+/* With one queue here the peer may still have several: a few attempts find out. */
+uint16_t port_attempts(const struct port *p)
+{
+	enum { ONE_QUEUE = 8, SEVERAL = 48 };
+
+	if (!p->hashes)
+		return 0;
+	return p->n_queues > 1 ? SEVERAL : ONE_QUEUE;
+}
+
 static void make_conf(
 	const struct port *p, const struct rte_eth_dev_info *info, struct rte_eth_conf *conf)
 {
@@ -339,8 +365,9 @@ static void make_conf(
 	if (p->tx_checksum)
 		conf->txmode.offloads |=
 			RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
-	/* A queue's buffers all come from its one pool, and none is shared. */
-	conf->txmode.offloads |= info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
+	/* A queue's buffers all come from its one pool, and none is shared; unless it is lent. */
+	if (!p->lent)
+		conf->txmode.offloads |= info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
 	if (p->n_queues > 1 && info->flow_type_rss_offloads & RTE_ETH_RSS_NONFRAG_IPV4_UDP) {
 		conf->rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
 		conf->rx_adv_conf.rss_conf.rss_hf = RTE_ETH_RSS_NONFRAG_IPV4_UDP;
@@ -366,6 +393,60 @@ static void set_closed(struct port *p, bool closed)
 		atomic_store_explicit(&p->guard[q].closed, closed, memory_order_release);
 }
 
+/* ---- memif servers: how many queues are rings of the peer's ---- */
+
+static struct port *memif_servers[MEMIF_SERVERS_MAX]; /* interrupt thread */
+
+/* Queue 0 is there whenever the link is up. A core may be inside a burst on one that is no more. */
+static void set_live(struct port *p, uint32_t rings)
+{
+	uint16_t live = (uint16_t)(rings > 1 ? min_u32(rings, p->n_queues) : 1);
+
+	atomic_store_explicit(&p->live, live, memory_order_relaxed);
+	for (uint16_t q = 1; q < PORT_QUEUES_MAX; q++)
+		atomic_store_explicit(&p->guard[q].closed, q >= live, memory_order_release);
+	guard_wait(p->guard, PORT_QUEUES_MAX);
+}
+
+static void memif_rings(const char *device, uint32_t rings)
+{
+	for (uint32_t i = 0; i < MEMIF_SERVERS_MAX; i++) {
+		struct port *p = memif_servers[i];
+		size_t len = p ? strcspn(p->device, ",") : 0;
+		struct rte_eth_link link = {0};
+
+		if (!p)
+			continue;
+		if (device && !strncmp(p->device, device, len) && !device[len])
+			set_live(p, rings);
+		else if (!device && !rte_eth_link_get_nowait(p->id, &link) && !link.link_status)
+			set_live(p, 1);
+	}
+}
+
+/* [interrupt thread] */
+static int memif_server_add(struct port *p)
+{
+	uint32_t i = 0;
+
+	while (i < MEMIF_SERVERS_MAX && memif_servers[i])
+		i++;
+	if (i == MEMIF_SERVERS_MAX)
+		return -ENOSPC;
+	memif_quirks_tell(memif_rings);
+	memif_servers[i] = p;
+	return 0;
+}
+
+static void memif_server_remove(const struct port *p)
+{
+	for (uint32_t i = 0; i < MEMIF_SERVERS_MAX; i++)
+		if (memif_servers[i] == p)
+			memif_servers[i] = NULL;
+}
+
+/* ---- opening ---- */
+
 int port_open(struct port *p, uint16_t n_queues, struct rte_mempool *const *pools, char *err,
 	size_t err_len)
 {
@@ -375,6 +456,7 @@ int port_open(struct port *p, uint16_t n_queues, struct rte_mempool *const *pool
 
 	set_closed(p, true);
 	p->n_queues = (uint16_t)min_u32(n_queues, p->max_queues);
+	atomic_store(&p->live, p->memif_server ? 1 : p->n_queues);
 	if (!ret) {
 		make_conf(p, &info, &conf);
 		ret = rte_eth_dev_configure(p->id, p->n_queues, p->n_queues, &conf);
@@ -437,6 +519,7 @@ static int stop_device(struct port *p)
 
 static int stop_and_close_device(struct port *p)
 {
+	memif_server_remove(p);
 	if (p->started)
 		rte_eth_dev_stop(p->id);
 	return rte_eth_dev_close(p->id);
@@ -444,7 +527,9 @@ static int stop_and_close_device(struct port *p)
 
 static int start_device_here(struct port *p)
 {
-	return rte_eth_dev_start(p->id);
+	int ret = p->memif_server ? memif_server_add(p) : 0;
+
+	return ret ? ret : rte_eth_dev_start(p->id);
 }
 
 /* ---- link ---- */
@@ -454,7 +539,9 @@ static int start_device(struct port *p)
 	int ret = on_driver_thread(p, start_device_here);
 
 	p->started = !ret;
-	if (!ret)
+	if (!ret && p->memif_server)
+		atomic_store_explicit(&p->guard[0].closed, false, memory_order_release);
+	else if (!ret)
 		set_closed(p, false);
 	return ret;
 }

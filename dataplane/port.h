@@ -29,6 +29,10 @@ struct port {
 	uint16_t id;  /* of the ethdev */
 	uint16_t mtu; /* largest IP packet */
 	uint16_t n_queues;
+	_Atomic uint16_t live; /* of these, the first so many can be used (memif: as many as the
+				peer has) */
+	bool lent;             /* set before port_open(): buffers of other pools are sent too */
+	bool hashes;           /* spreads datagrams over its queues by a hash of their addresses */
 	uint8_t mac[6];
 	uint32_t ip, netmask, gateway; /* network byte order; gateway 0: none */
 	bool shared_memory; /* memif, ring, vhost, virtio-user: no bit can be corrupted between the
@@ -45,7 +49,7 @@ struct port {
 	char name[64], driver[64], device[256];
 	double loss, duplicate, reorder;
 	uint64_t fault_seed;
-	bool open, started, guarded, memif_client;
+	bool open, started, guarded, memif_client, memif_server;
 	uint64_t retry_ns; /* when a memif client tries to connect again */
 	void *rte_device;
 };
@@ -58,8 +62,12 @@ struct rte_mempool *port_pool_create(const struct port *p, uint16_t queue, uint3
 void port_pool_free(struct rte_mempool *pool);
 /* Bytes of memory such a pool takes. */
 size_t port_pool_bytes(const struct port *p, uint32_t n);
-/* Configures `n_queues` queue pairs (fewer if the device has fewer: see port->n_queues) from
- * `pools`, one per queue. */
+/* How many queue pairs to open for so many cores: fewer where the device has no more; more where
+ * the peer decides how many it uses (memif server). */
+uint16_t port_queues(const struct port *p, uint32_t n_cores);
+/* How many UDP ports are worth trying on it: struct machine_ops. */
+uint16_t port_attempts(const struct port *p);
+/* Configures `n_queues` queue pairs, of port_queues(), from `pools`, one per queue. */
 int port_open(struct port *p, uint16_t n_queues, struct rte_mempool *const *pools, char *err,
 	size_t err_len);
 /* A memif client whose server is not there yet is no error: port_poll_link() goes on trying. */

@@ -127,18 +127,22 @@ int tela_node_faults(
 
 	if (port >= n->n_ports || loss > 1 || duplicate > 1 || reorder > 1)
 		return -EINVAL;
-	for (uint32_t i = 0; i < n->n_cores; i++) {
-		struct netif *nif = &n->cores[i]->netif[port];
-		struct fault *fresh =
-			any ? fault_create(loss, duplicate, reorder, n->ports[port].fault_seed + i)
-			    : NULL;
-		struct fault *old;
+	for (uint32_t c = 0; c < n->n_cores; c++) {
+		for (uint32_t i = 0; i < n->cores[c]->n_netifs; i++) {
+			struct netif *nif = &n->cores[c]->netif[i];
+			struct fault *fresh = NULL, *old;
 
-		if (any && !fresh)
-			return -ENOMEM;
-		old = atomic_exchange_explicit(&nif->fault, fresh, memory_order_acq_rel);
-		if (old)
-			after_grace((struct grace){.node = n, .fault = old});
+			if (nif->port_index != port)
+				continue;
+			if (any)
+				fresh = fault_create(loss, duplicate, reorder,
+					n->ports[port].fault_seed + nif->queue);
+			if (any && !fresh)
+				return -ENOMEM;
+			old = atomic_exchange_explicit(&nif->fault, fresh, memory_order_acq_rel);
+			if (old)
+				after_grace((struct grace){.node = n, .fault = old});
+		}
 	}
 	return 0;
 }

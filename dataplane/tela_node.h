@@ -182,8 +182,22 @@ struct tela_core_info {
 	uint64_t passes, busy_ns, polled_ns; /* time in passes that found work; in all */
 	uint64_t loop_gap_us;                /* longest of the last 10 s */
 	bool stalled;                        /* as the watchdog sees it */
+	uint32_t sessions;                   /* served and opened */
+	uint64_t calls_served, calls_made;
+	uint64_t handed_in, handed_out; /* frames, from and to other cores of the node */
 };
 int tela_node_core_info(const struct tela_node *n, uint32_t core, struct tela_core_info *ret);
+
+/* How frames reach a core at a port. */
+struct tela_reach {
+	char queues[48]; /* its queues there that are in use, "0,2"; "" where it has none */
+	/* "queue": all of the port's queues are this core's, or a peer's core has one of the same
+	 * number; "hash": callers look for a UDP port that leads to its queue, what comes to
+	 * another is handed over; "ring": handed over by the cores that have the queues. */
+	const char *how;
+};
+int tela_node_reach(
+	const struct tela_node *n, uint32_t core, uint32_t port, struct tela_reach *ret);
 
 struct tela_port_info {
 	const char *name, *driver;
@@ -196,7 +210,7 @@ int tela_node_port_info(const struct tela_node *n, uint32_t port, struct tela_po
 struct tela_peer_info {
 	const char *name;
 	char address[32];
-	const char *state; /* "down", "connecting", "up": of the path from core 0 */
+	const char *state; /* "down", "connecting", "up": of the best path that a core has to it */
 	uint64_t rtt_ns, incarnation;
 };
 int tela_node_peer_info(const struct tela_node *n, uint32_t peer, struct tela_peer_info *ret);

@@ -8,6 +8,7 @@
 //   image      build; build, publish and retire | an allocation of that size
 //   crc32c     64 and 1,500 bytes | memcpy of them
 //   xring      push and pop | a mutex and a deque
+//   hand       frames handed to another thread and back, by bursts
 //
 // At the end a table says what follows from the figures. CI runs it with --benchmark_min_time=0.01;
 // a test looks at no time.
@@ -379,6 +380,17 @@ static void xring_mutex_deque(benchmark::State &state)
 }
 BENCHMARK(xring_mutex_deque)->Arg(1)->Arg(32);
 
+// From one core to another and back: two hand-overs an item.
+static void hand_between_cores(benchmark::State &state)
+{
+	shim_hand_start();
+	for (auto _ : state)
+		state.SetIterationTime(shim_hand(unsigned(state.range(0))));
+	shim_hand_stop();
+	state.SetItemsProcessed(2 * state.iterations() * state.range(0));
+}
+BENCHMARK(hand_between_cores)->Arg(1)->Arg(8)->Arg(32)->UseManualTime()->Iterations(5);
+
 // ---- what follows ----
 
 class Figures : public benchmark::ConsoleReporter
@@ -430,7 +442,8 @@ public:
 		}
 		for (const std::string size : {"small", "medium", "large"})
 			for (const std::string what : {"build", "verify_one", "read_one"})
-				beside((size + " message: " + what.substr(0, what.find('_'))).c_str(),
+				beside((size + " message: " + what.substr(0, what.find('_')))
+						.c_str(),
 					what + "/" + size + "_tela", what + "/" + size + "_cpp");
 		beside("service by name (std::unordered_map)", "lookup_service_tela",
 			"lookup_service_map");

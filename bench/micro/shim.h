@@ -61,6 +61,12 @@ void shim_image_settle(void);
 uint32_t shim_crc32c(const void *data, size_t len);
 /* Pushes `n` pointers and pops them. */
 uint64_t shim_xring(unsigned n);
+/* Hands `n` frames to another thread, which hands them back, again and again: 2 * n hand-overs. The
+ * least that took, in seconds: what the machine's other work added is not of interest. */
+double shim_hand(unsigned n);
+/* Starts and ends that thread. */
+void shim_hand_start(void);
+void shim_hand_stop(void);
 
 #ifdef __cplusplus
 }

@@ -28,7 +28,7 @@ static const uint8_t peer_mac[6] = {2, 0, 0, 0, 0, 9}, own_mac[6] = {2, 0, 0, 0,
 static struct port port;
 static struct rte_mempool *pool;
 static struct core core;
-static struct netif *const nif = &core.netif[0];
+static struct netif netif, *const nif = &netif;
 static struct tela_service *service;
 static _Atomic(struct service_table *) table;
 static uint64_t now_ns, number;
@@ -120,6 +120,9 @@ static void datagram_in(const uint8_t *bytes, uint32_t len)
 	uint16_t sum;
 
 	len = min_u32(len, ROOM - NET_HEAD_IPV4);
+	for (uint32_t n = 1; n <= HAND_CORES; n++)
+		CHECK(hand_core_of(bytes, len, (uint16_t)(len < 2 ? 0 : bytes[0] << 8 | bytes[1]),
+			      n, 0) < n);
 	net_put_ether(frame, port.mac, peer_mac, ETHERTYPE_IPV4);
 	net_put_ip(ip, IPV4_UDP, PEER, US);
 	put16(ip + IPV4_LENGTH, (uint16_t)(IPV4_LEN + UDP_LEN + len));
@@ -256,7 +259,8 @@ static void begin(bool shared_memory)
 	core.seed[0] = 1; /* one input, one run */
 	core.seed[1] = 2;
 	CHECK(!netif_init(nif, &port, 0, 0, UDP, pool, &core.counts));
-	core.n_netifs = 1;
+	core.netif = nif;
+	core.n_netifs = core.n_polled = 1;
 	CHECK(!machine_init(&core.m, &mc, &core_machine_ops, &core, &core.counts));
 	machine_begin(&core.m, now_ns);
 	CHECK(!neigh_learn(&port, PEER, peer_mac, now_ns, true));
