@@ -3,9 +3,15 @@
 #include "stack.h"
 #include "load_sample.h"
 
+static const char *idle_name(enum tela_idle idle)
+{
+	static const char *const names[] = {"auto", "spin", "adaptive"};
+
+	return names[idle % ARRAY_SIZE(names)];
+}
+
 static json_t *show_cores(struct control *c)
 {
-	static const char *const idle[] = {"auto", "spin", "adaptive"};
 	json_t *list = json_array();
 
 	for (uint32_t i = 0; i < tela_node_n_cores(c->node); i++) {
@@ -15,7 +21,7 @@ static json_t *show_cores(struct control *c)
 			continue;
 		json_array_append_new(
 			list, json_pack("{s:i,s:i,s:s,s:f,s:I,s:I,s:b}", "core", (int)i, "cpu",
-				      info.cpu, "idle", idle[info.idle % 3], "busy_percent",
+				      info.cpu, "idle", idle_name(info.idle), "busy_percent",
 				      load_sample_busy(i, &info), "passes", (json_int_t)info.passes,
 				      "loop_gap_us", (json_int_t)info.loop_gap_us, "stalled",
 				      info.stalled));
@@ -84,6 +90,33 @@ void cmd_status(struct control *c, struct request *r)
 			"in_flight", (json_int_t)tela_node_in_flight(c->node), "cores",
 			show_cores(c), "ports", show_ports(c), "peers", show_peers(c), "lifecycle",
 			show_lifecycle(c)));
+}
+
+void cmd_cores(struct control *c, struct request *r)
+{
+	json_t *cores = json_array(), *queues = json_array();
+	struct tela_core_info info;
+	struct tela_reach reach;
+
+	for (uint32_t i = 0; i < tela_node_n_cores(c->node); i++) {
+		if (tela_node_core_info(c->node, i, &info))
+			continue;
+		json_array_append_new(cores,
+			json_pack("{s:i,s:i,s:s,s:f,s:I,s:I,s:I,s:I,s:I}", "core", (int)i, "cpu",
+				info.cpu, "idle", idle_name(info.idle), "busy_percent",
+				load_sample_busy(i, &info), "sessions", (json_int_t)info.sessions,
+				"served", (json_int_t)info.calls_served, "made",
+				(json_int_t)info.calls_made, "handed_in",
+				(json_int_t)info.handed_in, "handed_out",
+				(json_int_t)info.handed_out));
+		for (uint32_t p = 0; p < c->conf->node.n_ports; p++)
+			if (!tela_node_reach(c->node, i, p, &reach))
+				json_array_append_new(queues,
+					json_pack("{s:i,s:s,s:s,s:s}", "core", (int)i, "port",
+						c->conf->node.ports[p].name, "queues", reach.queues,
+						"reached_by", reach.how));
+	}
+	request_ok(r, json_pack("{s:o,s:o}", "cores", cores, "queues", queues));
 }
 
 void cmd_services(struct control *c, struct request *r)

@@ -67,6 +67,8 @@ static const struct argument level_arguments[] = {
 
 const struct command commands[] = {
 	{"status", "the node, its cores, ports and peers", NULL, none, cmd_status},
+	{"cores", "the data cores: how busy, what they serve, and how frames reach them", NULL,
+		none, cmd_cores},
 	{"services", "what this node serves, and how it is", NULL, none, cmd_services},
 	{"plugins", "every plugin that is linked in or loaded", NULL, none, cmd_plugins},
 	{"chain.show", "the plugins of a service in call order", "echo", service_only,

@@ -14,6 +14,7 @@ struct stack *command_service(struct control *c, struct request *r);
 
 /* cmd_show.c */
 void cmd_status(struct control *c, struct request *r);
+void cmd_cores(struct control *c, struct request *r);
 void cmd_services(struct control *c, struct request *r);
 void cmd_plugins(struct control *c, struct request *r);
 void cmd_images(struct control *c, struct request *r);

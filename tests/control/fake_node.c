@@ -237,6 +237,15 @@ int tela_node_core_info(const struct tela_node *n, uint32_t core, struct tela_co
 	return 0;
 }
 
+int tela_node_reach(const struct tela_node *n, uint32_t core, uint32_t port, struct tela_reach *ret)
+{
+	(void)n;
+	(void)port;
+	*ret = (struct tela_reach){.how = "queue"};
+	snprintf(ret->queues, sizeof(ret->queues), "%u", core);
+	return 0;
+}
+
 int tela_node_port_info(const struct tela_node *n, uint32_t port, struct tela_port_info *ret)
 {
 	*ret = (struct tela_port_info){

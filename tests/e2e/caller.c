@@ -322,21 +322,26 @@ static void print_line(void *arg, const char *text)
 
 int main(int argc, char **argv)
 {
+	struct tela_core_config cores[16];
+	uint32_t n_cores = 0;
 	char err[1024] = "";
 
 	if (argc != 6) {
-		fprintf(stderr, "caller NAME DEVICE ADDRESS PEER CPU\n");
+		fprintf(stderr, "caller NAME DEVICE ADDRESS PEER CPU[,CPU...]\n");
 		return 2;
 	}
+	for (char *cpu = strtok(argv[5], ","); cpu && n_cores < sizeof(cores) / sizeof(*cores);
+		cpu = strtok(NULL, ","))
+		cores[n_cores++] =
+			(struct tela_core_config){.cpu = atoi(cpu), .idle = TELA_IDLE_ADAPTIVE};
 	const struct tela_port_config port = {.name = "p0", .device = argv[2], .address = argv[3]};
-	const struct tela_core_config core = {.cpu = atoi(argv[5]), .idle = TELA_IDLE_ADAPTIVE};
 	const struct tela_peer_config peer = {.name = "peer", .address = argv[4]};
 	const struct tela_node_config c = {.name = argv[1],
 		.ports = &port,
-		.cores = &core,
+		.cores = cores,
 		.peers = &peer,
 		.n_ports = 1,
-		.n_cores = 1,
+		.n_cores = n_cores,
 		.n_peers = 1,
 		.no_huge = true,
 		.share_cpu = true};
