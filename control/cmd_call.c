@@ -26,11 +26,55 @@ static const struct tela_method_desc *find_method(
 	return NULL;
 }
 
+static json_t *text_json(struct tela_str s)
+{
+	json_t *text = json_stringn(s.s, s.len);
+
+	return text ? text : json_string("?"); /* not UTF-8 */
+}
+
+static json_t *pairs_json(const struct tela_status_view *s,
+	bool (*at)(const struct tela_status_view *s, uint32_t i, struct tela_str *ret_key,
+		struct tela_str *ret_value))
+{
+	json_t *pairs = json_object();
+	struct tela_str key, value;
+	char name[256];
+
+	for (uint32_t i = 0; at(s, i, &key, &value); i++) {
+		snprintf(name, sizeof(name), "%.*s", (int)key.len, key.s);
+		json_object_set_new(pairs, name, text_json(value));
+	}
+	return pairs;
+}
+
+/* What the call ended with, beside code and message. */
+static void add_status(json_t *to, const struct tela_reply *reply)
+{
+	struct tela_status_view s;
+	json_t *data, *metadata;
+
+	tela_thread_status(reply, &s);
+	data = pairs_json(&s, tela_status_data_at);
+	metadata = pairs_json(&s, tela_status_metadata_at);
+	json_object_set_new(to, "result", json_string(tela_kind_name(s.kind)));
+	json_object_set_new(to, "name", text_json(s.name));
+	json_object_set_new(to, "http", json_integer(s.http));
+	if (s.retry_after_us)
+		json_object_set_new(to, "retry_after_us", json_integer(s.retry_after_us));
+	if (json_object_size(data))
+		json_object_set(to, "data", data);
+	if (json_object_size(metadata))
+		json_object_set(to, "metadata", metadata);
+	json_decref(data);
+	json_decref(metadata);
+}
+
 static void call_done(struct outcall *call)
 {
 	struct call_request *q = container_of(call, struct call_request, call);
 	struct tela_reply *reply = &call->reply;
-	json_t *message;
+	json_t *message, *answer;
 	char *hex;
 
 	if (call->error) {
@@ -41,14 +85,14 @@ static void call_done(struct outcall *call)
 		hex = protocol_hex_of(reply->payload, reply->payload ? reply->len : 0);
 		CHECK(hex);
 		message = json_string(reply->message);
-		request_ok(
-			q->request, json_pack("{s:s,s:i,s:s,s:o,s:i,s:I,s:I,s:s}", "status",
-					    tela_code_name(reply->code), "code", (int)reply->code,
-					    "outcome", tela_outcome_name(reply->outcome), "message",
-					    message ? message : json_string("?"), "resends",
-					    (int)reply->resends, "took_us",
-					    (json_int_t)(call->took_ns / NS_PER_US), "bytes",
-					    (json_int_t)reply->len, "payload", hex));
+		answer = json_pack("{s:s,s:i,s:s,s:o,s:i,s:I,s:I,s:s}", "status",
+			tela_code_name(reply->code), "code", (int)reply->code, "outcome",
+			tela_outcome_name(reply->outcome), "message",
+			message ? message : json_string("?"), "resends", (int)reply->resends,
+			"took_us", (json_int_t)(call->took_ns / NS_PER_US), "bytes",
+			(json_int_t)reply->len, "payload", hex);
+		add_status(answer, reply);
+		request_ok(q->request, answer);
 		free(hex);
 		tela_reply_free(reply);
 	}

@@ -56,7 +56,7 @@ static int check_links(const struct tela_plugin *p, const char *from, char *err,
 	for (uint32_t i = 0; i < p->n_links; i++) {
 		const struct tela_link *l = &p->links[i];
 
-		if (!l->enter && !l->leave)
+		if (!l->enter && !l->leave && !l->statuses && !l->status)
 			return fail(err, err_len, -EINVAL,
 				"%s: link %u of plugin %s has neither enter nor leave", from, i,
 				p->name);

@@ -414,6 +414,21 @@ static void show_json(json_t *reply, const char *payload)
 	free(rest);
 }
 
+/* "CODE: sentence (outcome)", and what a Status says beyond that. */
+static void show_status(const struct target *t, const json_t *reply)
+{
+	const char *key;
+	json_t *value;
+
+	fprintf(stderr, "telactl: %s.%s: %s: %s (%s)\n", t->service, t->method,
+		text_of(reply, "status"), text_of(reply, "message"), text_of(reply, "outcome"));
+	fprintf(stderr, "  %s: %s, %lld", text_of(reply, "result"), text_of(reply, "name"),
+		(long long)json_integer_value(json_object_get(reply, "http")));
+	json_object_foreach(json_object_get(reply, "data"), key, value)
+		fprintf(stderr, ", %s=%s", key, json_string_value(value));
+	fprintf(stderr, "\n");
+}
+
 static int show_result(const struct target *t, const json_t *method, json_t *reply, bool json)
 {
 	bool ok = !strcmp(text_of(reply, "status"), "OK");
@@ -421,7 +436,9 @@ static int show_result(const struct target *t, const json_t *method, json_t *rep
 	char err[SENTENCE_MAX] = "", *payload = NULL;
 	size_t len;
 
-	if (ok && !protocol_hex(text_of(reply, "payload"), &bytes, &len))
+	if (ok && !*text_of(reply, "payload"))
+		payload = strdup(json ? "null" : text_of(reply, "name"));
+	else if (ok && !protocol_hex(text_of(reply, "payload"), &bytes, &len))
 		payload = typed_print(t->schema, text_of(method, "response"), bytes, len,
 			json ? TYPED_ONE_LINE : TYPED_TEXT, err, sizeof(err));
 	if (ok && !payload)
@@ -431,9 +448,7 @@ static int show_result(const struct target *t, const json_t *method, json_t *rep
 	else if (ok)
 		printf("%s\n", payload);
 	else
-		fprintf(stderr, "telactl: %s.%s: %s: %s (%s)\n", t->service, t->method,
-			text_of(reply, "status"), text_of(reply, "message"),
-			text_of(reply, "outcome"));
+		show_status(t, reply);
 	free(bytes);
 	free(payload);
 	return payload ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -156,6 +156,13 @@ static struct event_base *new_event_base(void)
 	return base;
 }
 
+/* What callers are not told. */
+static void report(void *arg, const struct tela_report *r)
+{
+	(void)arg;
+	log_warn("%s.%s: %s", r->service, r->method, r->text);
+}
+
 static int open_node(struct control *c, struct conf *conf)
 {
 	char err[1024] = "";
@@ -169,6 +176,7 @@ static int open_node(struct control *c, struct conf *conf)
 		return -EIO;
 	}
 	tela_node_print_budgets(c->node, log_line, NULL);
+	tela_node_on_report(c->node, report, NULL);
 	evthread_use_pthreads();
 	c->base = new_event_base();
 	c->lifecycle = lifecycle_create(conf->hook_deadline_ms);

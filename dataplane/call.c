@@ -1,6 +1,5 @@
 #include "machine.h"
-
-enum { META_BYTES = MSG_2K, STATUS_MESSAGE_MAX = 200, META_PAIRS_MAX = 64 };
+#include "status.h"
 
 struct call *call_get(struct machine *m)
 {
@@ -52,6 +51,8 @@ static void finish(struct machine *m, struct call *c)
 {
 	if (unlikely(c->chain && c->chain->n_leaves && c->cursor != UINT32_MAX))
 		chain_leave(c->chain, c->cursor, &c->pub);
+	if (unlikely(c->pub.reply_code || c->has_status))
+		status_seen(c);
 	if (unlikely(c->detached))
 		count(m->counts, count_drop_detached);
 	else if (unlikely(c->local != NULL))
@@ -108,25 +109,22 @@ static void reply_clear(struct call *c)
 	c->replied = true;
 }
 
+struct msg *call_meta(struct call *c)
+{
+	if (!c->meta)
+		c->meta = msgpool_get(&c->machine->msgs, META_BYTES);
+	return c->meta;
+}
+
 void call_status(struct call *c, uint8_t code, uint8_t outcome, const char *message)
 {
 	reply_clear(c);
 	c->pub.reply_code = code;
 	c->outcome = outcome;
-	c->has_message = false;
-	if (!message)
-		return;
-	if (!c->meta)
-		c->meta = msgpool_get(&c->machine->msgs, META_BYTES);
-	if (c->meta) {
-		/* The last bytes are the message's, metadata grows from the first. */
-		char *to = (char *)c->meta->data + META_BYTES - STATUS_MESSAGE_MAX - 1;
-		size_t len = strnlen(message, STATUS_MESSAGE_MAX);
-
-		memcpy(to, message, len);
-		to[len] = 0;
-		c->has_message = true;
-	}
+	c->has_status = false;
+	c->retry_after_us = 0;
+	if (message)
+		status_say(c, message);
 }
 
 int tela_reply_metadata(struct tela_call *pub, const char *key, const char *value)
@@ -134,11 +132,8 @@ int tela_reply_metadata(struct tela_call *pub, const char *key, const char *valu
 	struct call *c = call_of(pub);
 	size_t k = strlen(key) + 1, v = strlen(value) + 1;
 
-	if (!c->meta) {
-		c->meta = msgpool_get(&c->machine->msgs, META_BYTES);
-		if (!c->meta)
-			return -ENOSPC;
-	}
+	if (!call_meta(c))
+		return -ENOSPC;
 	/* A pair costs its table, two lengths, two ends and padding beside its text: 40 bytes at
 	 * most. */
 	if (c->meta_used + k + v + 40 > ENVELOPE_MAX - STATUS_MESSAGE_MAX - 96 ||
@@ -156,39 +151,28 @@ uint32_t call_reply_envelope(const struct call *c, uint8_t *to)
 {
 	struct frame_Envelope_args a = frame_Envelope_ARGS_INIT;
 	struct frame_Status_args status = frame_Status_ARGS_INIT;
-	struct frame_Pair_args pairs[META_PAIRS_MAX];
+	struct frame_Pair_args data[STATUS_DATA_MAX], pairs[META_PAIRS_MAX];
 	int n;
 
 	if (!call_needs_envelope(c))
 		return 0;
-	if (c->pub.reply_code) {
-		status.code = c->pub.reply_code;
-		status.outcome = c->outcome;
-		status.retry_after_us = c->retry_after_us;
-		if (c->has_message) {
-			const char *s =
-				(const char *)c->meta->data + META_BYTES - STATUS_MESSAGE_MAX - 1;
-
-			status.message = (struct tela_str){s, strlen(s)};
-		}
+	if (c->pub.reply_code || c->has_status) {
+		status_args(c, &status, data);
 		a.status = &status;
 	}
 	if (c->tells_schema)
 		a.schema = c->svc->desc->schema;
 	if (c->n_meta) {
-		const char *s = (const char *)c->meta->data;
-
-		for (uint32_t i = 0; i < c->n_meta; i++) {
-			pairs[i].key = (struct tela_str){s, strlen(s)};
-			s += pairs[i].key.len + 1;
-			pairs[i].value = (struct tela_str){s, strlen(s)};
-			s += pairs[i].value.len + 1;
-		}
+		pairs_of((const char *)c->meta->data, c->n_meta, pairs);
 		a.metadata = pairs;
 		a.metadata_len = c->n_meta;
 	}
 	n = frame_Envelope_build(to, ENVELOPE_MAX, &a);
 	if (unlikely(n <= 0)) { /* a status must arrive, whatever else does not fit beside it */
+		status.data_len = 0;
+		n = frame_Envelope_build(to, ENVELOPE_MAX, &a);
+	}
+	if (unlikely(n <= 0)) {
 		a.metadata_len = 0;
 		n = frame_Envelope_build(to, ENVELOPE_MAX, &a);
 	}
@@ -264,7 +248,7 @@ void *tela_reply_begin(struct tela_call *pub, size_t size)
 	c->replied = true;
 	pub->reply_code = TELA_OK;
 	c->outcome = TELA_EXECUTED;
-	c->has_message = false;
+	c->has_status = false;
 	if (likely(c->slot && size <= SLOT_REPLY_BYTES - 8 - WIRE_TIMING &&
 		    size <= c->reply_limit)) {
 		c->reply = c->slot->bytes + WIRE_TIMING;
@@ -422,19 +406,40 @@ struct call *call_by_handle(struct machine *m, struct tela_handle h)
 	return c->generation == h.generation && c->state == CALL_PENDING ? c : NULL;
 }
 
-int call_resume(struct machine *m, struct tela_handle h, bool go_on, uint8_t code,
-	const char *message, const void *payload, size_t len)
+/* The pending call that `h` names, running again; NULL (counted): there is none. */
+static struct call *resumed(struct machine *m, struct tela_handle h)
 {
 	struct call *c = call_by_handle(m, h);
 
 	if (!c) {
 		count(m->counts, count_drop_handle);
-		return -ESTALE;
+		return NULL;
 	}
 	count(m->counts, count_calls_resumed);
 	c->generation++; /* the handle is spent */
 	c->state = CALL_RUNNING;
 	c->prepared = false;
+	return c;
+}
+
+int call_resume_with(struct machine *m, struct tela_handle h, const struct tela_status *s)
+{
+	struct call *c = resumed(m, h);
+
+	if (!c)
+		return -ESTALE;
+	tela_reply_with(&c->pub, s);
+	finish(m, c);
+	return 0;
+}
+
+int call_resume(struct machine *m, struct tela_handle h, bool go_on, uint8_t code,
+	const char *message, const void *payload, size_t len)
+{
+	struct call *c = resumed(m, h);
+
+	if (!c)
+		return -ESTALE;
 	if (go_on && payload && tela_call_replace(&c->pub, payload, len)) {
 		if (!c->replied)
 			call_status(c, TELA_INTERNAL, TELA_EXECUTED,

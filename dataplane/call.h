@@ -41,14 +41,15 @@ struct call {
 		 * most. */
 		uint32_t meta_len, n_meta, meta_used;
 		uint8_t outcome;
-		bool replied, has_message;
+		bool replied;
+		bool has_status; /* `meta` holds one: see status.h */
 		bool tells_schema; /* refused: `svc` has another, which its caller may know */
 	};
 	/* Nothing while FREE: a call that ends clears what it has used. */
 	struct msg *reply_msg;   /* NULL: in the slot */
 	struct msg *request_msg; /* owned copy or reassembled request */
 	struct msg *arena;
-	struct msg *meta; /* reply metadata as key\0value\0..., and the status message at its end */
+	struct msg *meta; /* reply metadata as key\0value\0..., and the status at its end */
 	uint32_t arena_used;
 	bool prepared /* tela_call_pend has been called */, detached, pinned;
 	struct list of_machine; /* pending ones, in order of arrival */
@@ -81,6 +82,8 @@ void call_detach(struct machine *m, struct call *c);
  * finds nobody. */
 bool call_detach_budgeted(struct machine *m, struct call *c);
 struct call *call_by_handle(struct machine *m, struct tela_handle h);
+/* Resumes with a status: 0 or -ESTALE. */
+int call_resume_with(struct machine *m, struct tela_handle h, const struct tela_status *s);
 /* Resumes: payload NULL with code OK and `go_on`: the next link; else as an answer. Returns 0 or
  * -ESTALE. */
 int call_resume(struct machine *m, struct tela_handle h, bool go_on, uint8_t code,
@@ -88,8 +91,12 @@ int call_resume(struct machine *m, struct tela_handle h, bool go_on, uint8_t cod
 /* Whether the reply says more than its payload. */
 static inline bool call_needs_envelope(const struct call *c)
 {
-	return c->pub.reply_code != TELA_OK || c->n_meta;
+	return c->pub.reply_code != TELA_OK || c->n_meta || c->has_status;
 }
+
+enum { META_BYTES = MSG_2K, META_PAIRS_MAX = 64, STATUS_MESSAGE_MAX = 200 };
+/* Where reply metadata, and a status, are kept; NULL: no memory. */
+struct msg *call_meta(struct call *c);
 
 /* Builds the envelope of the reply into `to` (at most ENVELOPE_MAX); 0: none is needed. */
 uint32_t call_reply_envelope(const struct call *c, uint8_t *to);

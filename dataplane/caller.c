@@ -248,7 +248,7 @@ void caller_local_done(struct machine *m, struct call *c)
 	}
 	r.retry_after_us = c->retry_after_us;
 	if (r.code == TELA_OK) {
-		r.payload = c->reply ? c->reply : (const uint8_t *)"";
+		r.payload = c->reply ? c->reply : c->has_status ? NULL : (const uint8_t *)"";
 		r.len = c->reply_len;
 	}
 	c->local = NULL;

@@ -42,6 +42,12 @@ static void read_status(struct tela_result *r, frame_Envelope_t e)
 		r->outcome = TELA_MAYBE_EXECUTED;
 }
 
+/* Its envelope says that there is nothing to read. */
+static bool done_without_data(const struct tela_result *r)
+{
+	return r->envelope && frame_Envelope_status(frame_Envelope_root(r->envelope)).p;
+}
+
 static void bad_response(
 	struct machine *m, struct caller_slot *s, enum count_id why, const char *message)
 {
@@ -98,8 +104,10 @@ static void deliver(struct machine *m, struct caller_slot *s, const uint8_t *bod
 				"response larger than the caller takes");
 			return;
 		}
-		if (s->method->verify_response &&
-			unlikely(s->method->verify_response(r.payload, r.len))) {
+		if (unlikely(!r.len) && done_without_data(&r)) {
+			r.payload = NULL;
+		} else if (s->method->verify_response &&
+			   unlikely(s->method->verify_response(r.payload, r.len))) {
 			bad_response(m, s, count_drop_payload, "response payload does not verify");
 			return;
 		}

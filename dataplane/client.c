@@ -198,6 +198,12 @@ int tela_core_answer_status(
 	return call_resume(&core_private(core)->m, h, false, code, message, "", 0);
 }
 
+int tela_core_answer_with(
+	struct tela_core *core, struct tela_handle h, const struct tela_status *s)
+{
+	return call_resume_with(&core_private(core)->m, h, s);
+}
+
 int tela_core_continue(
 	struct tela_core *core, struct tela_handle h, const void *payload, size_t len)
 {

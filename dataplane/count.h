@@ -58,6 +58,8 @@
 	EVENT(qsbr_wakes, "waits for a grace period that this core woke")                          \
 	EVENT(loop_gaps, "pauses of the poll loop above 100 us")                                   \
 	EVENT(envelopes_general, "envelopes read by the general path")                             \
+	EVENT(statuses_hidden, "statuses that nobody registered, told as internal_error")          \
+	EVENT(reports_lost, "reports to the control side that found its ring full")                \
 	DROP(drop_short, "frame shorter than its headers say")                                     \
 	DROP(drop_chained, "frame in more buffers than fit one")                                   \
 	DROP(drop_ethertype, "neither ARP nor IPv4")                                               \

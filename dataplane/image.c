@@ -1,6 +1,7 @@
 #include "image.h"
 
 #include "say.h"
+#include "status.h"
 
 /* FNV-1a: names are short and looked up only until a service is bound. */
 static uint32_t name_hash(const char *s, size_t len)
@@ -115,9 +116,14 @@ void tela_image_free(struct tela_image *i)
 
 /* ---- build ---- */
 
+static bool is_status(const struct tela_link *l)
+{
+	return l->callback && !strcmp(l->callback, TELA_STATUS);
+}
+
 static bool in_all_chains(const struct tela_link *l)
 {
-	return l->callback != NULL;
+	return l->callback && !is_status(l);
 }
 
 static const struct tela_method_desc *find_method(const struct tela_service_desc *d, uint16_t id)
@@ -133,6 +139,8 @@ static int check_link(const struct tela_service_desc *d, const struct tela_image
 {
 	const struct tela_link *l = il->link;
 
+	if (is_status(l))
+		return status_check(il->plugin, l, err, err_len);
 	if (!l->enter && !l->leave)
 		return say(err, err_len, -EINVAL, "plugin %s: a link with neither enter nor leave",
 			il->plugin);
@@ -181,6 +189,37 @@ struct layout {
 	struct chain_leave *leave;
 };
 
+static int count_statuses(
+	const struct tela_image_link *links, uint32_t n_links, char *err, size_t err_len)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < n_links; i++) {
+		n += is_status(links[i].link) ? links[i].link->n_statuses : 0;
+		if (n > IMAGE_STATUSES_MAX)
+			return say(err, err_len, -E2BIG,
+				"plugin %s: more than %d statuses registered in one service",
+				links[i].plugin, IMAGE_STATUSES_MAX);
+	}
+	return 0;
+}
+
+static void fill_statuses(
+	struct tela_image *image, const struct tela_image_link *links, uint32_t n_links)
+{
+	for (uint32_t i = 0; i < n_links; i++) {
+		const struct tela_link *l = links[i].link;
+
+		if (!is_status(l))
+			continue;
+		if (l->n_statuses)
+			image->statuses[image->n_statuses++] = l;
+		if (l->status)
+			image->status_hooks[image->n_status_hooks++] =
+				(struct image_status_hook){l->status, links[i].self};
+	}
+}
+
 /* A link that only leaves is entered by enter_nothing, so that a walk needs no test for it. */
 static void fill_chain(struct chain *c, struct layout *at, const struct tela_service_desc *d,
 	const struct tela_image_link *links, uint32_t n_links)
@@ -220,12 +259,15 @@ struct tela_image *image_build(struct tela_service *s, uint32_t n_cores,
 	for (uint32_t i = 0; i < n_links; i++)
 		if (check_link(d, &links[i], err, err_len))
 			return NULL;
+	if (count_statuses(links, n_links, err, err_len))
+		return NULL;
 	for (uint32_t i = 0; i < d->n_methods; i++)
 		if (d->methods[i].id > max_method)
 			max_method = d->methods[i].id;
 	size = sizeof(*image) + CACHE_LINE + n_cores * sizeof(struct image_core) +
 	       (max_method + 1) * sizeof(void *) + d->n_methods * sizeof(struct chain) +
-	       n * (sizeof(struct chain_link) + sizeof(struct chain_leave));
+	       n * (sizeof(struct chain_link) + sizeof(struct chain_leave)) +
+	       n_links * (sizeof(*image->statuses) + sizeof(*image->status_hooks));
 	image = calloc(1, size);
 	if (!image) {
 		say(err, err_len, 0, "out of memory for an image of %zu bytes", size);
@@ -237,6 +279,9 @@ struct tela_image *image_build(struct tela_service *s, uint32_t n_cores,
 	at.chain = (void *)(image->by_method + max_method + 1);
 	at.link = (void *)(at.chain + d->n_methods);
 	at.leave = (void *)(at.link + n);
+	image->statuses = (void *)(at.leave + n);
+	image->status_hooks = (void *)(image->statuses + n_links);
+	fill_statuses(image, links, n_links);
 	image->service = s;
 	image->generation = ++s->generation;
 	image->max_method = max_method;

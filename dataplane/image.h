@@ -17,7 +17,12 @@
 #include "tela_node.h"
 #include "base.h"
 
-enum { IMAGE_CORES_MAX = 64, IMAGE_LINKS_MAX = 64, SERVICES_MAX = 256 };
+enum {
+	IMAGE_CORES_MAX = 64,
+	IMAGE_LINKS_MAX = 64,
+	IMAGE_STATUSES_MAX = 256,
+	SERVICES_MAX = 256,
+};
 
 struct chain_link {
 	tela_enter_fn enter; /* NULL: the link only has a leave hook */
@@ -44,6 +49,11 @@ struct image_core {
 	_Atomic uint32_t pins;  /* pending calls that hold it */
 } cache_aligned;
 
+struct image_status_hook {
+	tela_status_fn fn;
+	void *self;
+};
+
 struct tela_image {
 	struct tela_service *service;
 	uint64_t generation;
@@ -52,6 +62,10 @@ struct tela_image {
 	const struct chain **by_method; /* [max_method + 1], NULL: no such method */
 	struct chain *chains;
 	struct image_core *core;
+	/* In call order; all of them hold fewer than IMAGE_STATUSES_MAX statuses. */
+	const struct tela_link **statuses;
+	struct image_status_hook *status_hooks;
+	uint32_t n_statuses, n_status_hooks;
 	void (*retired)(void *arg, uint64_t generation, uint64_t calls);
 	void *retired_arg;
 	struct tela_image *next; /* among those being retired */

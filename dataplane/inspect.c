@@ -13,6 +13,12 @@ uint64_t tela_node_incarnation(const struct tela_node *n)
 	return n->incarnation;
 }
 
+void tela_node_on_report(struct tela_node *n, tela_report_fn fn, void *arg)
+{
+	n->on_report = fn;
+	n->on_report_arg = arg;
+}
+
 uint32_t tela_node_n_cores(const struct tela_node *n)
 {
 	return n->n_cores;

@@ -1,6 +1,7 @@
 #include "machine.h"
 
 #include "crc32c.h"
+#include "report.h"
 #include "slab.h"
 
 enum { LOCAL_PER_PASS = 32, EARLY_BYTES = 700, LOOP_GAP_NS = 100000, GAP_WINDOW_NS = 1000000000 };
@@ -166,11 +167,11 @@ int machine_init(struct machine *m, const struct machine_config *cfg, const stru
 	m->due_ns = UINT64_MAX;
 	m->cookie_key[0] = ops->random(io);
 	m->cookie_key[1] = ops->random(io);
-	if (!take_all(m, &bytes) || !path_tables(m)) {
+	if (!take_all(m, &bytes) || !path_tables(m) || !(m->reports = report_ring_create())) {
 		machine_fini(m);
 		return -ENOMEM;
 	}
-	m->bytes = bytes + m->msgs.bytes;
+	m->bytes = bytes + m->msgs.bytes + REPORT_BYTES;
 	slabs_init(m);
 	return 0;
 }
@@ -200,6 +201,7 @@ void machine_fini(struct machine *m)
 	give(m->bulks, n.bulks, sizeof(void *));
 	give(m->retained.at, n.bulks, sizeof(void *));
 	give(m->arriving.at, n.bulks, sizeof(void *));
+	report_ring_free(m->reports);
 	msgpool_fini(&m->msgs);
 	memset(m, 0, sizeof(*m));
 }

@@ -37,6 +37,8 @@ struct machine_ops {
 	uint16_t (*attempts)(void *io, uint16_t netif);
 };
 
+struct report_ring;
+
 struct machine_config {
 	uint64_t node_id, incarnation;
 	uint16_t core, n_cores;
@@ -94,6 +96,7 @@ struct machine {
 	/* lists */
 	struct list sessions; /* caller sessions */
 	struct list pending;  /* calls */
+	struct report_ring *reports; /* to the control side */
 	struct list local;    /* caller slots of local calls, to be served */
 	struct expiry retained,
 		arriving;          /* large replies, large requests; owners are callee slots */

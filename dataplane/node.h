@@ -47,6 +47,9 @@ struct tela_node {
 	bool watching;
 	_Atomic bool watch_stop;
 	uint32_t stall_warn_ms, stall_abort_ms;
+	/* what cores report (control thread) */
+	tela_report_fn on_report;
+	void *on_report_arg;
 };
 
 int node_peer(const struct tela_node *n, const char *name);

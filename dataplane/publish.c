@@ -7,6 +7,7 @@
  */
 #include "fault.h"
 #include "node.h"
+#include "report.h"
 #include "say.h"
 #include "thread.h"
 
@@ -276,6 +277,8 @@ static void retire_images(struct tela_node *n)
 
 void tela_node_poll(struct tela_node *n)
 {
+	for (uint32_t i = 0; i < n->n_cores && n->cores[i] && n->cores[i]->m.reports; i++)
+		report_drain(n->cores[i]->m.reports, i, n->on_report, n->on_report_arg);
 	retire_images(n);
 	for (uint32_t i = 0; i < n->n_ports; i++) {
 		struct port *p = &n->ports[i];

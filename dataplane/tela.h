@@ -163,6 +163,8 @@ const void *tela_reply_payload(const struct tela_call *call, size_t *ret_len);
  * KiB). */
 int tela_reply_metadata(struct tela_call *call, const char *key, const char *value);
 
+/* Statuses with a name: tela_status.h. */
+
 /* ---- pending calls ---- */
 
 /* Names a pending call from any thread; stale once the call has ended. */
@@ -295,3 +297,5 @@ void tela_reply_free(struct tela_reply *reply);
 #ifdef __cplusplus
 }
 #endif
+
+#include "tela_status.h"

@@ -159,6 +159,20 @@ void tela_node_poll(struct tela_node *n);
 int tela_node_faults(
 	struct tela_node *n, uint32_t port, double loss, double duplicate, double reorder);
 
+/* What a core has to tell, told on the control thread out of tela_node_poll(). `text` is one
+ * line for the log; strings are valid until the function returns. */
+enum tela_report_kind {
+	TELA_REPORT_STATUS, /* a status that nobody registered was hidden: here it is in full */
+};
+struct tela_report {
+	enum tela_report_kind kind;
+	uint32_t core;
+	const char *service, *method, *text;
+};
+typedef void (*tela_report_fn)(void *arg, const struct tela_report *r);
+/* Without one, reports are let go. */
+void tela_node_on_report(struct tela_node *n, tela_report_fn fn, void *arg);
+
 /* ---- tasks ---- */
 
 /* A stage of one's own in a core's loop, run every pass; returns whether it did work. [control],

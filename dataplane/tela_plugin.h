@@ -17,20 +17,28 @@
 extern "C" {
 #endif
 
-#define TELA_PLUGIN_ABI 3
+#define TELA_PLUGIN_ABI 4
 
 /* Names the chain of a callback that belongs to no schema: every call from outside walks it first.
  */
 #define TELA_REQUEST_IN "request_in"
+/* Names what a plugin has to say about statuses: those that it registers, and a look at each one
+ * that a call of the service ends with. */
+#define TELA_STATUS "status"
 
-/* One link. `callback` is TELA_REQUEST_IN, or NULL for a method of `service` with id `method`.
- * Either of enter and leave may be NULL (a link with neither is refused). */
+/* One link. `callback` is TELA_REQUEST_IN or TELA_STATUS, or NULL for a method of `service` with id
+ * `method`. Either of enter and leave may be NULL (a link with neither is refused). */
 struct tela_link {
 	const char *callback;
 	const struct tela_service_desc *service;
 	uint16_t method;
 	tela_enter_fn enter;
 	tela_leave_fn leave;
+	/* TELA_STATUS only, instead of enter and leave. The first plugin in call order that
+	 * registers a name wins, before the node's own table: so a service overrides. */
+	const struct tela_status_def *statuses;
+	uint32_t n_statuses;
+	tela_status_fn status; /* sees every status, may be NULL */
 };
 
 /* Configuration of an instance: a flat list of key and value strings, sorted by key, nested keys

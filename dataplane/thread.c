@@ -2,6 +2,7 @@
 
 #include "client.h"
 #include "node.h"
+#include "status.h"
 
 enum { RING_PER_PASS = 16 };
 
@@ -108,6 +109,9 @@ static void serve(struct core *c, struct thread_msg *msg)
 		break;
 	case THREAD_STATUS:
 		call_resume(&c->m, msg->handle, false, msg->code, msg->message, "", 0);
+		break;
+	case THREAD_STATUS_WITH:
+		call_resume_with(&c->m, msg->handle, msg->payload);
 		break;
 	case THREAD_CONTINUE:
 		call_resume(&c->m, msg->handle, true, TELA_OK, NULL,
@@ -291,6 +295,8 @@ static int resume(struct tela_thread *t, struct tela_handle h, enum thread_op op
 	list_init(&msg->waiting);
 	if (len)
 		memcpy(msg->bytes, payload, len);
+	if (op == THREAD_STATUS_WITH)
+		status_unpack(msg->bytes);
 	if (message)
 		copy_message(msg->message, (struct tela_str){message, strlen(message)});
 	rc = push(t, h.core, msg);
@@ -308,6 +314,21 @@ int tela_thread_answer_status(
 	struct tela_thread *t, struct tela_handle h, uint8_t code, const char *message)
 {
 	return resume(t, h, THREAD_STATUS, code, message, NULL, 0);
+}
+
+int tela_thread_answer_with(
+	struct tela_thread *t, struct tela_handle h, const struct tela_status *s)
+{
+	size_t len = status_pack(s, NULL);
+	void *packed = malloc(len);
+	int rc;
+
+	if (!packed)
+		return -ENOMEM;
+	status_pack(s, packed);
+	rc = resume(t, h, THREAD_STATUS_WITH, 0, NULL, packed, len);
+	free(packed);
+	return rc;
 }
 
 int tela_thread_continue(

@@ -8,7 +8,7 @@
 
 #include "core.h"
 
-enum thread_op { THREAD_CALL, THREAD_ANSWER, THREAD_STATUS, THREAD_CONTINUE };
+enum thread_op { THREAD_CALL, THREAD_ANSWER, THREAD_STATUS, THREAD_STATUS_WITH, THREAD_CONTINUE };
 
 struct thread_msg {
 	enum thread_op op;

@@ -1,7 +1,7 @@
 /* calculator.c - arithmetic on doubles: a service without state, options or hooks of its life.
  *
  * Hooks:   calculator.Calculator/add (1), subtract (2), multiply (3), divide (4), sum (5), evaluate
- * (6). Answers: INVALID_ARGUMENT with what is wrong, such as "division by zero".
+ * (6). Answers: INVALID_ARGUMENT as division_by_zero (its own) or invalid_parameters.
  */
 #include "calculator_eval.h"
 #include "calculator_rpc.h"
@@ -43,7 +43,7 @@ static enum tela_verdict divide(struct tela_call *call, void *self)
 
 	(void)self;
 	if (error)
-		return tela_reply_status(call, TELA_INVALID_ARGUMENT, error);
+		return tela_reply_error(call, "division_by_zero", NULL);
 	return calculator_Calculator_divide_reply(call, &r);
 }
 
@@ -54,7 +54,7 @@ static enum tela_verdict sum(struct tela_call *call, void *self)
 
 	(void)self;
 	if (error)
-		return tela_reply_status(call, TELA_INVALID_ARGUMENT, error);
+		return tela_reply_error(call, "invalid_parameters", error);
 	return calculator_Calculator_sum_reply(call, &r);
 }
 
@@ -66,9 +66,13 @@ static enum tela_verdict evaluate(struct tela_call *call, void *self)
 
 	(void)self;
 	if (error)
-		return tela_reply_status(call, TELA_INVALID_ARGUMENT, error);
+		return tela_reply_error(call, "invalid_parameters", error);
 	return calculator_Calculator_evaluate_reply(call, &r);
 }
+
+static const struct tela_status_def statuses[] = {
+	{"division_by_zero", 422, TELA_INVALID_ARGUMENT, "division by zero"},
+};
 
 #define SERVE(name)                                                                                \
 	{                                                                                          \
@@ -83,6 +87,7 @@ static const struct tela_link links[] = {
 	SERVE(divide),
 	SERVE(sum),
 	SERVE(evaluate),
+	{.callback = TELA_STATUS, .statuses = statuses, .n_statuses = ARRAY_SIZE(statuses)},
 };
 
 const struct tela_plugin calculator_plugin = {

@@ -166,7 +166,7 @@ static void emit_calling(struct emit *e, const struct service *v, size_t at)
 		"\t%s_build(payload, size, a);\n"
 		"\terr = tela_thread_call(t, c, &%s_methods[%zu], payload, size, o, reply);\n"
 		"\tif (payload != small)\n\t\tfree(payload);\n"
-		"\tif (!err)\n\t\t*ret = %s_root(reply->code ? NULL : reply->payload);\n"
+		"\tif (!err)\n\t\t*ret = %s_root(reply->len ? reply->payload : NULL);\n"
 		"\treturn err;\n}\n\n",
 		request, request, v->c_name, at, response);
 }

@@ -210,6 +210,13 @@ void tela_node_poll(struct tela_node *n)
 	}
 }
 
+void tela_node_on_report(struct tela_node *n, tela_report_fn fn, void *arg)
+{
+	(void)n;
+	(void)fn;
+	(void)arg;
+}
+
 int tela_node_faults(
 	struct tela_node *n, uint32_t port, double loss, double duplicate, double reorder)
 {

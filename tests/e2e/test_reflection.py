@@ -205,11 +205,14 @@ class Calls(mesh.Case):
         done = self.ctl('call', 'calculator.divide', '{"a": 1}', '-o', 'json')
         got = json.loads(done.stdout)
         self.assertEqual((done.returncode, got['status'], got['message']), (1, 'INVALID_ARGUMENT', 'division by zero'))
+        self.assertEqual((got['result'], got['name'], got['http']), ('error', 'division_by_zero', 422))
         self.assertNotIn('reply', got)
 
     def test_calls_that_fail(self):
         self.refused(1, 'calculator.Calculator.divide: INVALID_ARGUMENT: division by zero (executed)',
                      'call', 'calculator.divide', '{"a": 1}')
+        self.refused(1, '\n  error: division_by_zero, 422\n', 'call', 'calculator.divide', '{"a": 1}')
+        self.refused(1, '\n  error: timeout, 408\n', 'call', 'echo.later', '{"delay_us": 600000}', '--deadline', '50ms')
         self.refused(1, 'DEADLINE_EXCEEDED', 'call', 'echo.later', '{"delay_us": 600000}', '--deadline', '50ms')
         self.assertEqual(self.answer('echo.later', '{"delay_us": 60000}', '--deadline', '10s'), {})
 
