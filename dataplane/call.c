@@ -47,6 +47,14 @@ void call_put(struct machine *m, struct call *c)
 
 /* ---- the chain ---- */
 
+/* Nobody waits for what the call has answered. */
+static void reply_drop(struct machine *m, const struct call *c)
+{
+	count(m->counts, c->one_way ? count_one_way_replies : count_drop_detached);
+	if (c->one_way && c->pub.reply_code)
+		count(m->counts, count_one_way_failed);
+}
+
 static void finish(struct machine *m, struct call *c)
 {
 	if (unlikely(c->chain && c->chain->n_leaves && c->cursor != UINT32_MAX))
@@ -54,7 +62,7 @@ static void finish(struct machine *m, struct call *c)
 	if (unlikely(c->pub.reply_code || c->has_status))
 		status_seen(c);
 	if (unlikely(c->detached))
-		count(m->counts, count_drop_detached);
+		reply_drop(m, c);
 	else if (unlikely(c->local != NULL))
 		caller_local_done(m, c);
 	else
@@ -370,7 +378,8 @@ void call_detach(struct machine *m, struct call *c)
 		return;
 	c->detached = true;
 	m->n_detached++;
-	count(m->counts, count_calls_detached);
+	if (!c->one_way)
+		count(m->counts, count_calls_detached);
 	if (c->slot) {
 		c->slot->running = NULL;
 		c->slot->state = CALLEE_GONE;
@@ -386,12 +395,18 @@ void call_detach(struct machine *m, struct call *c)
 	c->local = NULL;
 }
 
+bool call_detach_allowed(struct machine *m)
+{
+	if (m->n_detached < m->cfg.budgets.detached)
+		return true;
+	count(m->counts, count_detached_full);
+	return false;
+}
+
 bool call_detach_budgeted(struct machine *m, struct call *c)
 {
-	if (m->n_detached >= m->cfg.budgets.detached) {
-		count(m->counts, count_detached_full);
+	if (!call_detach_allowed(m))
 		return false;
-	}
 	call_detach(m, c);
 	return true;
 }
@@ -440,7 +455,10 @@ int call_resume(struct machine *m, struct tela_handle h, bool go_on, uint8_t cod
 
 	if (!c)
 		return -ESTALE;
-	if (go_on && payload && tela_call_replace(&c->pub, payload, len)) {
+	if (go_on && c->pub.deadline_ns <= m->now_ns) {
+		call_status(c, TELA_DEADLINE_EXCEEDED, TELA_MAYBE_EXECUTED,
+			"deadline passed while the call was pending");
+	} else if (go_on && payload && tela_call_replace(&c->pub, payload, len)) {
 		if (!c->replied)
 			call_status(c, TELA_INTERNAL, TELA_EXECUTED,
 				"a link resumed with an invalid request");

@@ -42,7 +42,8 @@ struct call {
 		uint32_t meta_len, n_meta, meta_used;
 		uint8_t outcome;
 		bool replied;
-		bool has_status; /* `meta` holds one: see status.h */
+		bool has_status;   /* `meta` holds one: see status.h */
+		bool one_way;      /* its caller hears that it was accepted, no more */
 		bool tells_schema; /* refused: `svc` has another, which its caller may know */
 	};
 	/* Nothing while FREE: a call that ends clears what it has used. */
@@ -78,6 +79,8 @@ void call_run(struct machine *m, struct call *c);
 void call_status(struct call *c, uint8_t code, uint8_t outcome, const char *message);
 /* The call's caller has gone: its reply will be dropped. */
 void call_detach(struct machine *m, struct call *c);
+/* Whether one more call may run without a caller; counted if not. */
+bool call_detach_allowed(struct machine *m);
 /* The same within the budget of such calls. False: it stays with its slot, and what it answers
  * finds nobody. */
 bool call_detach_budgeted(struct machine *m, struct call *c);

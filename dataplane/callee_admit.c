@@ -143,6 +143,23 @@ static void refuse(struct machine *m, struct call *c, uint8_t code, const char *
 	answer_now(m, c);
 }
 
+/* The caller is told that the call is accepted, then it goes on as one that nobody waits for. The
+ * accept is a reply like others, without bytes: the slot keeps it for duplicates. A local caller's
+ * slot holds the request itself; it is told once the chain has run, or has a copy. */
+static __attribute__((cold, noinline)) void one_way_run(struct machine *m, struct call *c)
+{
+	struct caller_slot *local = c->local;
+
+	count(m->counts, count_calls_one_way);
+	if (!local)
+		callee_reply(m, c);
+	c->slot = NULL;
+	call_detach(m, c);
+	call_run(m, c);
+	if (local)
+		caller_accepted(m, local);
+}
+
 /* The chain runs, if the payload may be read. */
 static void call_start(struct machine *m, struct call *c, const struct admission *a)
 {
@@ -160,9 +177,16 @@ static void call_start(struct machine *m, struct call *c, const struct admission
 		refuse(m, c, TELA_INVALID_ARGUMENT, "request payload does not verify");
 		return;
 	}
+	if (unlikely(c->one_way) && !call_detach_allowed(m)) {
+		refuse(m, c, TELA_RESOURCE_EXHAUSTED, "too many calls run without a caller");
+		return;
+	}
 	image_count_call(c->image, m->cfg.core);
 	count(m->counts, count_calls_served);
-	call_run(m, c);
+	if (unlikely(c->one_way))
+		one_way_run(m, c);
+	else
+		call_run(m, c);
 }
 
 /* A whole request: `body` is envelope and payload, in `msg` if it came in
@@ -186,6 +210,7 @@ void callee_serve(struct machine *m, struct callee_session *s, struct callee_slo
 	c->session = s;
 	c->slot = slot;
 	c->reply_limit = e->reply_limit;
+	c->one_way = h->flags & frame_PacketFlag_one_way;
 	if (unlikely(e->table.p != NULL)) {
 		count(m->counts, count_envelopes_general);
 		c->envelope = e->table;
@@ -246,6 +271,7 @@ void callee_serve_local(struct machine *m, struct caller_slot *s)
 	c->local = s;
 	s->serving = c;
 	c->reply_limit = s->reply_limit;
+	c->one_way = s->flags & frame_PacketFlag_one_way;
 	c->envelope = frame_Envelope_root(body);
 	c->envelope_bytes = body;
 	c->envelope_len = s->envelope_len;

@@ -50,6 +50,16 @@ uint32_t caller_envelope(const struct caller_session *s, uint16_t method,
 	return n > 0 ? (uint32_t)n : 0;
 }
 
+static inline uint8_t packet_flags(const struct tela_method_desc *m, const struct tela_options *o)
+{
+	uint32_t flags = o ? o->flags : 0;
+
+	return (uint8_t)((m->flags & TELA_METHOD_IDEMPOTENT || flags & TELA_CALL_IDEMPOTENT
+					 ? frame_PacketFlag_idempotent
+					 : 0) |
+			 (unlikely(flags & TELA_CALL_ONE_WAY) ? frame_PacketFlag_one_way : 0));
+}
+
 int caller_begin(struct machine *m, struct caller_session *s, const struct tela_method_desc *method,
 	size_t size, const struct tela_options *o, struct tela_request *ret)
 {
@@ -92,10 +102,7 @@ int caller_begin(struct machine *m, struct caller_session *s, const struct tela_
 	s->free = slot->next_free;
 	s->n_busy++;
 	slot->state = CALLER_BUILDING;
-	slot->flags =
-		method->flags & TELA_METHOD_IDEMPOTENT || (o && o->flags & TELA_CALL_IDEMPOTENT)
-			? frame_PacketFlag_idempotent
-			: 0;
+	slot->flags = packet_flags(method, o);
 	slot->bound = bound;
 	slot->on_wire = false;
 	slot->method = method;
@@ -228,6 +235,11 @@ void caller_abandon(struct machine *m, struct caller_slot *s)
 	slot_clear(m, s);
 	caller_slot_free(s);
 	m->n_made--;
+}
+
+void caller_accepted(struct machine *m, struct caller_slot *s)
+{
+	caller_finish(m, s, &(struct tela_result){.code = TELA_OK});
 }
 
 void caller_local_done(struct machine *m, struct call *c)

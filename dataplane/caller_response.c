@@ -96,7 +96,7 @@ static void deliver(struct machine *m, struct caller_slot *s, const uint8_t *bod
 		r.envelope = body;
 		r.envelope_len = envelope_len;
 	}
-	if (likely(r.code == TELA_OK)) {
+	if (likely(r.code == TELA_OK && !(s->flags & frame_PacketFlag_one_way))) {
 		r.payload = body + at;
 		r.len = len - at;
 		if (unlikely(r.len > s->reply_limit)) {

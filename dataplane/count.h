@@ -44,6 +44,9 @@
 	EVENT(calls_detached, "calls that went on without a caller")                               \
 	EVENT(detached_full, "looks that found no room to detach a call whose caller has gone")    \
 	EVENT(calls_cancelled, "cancels that met a running call")                                  \
+	EVENT(calls_one_way, "one-way requests accepted")                                          \
+	EVENT(one_way_replies, "of these, ended: what they answered is told to nobody")            \
+	EVENT(one_way_failed, "of these, ended with a status other than OK")                       \
 	EVENT(calls_local, "calls served on the core that made them")                              \
 	EVENT(resends, "requests, fragments and responses sent again")                             \
 	EVENT(probes, "probes of calls in progress")                                               \

@@ -158,6 +158,8 @@ void caller_fail_queued(struct machine *m, struct path *p, const char *why);
 uint64_t caller_due(struct machine *m);
 /* Ends a call with a status made here. */
 void caller_fail(struct machine *m, struct caller_slot *s, uint8_t code, const char *message);
+/* Ends a local one-way call: it runs, or has run. */
+void caller_accepted(struct machine *m, struct caller_slot *s);
 /* Ends a local call with what its call object holds. */
 void caller_local_done(struct machine *m, struct call *c);
 /* Enters `s` (zeroed, the client's memory) with its first slots; path NULL: local. 0 or -ENOBUFS.

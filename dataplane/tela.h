@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <tela_fb.h>
 
@@ -187,7 +188,8 @@ int tela_thread_answer(
 	struct tela_thread *t, struct tela_handle h, const void *payload, size_t len);
 int tela_thread_answer_status(
 	struct tela_thread *t, struct tela_handle h, uint8_t code, const char *message);
-/* The next link runs; payload NULL: with the request as it is, else with this one. */
+/* The next link runs; payload NULL: with the request as it is, else with this one. None runs after
+ * the call's deadline: it ends DEADLINE_EXCEEDED. */
 int tela_thread_continue(
 	struct tela_thread *t, struct tela_handle h, const void *payload, size_t len);
 /* The same from a task or completion on the call's own core: at once, nested at most one deep.
@@ -203,6 +205,8 @@ int tela_core_continue(
 enum {
 	/* The method may run again when its reply was lost: set from the schema, or here. */
 	TELA_CALL_IDEMPOTENT = 1,
+	/* No reply is wanted, only word that the call was accepted (tela_request_send). */
+	TELA_CALL_ONE_WAY = 2,
 };
 
 /* Options of one call; zero everywhere is the default. */
@@ -219,6 +223,18 @@ struct tela_pair {
 	const char *key, *value;
 };
 
+/* The same options (NULL: the default) for a one-way call. [any] */
+static inline struct tela_options tela_options_one_way(const struct tela_options *o)
+{
+	struct tela_options one_way;
+
+	memset(&one_way, 0, sizeof(one_way));
+	if (o)
+		one_way = *o;
+	one_way.flags |= TELA_CALL_ONE_WAY;
+	return one_way;
+}
+
 /* How a call ended, for a completion. Valid until the completion returns. */
 struct tela_result {
 	uint8_t code;    /* enum tela_code */
@@ -226,7 +242,8 @@ struct tela_result {
 	uint16_t resends;
 	uint32_t queue_ns, dwell_ns; /* as the callee measured, at its pass resolution */
 	uint32_t retry_after_us;
-	const void *payload; /* verified; NULL with len 0 unless code is OK */
+	const void
+		*payload; /* verified; NULL with len 0 unless code is OK, and of a one-way call */
 	size_t len;
 	const void *envelope; /* verified frame_Envelope, NULL if there is none */
 	size_t envelope_len;
@@ -250,7 +267,15 @@ struct tela_request {
  * -EMSGSIZE, -ENOBUFS, -ENOTCONN (peer is down; try later or fail the call). [core] */
 int tela_request_begin(struct tela_client *c, const struct tela_method_desc *m, size_t size,
 	const struct tela_options *o, struct tela_request *ret);
-/* Sends it; `done` runs on this core, later, exactly once. [core] */
+/* Sends it; `done` runs on this core, later, exactly once. [core]
+ *
+ * A one-way call has ended when its callee has accepted or refused it. OK with outcome EXECUTED and
+ * no payload says accepted: its chain was entered, once, and whatever it answers, now or later, is
+ * dropped (counters one_way_replies, one_way_failed). What can be said before a chain runs is told
+ * as ever: no such method, paused, deadline passed, a payload that does not verify, and
+ * RESOURCE_EXHAUSTED where too many calls run without a caller (budget `detached`). Its deadline
+ * holds for being accepted, and the callee's links see it; cancelling takes back what has not
+ * arrived. */
 int tela_request_send(struct tela_request *r, tela_done_fn done, void *arg);
 void tela_request_abandon(struct tela_request *r);
 

@@ -37,7 +37,7 @@ static void call_done(void *arg, const struct tela_result *r)
 	reply->retry_after_us = r->retry_after_us;
 	reply->len = reply->envelope_len = 0;
 	copy_message(reply->message, r->message);
-	if (r->code == TELA_OK && r->len <= msg->reply_room) {
+	if (r->len && r->len <= msg->reply_room) {
 		memcpy(reply->payload, r->payload, r->len);
 		reply->len = r->len;
 	}

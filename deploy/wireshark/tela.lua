@@ -98,6 +98,7 @@ end
 
 local KINDS = frame.enums['frame.Kind'].values
 local INTEGRITY = frame.enums['frame.Integrity'].values
+local ONE_WAY = number_of('PacketFlag', 'one_way')
 local FROM_CALLEE = number_of('PacketFlag', 'from_callee')
 local PACKET, DATAGRAM, TIMING = struct('Packet'), struct('Datagram'), struct('Timing')
 -- Which struct is the body of a kind, and who sends it: frame.fbs says so in its comments.
@@ -561,6 +562,9 @@ local function info_of(p)
         say('%s', full_name(p.call))
       end
       say('#%d', p.h.call)
+    end
+    if has(p.h.flags, ONE_WAY) then
+      say('one-way')
     end
   end
   if p.fragment then

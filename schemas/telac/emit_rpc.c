@@ -145,10 +145,10 @@ static void emit_calling(struct emit *e, const struct service *v, size_t at)
 		"\t%s_build(r.payload, size, a);\n\treturn tela_request_send(&r, done, "
 		"arg);\n}\n\n",
 		request, v->c_name, at, request);
-	out(e, "/* Absent unless the call ended well. */\n");
+	out(e, "/* Absent unless the call ended well, and of a one-way call. */\n");
 	out(e, "static inline %s_t %s_%s_result(const struct tela_result *r)\n{\n", response,
 		v->c_name, m->name);
-	out(e, "\treturn %s_root(r->code ? NULL : r->payload);\n}\n\n", response);
+	out(e, "\treturn %s_root(r->len ? r->payload : NULL);\n}\n\n", response);
 	out(e,
 		"/* On an attached thread, until the call has ended; *ret lives as long as *reply "
 		"does.\n"
@@ -171,6 +171,34 @@ static void emit_calling(struct emit *e, const struct service *v, size_t at)
 		request, request, v->c_name, at, response);
 }
 
+/* The same calls, and nobody waits for what they answer. */
+static void emit_sending(struct emit *e, const struct service *v, const struct method *m)
+{
+	const char *request = m->request->c_name, *response = m->response->c_name;
+
+	out(e,
+		"/* One-way, on a data core: as %s_%s_call(); `done` (NULL: nobody) hears whether "
+		"it was\n * accepted. */\n"
+		"static inline int %s_%s_send(struct tela_client *c, const struct %s_args *a,\n"
+		"\tconst struct tela_options *o, tela_done_fn done, void *arg)\n{\n",
+		v->c_name, m->name, v->c_name, m->name, request);
+	out(e,
+		"\tconst struct tela_options one_way = tela_options_one_way(o);\n\n"
+		"\treturn %s_%s_call(c, a, &one_way, done, arg);\n}\n\n",
+		v->c_name, m->name);
+	out(e,
+		"/* One-way, on an attached thread: as %s_%s_wait(), until it is accepted or "
+		"refused. */\n"
+		"static inline int %s_%s_send_wait(struct tela_thread *t, struct tela_client *c,\n"
+		"\tconst struct %s_args *a, const struct tela_options *o, struct tela_reply "
+		"*reply)\n{\n",
+		v->c_name, m->name, v->c_name, m->name, request);
+	out(e,
+		"\tconst struct tela_options one_way = tela_options_one_way(o);\n\t%s_t none;\n\n"
+		"\treturn %s_%s_wait(t, c, a, &one_way, reply, &none);\n}\n\n",
+		response, v->c_name, m->name);
+}
+
 static void emit_service(struct emit *e, const struct service *v, const struct service *first)
 {
 	size_t i;
@@ -180,6 +208,7 @@ static void emit_service(struct emit *e, const struct service *v, const struct s
 	for (i = 0; i < v->n_methods; i++) {
 		emit_serving(e, v, &v->methods[i]);
 		emit_calling(e, v, i);
+		emit_sending(e, v, &v->methods[i]);
 	}
 	emit_server(e, v);
 }

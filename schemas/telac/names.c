@@ -181,7 +181,8 @@ static void name_table(struct names *n, struct object *o)
 
 static void name_service(struct names *n, struct service *v)
 {
-	static const char *const tails[] = {"ID", "request", "reply", "call", "result", "wait"};
+	static const char *const tails[] = {
+		"ID", "request", "reply", "call", "result", "wait", "send", "send_wait"};
 	size_t i, k;
 
 	v->c_name = flat(n->s, v->name);

@@ -5,9 +5,9 @@
  *
  * Prints "ready", then takes a command a line on standard input and answers each with a line of
  * JSON: run [threads=N] [ms=N] [calls=N] [method=echo|later] [bytes=N] [delay_us=N] [deadline_ms=N]
- * [stamp=1] [first=ID] each thread calls until `ms` have passed, `calls` were made in all, or
- * "stop"; answered when all have ended calls       calls ended so far of the run under way stop
- * ends the run; no answer of its own end         (or the end of the input) ends the program
+ * [stamp=1] [one_way=1] [first=ID] each thread calls until `ms` have passed, `calls` were made in
+ * all, or "stop"; answered when all have ended calls       calls ended so far of the run under way
+ * stop ends the run; no answer of its own end         (or the end of the input) ends the program
  *
  * The first 8 bytes of a request's data are its id, the others follow from it, so that no reply can
  * be taken for another's.
@@ -41,7 +41,7 @@ struct tally {
 static struct {
 	struct tela_node *node;
 	struct tela_client *client;
-	uint64_t threads, ms, calls, bytes, delay_us, deadline_ms, stamp;
+	uint64_t threads, ms, calls, bytes, delay_us, deadline_ms, stamp, one_way;
 	bool later;
 	uint64_t end_us;
 	_Atomic uint64_t next, last, ended;
@@ -109,10 +109,26 @@ static void note(struct tally *t, const struct tela_reply *r, const uint8_t *dat
 			snprintf(t->message[r->code], sizeof(t->message[0]), "%s", r->message);
 		return;
 	}
+	if (run.one_way) {
+		t->wrong += r->len != 0;
+		return;
+	}
 	struct tela_bytes got = echo_Message_data(echo_Message_root(r->payload));
 
 	t->wrong += got.len != len || memcmp(got.data, data, len) != 0;
 	read_stamps(t, r);
+}
+
+/* Says whether it was accepted; as tela_thread_call(). */
+static int send_one_way(struct tela_thread *t, const uint8_t *data, const struct tela_options *o,
+	struct tela_reply *r)
+{
+	struct echo_Message_args echo = {.data = {data, (uint32_t)run.bytes}};
+	struct echo_Delayed_args later = {
+		.delay_us = (uint32_t)run.delay_us, .data = {data, (uint32_t)run.bytes}};
+
+	return run.later ? echo_Echo_later_send_wait(t, run.client, &later, o, r)
+			 : echo_Echo_echo_send_wait(t, run.client, &echo, o, r);
 }
 
 /* Returns the payload's length; `data` is where its data stands. */
@@ -148,8 +164,9 @@ static void *call_on(void *arg)
 
 		fill(data, run.bytes, id);
 		len = build(payload, room, data);
-		if (len <= 0 ||
-			tela_thread_call(thread, run.client, m, payload, (size_t)len, &o, &r)) {
+		if (len <= 0 || (run.one_way ? send_one_way(thread, data, &o, &r)
+					     : tela_thread_call(thread, run.client, m, payload,
+						       (size_t)len, &o, &r))) {
 			t->refused++;
 			usleep(1000);
 			continue;
@@ -185,7 +202,7 @@ static bool run_start(char *words)
 
 	run.threads = 1, run.ms = 600000, run.calls = UINT32_MAX, run.bytes = 32,
 	run.deadline_ms = 5000;
-	run.delay_us = run.stamp = run.later = 0;
+	run.delay_us = run.stamp = run.one_way = run.later = 0;
 	for (char *w = strtok_r(words, " \n", &rest); w; w = strtok_r(NULL, " \n", &rest)) {
 		if (!strcmp(w, "run") || !strcmp(w, "method=echo"))
 			continue;
@@ -195,7 +212,8 @@ static bool run_start(char *words)
 			 !value(w, "calls", &run.calls) && !value(w, "bytes", &run.bytes) &&
 			 !value(w, "delay_us", &run.delay_us) &&
 			 !value(w, "deadline_ms", &run.deadline_ms) &&
-			 !value(w, "stamp", &run.stamp) && !value(w, "first", &first))
+			 !value(w, "stamp", &run.stamp) && !value(w, "one_way", &run.one_way) &&
+			 !value(w, "first", &first))
 			return false;
 	}
 	if (run.busy || !run.threads || run.threads > THREADS_MAX || run.bytes < BYTES_MIN ||

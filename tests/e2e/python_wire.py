@@ -258,14 +258,14 @@ class Client:
         builder.Finish(made.Pack(builder))
         return bytes(builder.Output())
 
-    def request(self, envelope, payload, slot=0, call=None):
+    def request(self, envelope, payload, slot=0, call=None, flags=0):
         """Packets of a request, in a new call of its slot unless `call` says otherwise."""
         if call is None:
             self.calls[slot] += 1
             call = self.calls[slot]
         body = padded(envelope) + payload
         return [Packet.make('request', body[at:at + self.fragment], slot=slot, call=call, fragment=at // self.fragment,
-                            body_length=len(body), envelope_length=len(envelope))
+                            flags=flags, body_length=len(body), envelope_length=len(envelope))
                 for at in range(0, len(body), self.fragment)]
 
     def call(self, envelope, payload, slot=0, seconds=10.0):

@@ -242,6 +242,24 @@ class Drain(mesh.Case):
         self.assertLess(took, 4)
         self.assertEqual(caller.finish(), 0)
 
+    def test_one_way_calls(self):
+        """Their callers have gone when they were accepted; the drain waits for what they still do."""
+        server, caller = self.mesh.server(), self.mesh.caller()
+        for size in (64, 5000):
+            got = caller.run(threads=4, calls=400, bytes=size, one_way=1)
+            self.assertEqual((got['codes'], got['wrong'], got['outcomes']['executed']), ({'OK': 400}, 0, 400), got)
+        self.assertEqual(caller.run(threads=2, calls=40)['codes'], {'OK': 40})
+        counters = server.counters()
+        self.assertEqual([counters[c] for c in ('calls_one_way', 'one_way_replies', 'one_way_failed', 'calls_served',
+                                                'calls_detached', 'drop_detached')], [800, 800, 0, 840, 0, 0])
+        got = caller.run(threads=6, calls=6, method='later', delay_us=1_000_000, one_way=1)
+        self.assertEqual((got['codes'], got['wrong']), ({'OK': 6}, 0), got)
+        self.assertEqual(server.in_flight(), 6)
+        self.assertEqual(server.stop(), 0)
+        self.assertIn('draining: 6 calls in flight', server.text())
+        self.assertNotIn('still in flight', server.text())
+        self.assertEqual(caller.finish(), 0)
+
     def test_new_calls_are_refused(self):
         """While a call is still answered, new ones are surely not executed; what is left at the deadline is ended."""
         server, client = self.mesh.server(drain_deadline_ms=1000), self.mesh.client()

@@ -228,6 +228,26 @@ class PythonClient(mesh.Case):
         timing = wire.struct_read('Timing', p.body)
         self.assertGreater(timing.DwellNs(), 150_000_000)
 
+    def test_one_way(self):
+        """Word that it was accepted comes at once, the same again for a duplicate; a refusal as ever."""
+        one_way = wire.frame('PacketFlag').PacketFlag.one_way
+        payload = mesh.table('echo.Delayed', delay_us=300_000, data=self.data())
+        self.bound()
+        with self.counted('calls_one_way'), self.counted('one_way_replies'), self.counted('duplicates_answered'):
+            for call in (None, self.client.calls[0] + 1):
+                self.client.send(*self.client.request(self.bound_again(LATER), payload, call=call, flags=one_way))
+                p = self.client.take('response', 'in_progress', call=self.client.calls[0])
+                self.assertEqual((p.kind, p.length, p.body_length, p.envelope_length),
+                                 (wire.kind('response'), wire.PACKET + wire.TIMING, 0, 0))
+            self.assertEqual(self.node.in_flight(), 1)
+            mesh.until(lambda: self.node.in_flight() == 0, 'its handler is done')
+            self.assertIsNone(self.client.take('response', seconds=0.1))
+        self.client.send(*self.client.request(self.bound_again(99), payload, flags=one_way))
+        p = self.client.take('response', call=self.client.calls[0])
+        reply = wire.Reply(p.body[:8], p.body[8:], p.envelope_length)
+        self.assertEqual((reply.code, reply.outcome), (12, 1))  # UNIMPLEMENTED, not executed
+        self.answers()
+
     def bound_again(self, method):
         return self.client.envelope(method, bind=self.client.binds[self.schema])
 

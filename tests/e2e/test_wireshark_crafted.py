@@ -230,6 +230,16 @@ class Crafted(unittest.TestCase):
         self.assertEqual(wire.numbers(self.file, 'tela.version.unknown'), {2, 3})
         self.assertEqual(wire.numbers(self.file, 'tela.connection == 0xddccbbaa'), {1, 3})
 
+    def test_one_way(self):
+        packet = bytearray(request(mesh.table('echo.Message', data=b'x')))
+        packet[1] = python_wire.frame('PacketFlag').PacketFlag.one_way
+        self.capture(datagram(bytes(packet)), datagram(response(b'')), back=[1])
+        lines = wire.lines(self.file)
+        self.assertTrue(lines['1'].startswith('Request echo.Echo.echo #1 one-way'), lines)
+        self.assertEqual(lines['2'], 'Response echo.Echo.echo #1 0 B')
+        self.assertEqual(wire.numbers(self.file, 'tela.flags.one_way == 1'), {1})
+        self.assertNotIn('Expert', self.show())
+
     def test_sealed(self):
         self.capture(datagram(bytes(range(48)), flags=2))
         text = self.show()

@@ -144,7 +144,8 @@ static void make_call(struct pair *p, struct feed *f)
 	struct tela_options o = {.deadline_us = 1 + (what & 8 ? 500u : 20000u),
 		.max_reply_bytes = what & 16 ? 64u + feed_u16(f) : 0,
 		.metadata = &metadata,
-		.n_metadata = what & 32 ? 1 : 0};
+		.n_metadata = what & 32 ? 1 : 0,
+		.flags = (what & 7) >= METHODS ? TELA_CALL_ONE_WAY : 0};
 	uint32_t len = size < 128 ? size : size < 192 ? 16u * size : (size - 191u) * 12000u;
 	struct tela_request r;
 

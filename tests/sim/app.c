@@ -296,6 +296,7 @@ static struct record *draw_call(struct sim *sim, uint32_t caller)
 	r->cancelled = rng_below(rng, 100) < sim->s.cancel;
 	if (rng_below(rng, 100) < sim->s.local)
 		r->peer = UINT32_MAX;
+	r->one_way = rng_below(rng, 100) < sim->s.one_way;
 	return r;
 }
 
@@ -336,7 +337,9 @@ static int make(struct node *n, struct record *r)
 {
 	static const struct tela_pair who = {"who", "sim"};
 	uint64_t key[2] = {r->id, ~(uint64_t)r->id};
-	struct tela_options o = {.deadline_us = r->deadline_us, .max_reply_bytes = r->reply_limit};
+	struct tela_options o = {.deadline_us = r->deadline_us,
+		.max_reply_bytes = r->reply_limit,
+		.flags = r->one_way ? TELA_CALL_ONE_WAY : 0};
 	struct caller_session *s = session_of(n, r);
 	struct tela_request request;
 	int rc;

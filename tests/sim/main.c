@@ -257,7 +257,8 @@ static void remember(const char *program)
 /* ---- runs ---- */
 
 struct sums {
-	uint64_t runs, nodes, virtual_ns, passes, frames, dropped, made, ok, executed, pended;
+	uint64_t runs, nodes, virtual_ns, passes, frames, dropped, made, ok, executed, pended,
+		accepted;
 	uint64_t by_code[17], by_outcome[3], fault_hit[FAULT_N];
 };
 
@@ -273,6 +274,7 @@ static void add(struct sums *to, const struct sim *sim)
 	to->ok += sim->n_ok;
 	to->executed += sim->n_executed;
 	to->pended += sim->n_pended;
+	to->accepted += sim->n_accepted;
 	for (int i = 0; i < 17; i++)
 		to->by_code[i] += sim->by_code[i];
 	for (int i = 0; i < 3; i++)
@@ -286,12 +288,13 @@ static void print_sums(const struct sums *s)
 	printf("%llu seeds passed: %llu nodes, %.1f s of virtual time, %llu passes, %llu "
 	       "datagrams\n"
 	       "(%llu of them gone on the way), %llu calls (%llu OK), %llu executions, %llu "
-	       "parked\n",
+	       "parked, %llu one-way accepted\n",
 		(unsigned long long)s->runs, (unsigned long long)s->nodes,
 		(double)s->virtual_ns / NS_PER_S, (unsigned long long)s->passes,
 		(unsigned long long)s->frames, (unsigned long long)s->dropped,
 		(unsigned long long)s->made, (unsigned long long)s->ok,
-		(unsigned long long)s->executed, (unsigned long long)s->pended);
+		(unsigned long long)s->executed, (unsigned long long)s->pended,
+		(unsigned long long)s->accepted);
 	printf("codes:");
 	for (int i = 0; i < 17; i++)
 		if (s->by_code[i])

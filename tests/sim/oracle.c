@@ -142,6 +142,17 @@ static void unlink_call(struct node *n, const struct record *r)
 	*at = r->next;
 }
 
+/* One whose caller is told that it was accepted: it has run. */
+static void check_accepted(const struct record *r, const struct tela_result *result)
+{
+	if (r->invalid)
+		sim_violation("call %u is accepted, its payload does not verify", r->id);
+	if (result->outcome != TELA_EXECUTED || result->len || result->envelope_len)
+		sim_violation("call %u is accepted with outcome %u, %zu bytes of reply and %zu of "
+			      "envelope",
+			r->id, result->outcome, result->len, result->envelope_len);
+}
+
 static void check_ok(const struct record *r, const struct tela_result *result)
 {
 	struct tela_str left;
@@ -186,11 +197,11 @@ static bool code_possible(
 	case TELA_FAILED_PRECONDITION:
 		return s->other_schema && result->outcome == TELA_NOT_EXECUTED;
 	case TELA_PERMISSION_DENIED:
-		return r->method == METHOD_REFUSE;
+		return r->method == METHOD_REFUSE && !r->one_way;
 	case TELA_UNIMPLEMENTED:
-		return r->method == METHOD_NOBODY;
+		return r->method == METHOD_NOBODY && !r->one_way;
 	case TELA_NOT_FOUND:
-		return r->method == METHOD_PARK && r->how;
+		return r->method == METHOD_PARK && r->how && !r->one_way;
 	default:
 		return false;
 	}
@@ -222,8 +233,13 @@ void oracle_done(struct record *r, const struct tela_result *result)
 	if (result->outcome == TELA_EXECUTED && !r->executions)
 		sim_violation("call %u has not run, its caller is told that it did (code %u)",
 			r->id, result->code);
+	if (r->one_way && result->code && result->outcome == TELA_EXECUTED &&
+		result->code != TELA_ABORTED)
+		sim_violation("call %u is one-way, its caller is told how it ended: code %u", r->id,
+			result->code);
 	if (result->code == TELA_OK)
-		check_ok(r, result);
+		(r->one_way ? check_accepted : check_ok)(r, result);
+	sim->n_accepted += r->one_way && !result->code;
 	unlink_call(n, r);
 	r->state = RECORD_DONE;
 	r->code = result->code;

@@ -128,6 +128,7 @@ static void draw_load(struct scenario *s, struct rng *r)
 	s->hurried = percent(r, 60, 60);
 	s->other_schema = percent(r, 40, 60);
 	s->local = percent(r, 40, 30);
+	s->one_way = percent(r, 50, 60);
 }
 
 /* Now and then a few calls of up to 16 MiB between a few nodes. */
@@ -206,7 +207,7 @@ void scenario_print(const struct scenario *s)
 	       "  nodes: %u %% spin, rings %u and %u, allocations fail %u ppm, silence %llu us\n"
 	       "  budgets: slots %u (%u a session), calls %u, detached %u, messages %u %u %u\n"
 	       "  load: bursts of %u, big %u %% to %u bytes, park %u %%, cancel %u %%, hurried %u "
-	       "%%, other schema %u %%, local %u %%\n",
+	       "%%, other schema %u %%, local %u %%, one way %u %%\n",
 		(unsigned long long)s->seed, s->n_nodes, s->n_calls,
 		(unsigned long long)(s->load_ns / 1000), s->n_peers, s->n_sessions,
 		s->hub ? ", all call node 0" : "", (unsigned long long)s->delay_ns,
@@ -216,7 +217,7 @@ void scenario_print(const struct scenario *s)
 		s->budgets.slots, s->budgets.slots_per_session, s->budgets.calls,
 		s->budgets.detached, s->budgets.messages_2k, s->budgets.messages_64k,
 		s->budgets.messages_1m, s->burst, s->big, s->biggest, s->park, s->cancel,
-		s->hurried, s->other_schema, s->local);
+		s->hurried, s->other_schema, s->local, s->one_way);
 	for (uint32_t i = 0; i < s->n_faults; i++)
 		printf("  %12.3f us: %s of node %u (%u) for %.3f us\n",
 			(double)s->faults[i].at_ns / 1000, name[s->faults[i].kind], s->faults[i].a,

@@ -116,7 +116,7 @@ struct scenario {
 	uint64_t silence_ns;
 	struct tela_budgets budgets;
 	/* load, in percent of the calls */
-	uint32_t burst, big, biggest, park, cancel, hurried, other_schema, local;
+	uint32_t burst, big, biggest, park, cancel, hurried, other_schema, local, one_way;
 	bool scarce;          /* a budget has next to nothing */
 	bool long_quiet, hub; /* everybody also calls node 0 */
 	bool calm;            /* nothing goes wrong */
@@ -166,7 +166,7 @@ struct record {
 	uint32_t call_no;
 	int32_t next; /* among those of its caller that are under way, -1: last */
 	uint8_t method, service, state, how /* resumed */, code, outcome;
-	bool keyed, metadata, invalid, cancelled, probe, alloc, early_reply, marked;
+	bool keyed, metadata, invalid, cancelled, probe, alloc, early_reply, marked, one_way;
 	uint8_t attempt;
 };
 
@@ -298,7 +298,8 @@ struct sim {
 	bool allocs_fail, clean;
 	uint64_t hash, n_events, n_traced;
 	/* sums */
-	uint64_t n_made, n_done, n_ok, n_executed, n_passes, n_frames, n_dropped, n_pended;
+	uint64_t n_made, n_done, n_ok, n_executed, n_passes, n_frames, n_dropped, n_pended,
+		n_accepted;
 	uint64_t by_code[17], by_outcome[3];
 	uint64_t fault_hit[FAULT_N];
 };
