@@ -202,6 +202,8 @@ class Schema:
                     text += f'namespace {d.space};\n'
                     space = d.space
                 text += d.text()
+            if number and space != self.root.space:  # flatc looks for what is nested where a file ends
+                text += f'namespace {self.root.space};\n'
             if not number:
                 text += f'root_type {self.root.full};\n'
                 if self.identifier:
