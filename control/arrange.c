@@ -173,8 +173,8 @@ static int step_remove(struct draft *d, const struct change_step *step)
 	if (at < 0)
 		return no_such(d, step->plugin);
 	if (at == 0)
-		return change_fail(d->c, -EINVAL, "'%s' is the service itself: pause it instead",
-			step->plugin);
+		return change_fail(d->c, -EINVAL,
+			"'%s' is the service itself: pause or deactivate it instead", step->plugin);
 	d->removed[d->n_removed++] = d->list[at]->plugin->name;
 	memmove(&d->list[at], &d->list[at + 1], (d->n - at - 1) * sizeof(d->list[0]));
 	d->n--;
@@ -214,10 +214,11 @@ static int apply(struct draft *d)
 		int rc = 0;
 
 		d->c->line = step->line;
-		if (!d->n && !d->c->starts && step->op != CHANGE_EMPTY)
-			return change_fail(d->c, -ENOTCONN, "service %s is not running: %s",
-				d->s->name,
-				d->s->last_error[0] ? d->s->last_error : "it has not started");
+		if (!d->n && !d->c->starts)
+			return change_fail(d->c, -ENOTCONN,
+				"service %s is not running: it is %s%s%s", d->s->name,
+				running_name(d->s->status), d->s->last_error[0] ? ": " : "",
+				d->s->last_error);
 		switch (step->op) {
 		case CHANGE_ADD:
 			rc = step_add(d, step);
@@ -228,8 +229,6 @@ static int apply(struct draft *d)
 		case CHANGE_REPLACE:
 			rc = step_replace(d, step);
 			break;
-		case CHANGE_EMPTY:
-			d->n = 0;
 		}
 		if (rc)
 			return rc;
@@ -349,7 +348,7 @@ static void drop_automatic(struct draft *d)
 	d->n = n;
 }
 
-int change_arrange(struct change *c)
+int change_arrange(struct change *c, int unused)
 {
 	const struct record *before = c->stack->staged ? c->stack->staged : c->stack->current;
 	struct order_item items[ORDER_MAX + 1];
@@ -357,6 +356,7 @@ int change_arrange(struct change *c)
 	struct record *r;
 	int rc;
 
+	(void)unused;
 	start_draft(&d, c, before);
 	rc = apply(&d);
 	if (rc)

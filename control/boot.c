@@ -1,7 +1,6 @@
 #include "boot.h"
 
-#include "change.h"
-#include "log.h"
+#include "order.h"
 
 #include <stdarg.h>
 
@@ -146,64 +145,4 @@ uint32_t boot_check(
 	for (uint32_t i = 0; i < conf->n_services; i++)
 		check_service(&c, &conf->services[i], i);
 	return c.n_errors;
-}
-
-/* ---- start ---- */
-
-struct boot {
-	struct change change;
-	void (*done)(void *arg, struct stack *s, int error);
-	void *arg;
-	struct change_step steps[];
-};
-
-static void boot_done(struct change *c, int error)
-{
-	struct boot *b = container_of(c, struct boot, change);
-	struct stack *s = c->stack;
-	char where[160];
-
-	if (error) {
-		s->state = STACK_FAILED;
-		conf_where(
-			s->control->conf, c->line ? c->line : s->conf->line, where, sizeof(where));
-		log_error("%sservice %s did not start: %s", where, s->name, c->error);
-	} else {
-		log_info("service %s runs: generation %llu, %u plugins", s->name,
-			(unsigned long long)c->generation, c->record->n);
-	}
-	b->done(b->arg, s, error);
-	free(b);
-}
-
-void boot_service(struct stack *s, void (*done)(void *arg, struct stack *s, int error), void *arg)
-{
-	const struct conf_service *conf = s->conf;
-	struct boot *b = calloc(1, sizeof(*b) + (1 + conf->n_plugins) * sizeof(b->steps[0]));
-
-	CHECK(b);
-	s->state = STACK_STARTING;
-	b->done = done;
-	b->arg = arg;
-	b->steps[0] = (struct change_step){.op = CHANGE_ADD,
-		.plugin = conf->name,
-		.object = conf->object,
-		.config = conf->config,
-		.line = conf->line};
-	for (uint32_t i = 0; i < conf->n_plugins; i++) {
-		const struct conf_plugin *p = &conf->plugins[i];
-
-		b->steps[1 + i] = (struct change_step){.op = CHANGE_ADD,
-			.plugin = p->plugin,
-			.as = p->as,
-			.object = p->object,
-			.config = p->config,
-			.line = p->line};
-	}
-	b->change.stack = s;
-	b->change.starts = true;
-	b->change.steps = b->steps;
-	b->change.n_steps = 1 + conf->n_plugins;
-	b->change.done = boot_done;
-	change_submit(&b->change);
 }

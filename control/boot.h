@@ -1,4 +1,4 @@
-/* boot.h - services as the configuration lists them: checked without running, and started.
+/* boot.h - services as the configuration lists them, checked without running.
  *
  * Context: control thread; boot_check also without a node, and then it loads objects itself. */
 #pragma once
@@ -10,6 +10,3 @@
  * Each error is reported with its line. Returns how many. */
 uint32_t boot_check(const struct conf *conf, struct registry *r, bool objects,
 	conf_report_fn report, void *arg);
-
-/* Starts a service with all its plugins: one change. */
-void boot_service(struct stack *s, void (*done)(void *arg, struct stack *s, int error), void *arg);

@@ -32,10 +32,10 @@ static void succeed(struct change *c, uint32_t merged)
 {
 	struct stack *s = c->stack;
 
-	c->generation = s->current->generation;
+	c->generation = s->current ? s->current->generation : 0;
 	c->record = s->current;
 	c->merged = merged;
-	s->n_changes++;
+	s->n_changes += c->n_steps > 0;
 	if (merged > 1)
 		s->n_merged++;
 	c->done(c, 0);
@@ -46,7 +46,7 @@ static void fail(struct change *c, int error)
 	struct stack *s = c->stack;
 
 	s->n_failed++;
-	snprintf(s->last_error, sizeof(s->last_error), "%s", c->error);
+	stack_error(s, c->error);
 	/* First these: then freeing the record is what stops the new ones, in reverse start order.
 	 */
 	let_go(c);
@@ -56,10 +56,11 @@ static void fail(struct change *c, int error)
 	c->done(c, error);
 }
 
-/* ---- phases: 0 on to the next, -EINPROGRESS, or an error ---- */
+/* ---- stages ---- */
 
-static int phase_load(struct change *c)
+int change_load(struct change *c, int unused)
 {
+	(void)unused;
 	for (; c->at < c->n_steps; c->at++) {
 		struct change_step *step = &c->steps[c->at];
 		int rc = step->object && !step->from ? load_step(c, step) : 0;
@@ -70,21 +71,12 @@ static int phase_load(struct change *c)
 	return 0;
 }
 
-static void take_first(struct stack *s)
-{
-	s->changes = s->changes->next;
-	if (!s->changes)
-		s->changes_last = &s->changes;
-}
-
 static void on_hook(void *arg, struct tela_instance *i, int error)
 {
 	struct change *c = arg;
-	struct stack *s = c->stack;
 
-	s->waiting = false;
 	if (!error) {
-		i->state = c->phase == CHANGE_CHECK ? INSTANCE_CHECKED : INSTANCE_RUNNING;
+		i->state = c->stage->arg == HOOK_CONFIG ? INSTANCE_CHECKED : INSTANCE_RUNNING;
 		c->at++;
 	} else if (error == -ETIMEDOUT) {
 		change_fail(
@@ -97,31 +89,28 @@ static void on_hook(void *arg, struct tela_instance *i, int error)
 		if (error != -EINVAL && error != -ENOMEM)
 			error = -EPROTO;
 	}
-	if (error) {
-		take_first(s);
-		fail(c, error);
-	}
-	pump(s);
+	change_resume(c, error);
 }
 
-/* `config` in call order, `start` in start order, on what is new. */
-static int phase_hooks(struct change *c, const uint32_t *order, enum instance_state to)
+int change_hooks(struct change *c, int hook)
 {
 	const struct record *r = c->next_record;
+	const uint32_t *order = hook == HOOK_CONFIG ? r->call : r->start;
+	enum instance_state to = hook == HOOK_CONFIG ? INSTANCE_CHECKED : INSTANCE_RUNNING;
 
 	for (; c->at < r->n; c->at++) {
 		struct tela_instance *i = r->declared[order[c->at]];
 
 		if (i->state >= to)
 			continue;
-		if (!instance_advance(i, to, on_hook, c))
+		if (!instance_run(i, (enum instance_hook)hook, on_hook, c))
 			return -EINPROGRESS;
 		i->state = to;
 	}
 	return 0;
 }
 
-static void stage(struct stack *s, struct change *c)
+static void stage_record(struct stack *s, struct change *c)
 {
 	if (s->staged)
 		record_free(s->staged);
@@ -133,39 +122,63 @@ static void stage(struct stack *s, struct change *c)
 	s->held_last = &c->next;
 }
 
-static int phase_publish(struct change *c)
+int change_publish(struct change *c, int unused)
 {
 	struct stack *s = c->stack;
 	struct tela_image *image;
 
+	(void)unused;
 	if (s->staged || s->n_retiring >= STACK_PINNED)
-		return -EAGAIN;
+		return c->starts ? CHANGE_TICK : CHANGE_STAGED;
 	image = stack_build(s, c->next_record, c->error, sizeof(c->error));
 	if (!image)
 		return -EINVAL;
 	stack_publish(s, c->next_record, image);
 	c->next_record = NULL;
-	if (!s->current->n)
-		s->state = STACK_STOPPED;
-	else if (s->state != STACK_PAUSED)
-		s->state = STACK_RUNNING;
 	let_go(c);
 	return 0;
 }
 
-static int run_phase(struct change *c)
+/* ---- the queue ---- */
+
+static void take_first(struct stack *s)
 {
-	switch (c->phase) {
-	case CHANGE_LOAD:
-		return phase_load(c);
-	case CHANGE_ARRANGE:
-		return change_arrange(c);
-	case CHANGE_CHECK:
-		return phase_hooks(c, c->next_record->call, INSTANCE_CHECKED);
-	case CHANGE_START:
-		return phase_hooks(c, c->next_record->start, INSTANCE_RUNNING);
-	default:
-		return phase_publish(c);
+	s->changes = s->changes->next;
+	if (!s->changes)
+		s->changes_last = &s->changes;
+}
+
+void change_go(struct change *c, const struct change_stage *stages)
+{
+	c->stage = stages;
+	c->at = 0;
+}
+
+/* Runs stages until one must wait, or for ever. What `run` returned last. */
+static int run_stages(struct change *c)
+{
+	int rc = c->result;
+
+	c->result = 0;
+	for (;;) {
+		const struct change_stage *stage = c->stage;
+
+		if (!rc && !stage->run)
+			return 0;
+		if (!rc)
+			rc = stage->run(c, stage->arg);
+		if (rc == -EINPROGRESS || rc > 0)
+			return rc;
+		if (rc) {
+			c->failure = rc;
+			if (!c->on_error)
+				return rc;
+			change_go(c, c->on_error);
+			c->on_error = NULL;
+			rc = 0;
+		} else if (c->stage == stage) {
+			change_go(c, stage + 1);
+		}
 	}
 }
 
@@ -173,34 +186,28 @@ static int run_phase(struct change *c)
 static bool run_first(struct stack *s)
 {
 	struct change *c = s->changes;
-	int rc = 0;
+	int rc = run_stages(c);
 
-	while (!rc && c->phase < CHANGE_DONE) {
-		rc = run_phase(c);
-		if (!rc) {
-			c->phase++;
-			c->at = 0;
-		}
-	}
-	if (rc == -EINPROGRESS) {
-		s->waiting = true;
+	if (rc == -EINPROGRESS || rc == CHANGE_TICK) {
+		s->waiting = rc == -EINPROGRESS;
+		s->ticking = rc == CHANGE_TICK;
 		return false;
 	}
 	take_first(s);
-	if (!rc)
-		succeed(c, 1);
-	else if (rc == -EAGAIN)
-		stage(s, c);
+	if (rc == CHANGE_STAGED)
+		stage_record(s, c);
+	else if (c->failure)
+		fail(c, c->failure);
 	else
-		fail(c, rc);
+		succeed(c, 1);
 	return true;
 }
 
-/* Not while the first one waits for the lifecycle thread, and not nested: a change that `done`
- * submits waits for its turn in the loop that is running. */
+/* Not while the first one waits, and not nested: a change that `done` submits waits for its turn in
+ * the loop that is running. */
 static void pump(struct stack *s)
 {
-	if (s->pumping || s->waiting)
+	if (s->pumping || s->waiting || s->ticking)
 		return;
 	s->pumping = true;
 	while (s->changes && run_first(s))
@@ -208,35 +215,41 @@ static void pump(struct stack *s)
 	s->pumping = false;
 }
 
-void change_submit(struct change *c)
+void change_submit_stages(struct change *c, const struct change_stage *stages)
 {
 	struct stack *s = c->stack;
 
 	c->next = NULL;
-	c->phase = CHANGE_LOAD;
-	c->at = 0;
+	change_go(c, stages);
 	*s->changes_last = c;
 	s->changes_last = &c->next;
-	if (s->control->on_change)
-		s->control->on_change();
 	pump(s);
 }
 
-void change_loaded(struct change *c, int error)
-{
-	struct stack *s = c->stack;
+static const struct change_stage chain_stages[] = {
+	{change_load, 0},
+	{change_arrange, 0},
+	{change_hooks, HOOK_CONFIG},
+	{change_hooks, HOOK_START},
+	{change_publish, 0},
+	{NULL, 0},
+};
 
-	s->waiting = false;
-	if (error) {
-		take_first(s);
-		fail(c, error);
-	}
-	pump(s);
+void change_submit(struct change *c)
+{
+	change_submit_stages(c, chain_stages);
+}
+
+void change_resume(struct change *c, int result)
+{
+	c->stack->waiting = false;
+	c->result = result;
+	pump(c->stack);
 }
 
 /* ---- what was held back ---- */
 
-void change_release(struct stack *s)
+static void release(struct stack *s)
 {
 	struct record *r = s->staged;
 	struct change *c = s->held, *next;
@@ -266,4 +279,11 @@ void change_release(struct stack *s)
 		else
 			fail(c, change_fail(c, -EINVAL, "%s", err));
 	}
+}
+
+void change_tick(struct stack *s)
+{
+	release(s);
+	s->ticking = false;
+	pump(s);
 }

@@ -1,8 +1,9 @@
-/* change.h - one change of a running service: some steps, one new image, all or nothing.
+/* change.h - one change of a service: a list of stages, one new image at most, all or nothing.
  *
  * Changes of one service run one after another in the order given; those of different services do
  * not wait for each other, except for the lifecycle thread. Nothing here waits: a change that
- * needs a hook or an object goes on when the lifecycle thread is done with it.
+ * needs a hook, an object or the data plane goes on when that is done. What the operator does to a
+ * chain is one list of stages (change.c), what moves a service between statuses others (move.c).
  *
  * Context:   control thread.
  * Ownership: the caller keeps the change and all strings of its steps alive until `done`. After
@@ -18,7 +19,6 @@ enum change_op {
 	CHANGE_ADD,     /* plugin, as, object, before, after, config */
 	CHANGE_REMOVE,  /* name */
 	CHANGE_REPLACE, /* name, object, config over the old one, unset; keeps the place */
-	CHANGE_EMPTY, /* an image without links: the last one, so that everything can be stopped */
 };
 
 struct change_step {
@@ -31,13 +31,16 @@ struct change_step {
 	struct plugin *from; /* private */
 };
 
-enum change_phase {
-	CHANGE_LOAD,
-	CHANGE_ARRANGE,
-	CHANGE_CHECK,
-	CHANGE_START,
-	CHANGE_PUBLISH,
-	CHANGE_DONE
+/* 0: on to the next stage, or to the one that it jumped to. -EINPROGRESS: change_resume() comes.
+ * Another error: the change fails. */
+struct change_stage {
+	int (*run)(struct change *c, int arg);
+	int arg;
+};
+
+enum {
+	CHANGE_TICK = 1,   /* look again at the next tick */
+	CHANGE_STAGED = 2, /* its record waits to be published with others */
 };
 
 struct change {
@@ -56,28 +59,44 @@ struct change {
 	char error[512];
 
 	/* private */
-	enum change_phase phase;
-	uint32_t at; /* step or instance that the phase has come to */
+	const struct change_stage *stage, *on_error; /* on_error NULL: it ends at once */
+	int failure;                                 /* what it ends with */
+	int result;                                  /* of what it waited for */
+	uint32_t at; /* step or instance that the stage has come to */
 	struct record *next_record;
+	struct record *leaving; /* what is being stopped, held until it is */
 	struct tela_instance *created[ORDER_MAX];
 	uint32_t n_created;
 };
 
+/* A change of the chain, by its steps. */
 void change_submit(struct change *c);
-/* After tela_node_poll(), when images may have retired: publishes what was held back until then. */
-void change_release(struct stack *s);
+/* One of other stages. */
+void change_submit_stages(struct change *c, const struct change_stage *stages);
+/* From inside a stage: goes on with these instead. */
+void change_go(struct change *c, const struct change_stage *stages);
+/* What the change waited for has come, or failed. */
+void change_resume(struct change *c, int result);
+/* At each tick, after tela_node_poll(), when images may have retired: publishes what was held back
+ * until then, and lets the first change look again. */
+void change_tick(struct stack *s);
 /* change_fail(c, -EINVAL, "...") -> -EINVAL */
 int change_fail(struct change *c, int error, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* ---- arrange.c: the new list and its order ---- */
-int change_arrange(struct change *c);
+/* ---- stages ---- */
+
+int change_load(struct change *c, int unused);
+int change_arrange(struct change *c, int unused); /* arrange.c: the new list and its order */
+/* Runs that hook (enum instance_hook) of what is new, `config` in call order, `start` in start
+ * order. */
+int change_hooks(struct change *c, int hook);
+int change_publish(struct change *c, int unused);
 
 /* ---- load.c ---- */
 
-/* Finds or loads step's object. 0: step->from is set; -EINPROGRESS: change_loaded() comes; else an
+/* Finds or loads step's object. 0: step->from is set; -EINPROGRESS: change_resume() comes; else an
  * error. */
 int load_step(struct change *c, struct change_step *step);
-void change_loaded(struct change *c, int error);
 /* Unloads objects that nobody has used for a while. */
 void load_reap(struct control *c);

@@ -77,7 +77,7 @@ void cmd_chain_show(struct control *c, struct request *r)
 	if (!s)
 		return;
 	request_ok(r, json_pack("{s:s,s:s,s:I,s:I,s:i,s:i,s:b,s:o}", "service", s->name, "state",
-			      stack_state_names[s->state], "generation",
+			      running_name(s->status), "generation",
 			      (json_int_t)(s->current ? s->current->generation : 0), "calls",
 			      (json_int_t)(s->image ? tela_image_calls(s->image) : 0), "retiring",
 			      (int)s->n_retiring, "stopping", (int)s->n_stopping, "staged",

@@ -1,8 +1,6 @@
 /* cmd_node.c - commands that act on the node or on a service as a whole. */
-#include "boot.h"
 #include "command.h"
 #include "log.h"
-#include "stack.h"
 
 static json_t *describe_arguments(const struct argument *a)
 {
@@ -26,75 +24,6 @@ void cmd_commands(struct control *c, struct request *r)
 						    "help", i->help, "example", i->example,
 						    "arguments", describe_arguments(i->arguments)));
 	request_ok(r, json_pack("{s:o}", "commands", list));
-}
-
-static void answer_state(struct request *r, const struct stack *s)
-{
-	request_ok(r,
-		json_pack("{s:s,s:s}", "service", s->name, "state", stack_state_names[s->state]));
-}
-
-/* The same status again is no error. */
-void cmd_service_pause(struct control *c, struct request *r)
-{
-	struct stack *s = command_service(c, r);
-	const char *reason = request_text(r, "reason");
-
-	if (!s)
-		return;
-	if (s->state != STACK_RUNNING && s->state != STACK_PAUSED) {
-		request_fail(r, -ENOTCONN, "service %s is %s: only a running one can be paused",
-			s->name, stack_state_names[s->state]);
-		return;
-	}
-	tela_service_admit(s->service, false, reason ? reason : "paused");
-	s->state = STACK_PAUSED;
-	log_info("%s: paused%s%s", s->name, reason ? ": " : "", reason ? reason : "");
-	answer_state(r, s);
-}
-
-void cmd_service_resume(struct control *c, struct request *r)
-{
-	struct stack *s = command_service(c, r);
-
-	if (!s)
-		return;
-	if (s->state != STACK_RUNNING && s->state != STACK_PAUSED) {
-		request_fail(r, -ENOTCONN, "service %s is %s: only a paused one can be resumed",
-			s->name, stack_state_names[s->state]);
-		return;
-	}
-	if (s->state == STACK_PAUSED)
-		log_info("%s: resumed", s->name);
-	tela_service_admit(s->service, true, NULL);
-	s->state = STACK_RUNNING;
-	answer_state(r, s);
-}
-
-static void started(void *arg, struct stack *s, int error)
-{
-	struct request *r = arg;
-
-	if (error)
-		request_fail(r, error, "%s", s->last_error);
-	else
-		answer_state(r, s);
-}
-
-void cmd_service_start(struct control *c, struct request *r)
-{
-	struct stack *s = command_service(c, r);
-
-	if (!s)
-		return;
-	if (c->draining)
-		request_fail(r, -ESHUTDOWN, "the node is draining");
-	else if (s->state == STACK_STARTING)
-		request_fail(r, -EBUSY, "service %s is starting", s->name);
-	else if (s->state != STACK_FAILED)
-		answer_state(r, s);
-	else
-		boot_service(s, started, r);
 }
 
 void cmd_drain(struct control *c, struct request *r)

@@ -1,6 +1,6 @@
 /* cmd_show.c - what is there: node, services, plugins, images. */
 #include "command.h"
-#include "stack.h"
+#include "move.h"
 #include "load_sample.h"
 
 static const char *idle_name(enum tela_idle idle)
@@ -119,25 +119,49 @@ void cmd_cores(struct control *c, struct request *r)
 	request_ok(r, json_pack("{s:o,s:o}", "cores", cores, "queues", queues));
 }
 
+/* What is not so of most services, and what programs want to know. */
+static void show_status(json_t *o, const struct stack *s)
+{
+	uint32_t left = 0;
+	uint64_t in_ms = 0;
+	bool again = move_next_try(s, &left, &in_ms);
+
+	json_object_set_new(o, "reason", json_string(s->reason));
+	json_object_set_new(o, "since", json_integer(s->status_since));
+	json_object_set_new(o, "last_error_at", json_integer(s->last_error_at));
+	json_object_set_new(o, "live",
+		json_boolean(s->status != TELA_SERVICE_FAILED && s->status != TELA_SERVICE_UNKNOWN));
+	json_object_set_new(o, "not_ready",
+		json_string(s->status != TELA_SERVICE_RUNNING ? running_name(s->status)
+			    : s->ready                       ? ""
+							     : s->not_ready));
+	json_object_set_new(
+		o, "failed_starts", json_integer(s->n_tries + (s->status == TELA_SERVICE_FAILED)));
+	json_object_set_new(o, "tries_left", json_integer(left));
+	json_object_set_new(
+		o, "next_try_ms", again ? json_integer((json_int_t)in_ms) : json_null());
+}
+
 void cmd_services(struct control *c, struct request *r)
 {
-	json_t *list = json_array();
+	json_t *list = json_array(), *o;
 	char schema[24];
 
 	for (struct stack *s = c->stacks; s; s = s->next) {
 		snprintf(schema, sizeof(schema), "%016llx",
 			(unsigned long long)(s->desc ? s->desc->schema : 0));
-		json_array_append_new(list,
-			json_pack("{s:s,s:s,s:s,s:I,s:i,s:I,s:i,s:s,s:I,s:I,s:I,s:s}", "service",
-				s->name, "schema_name", s->desc ? s->desc->name : "", "state",
-				stack_state_names[s->state], "generation",
-				(json_int_t)(s->current ? s->current->generation : 0), "plugins",
-				(int)(s->current ? s->current->n : 0), "in_flight",
-				(json_int_t)(s->service ? tela_service_in_flight(s->service) : 0),
-				"retiring", (int)s->n_retiring, "schema", schema, "changes",
-				(json_int_t)s->n_changes, "merged_changes", (json_int_t)s->n_merged,
-				"failed_changes", (json_int_t)s->n_failed, "last_error",
-				s->last_error));
+		o = json_pack("{s:s,s:s,s:s,s:s,s:b,s:I,s:i,s:I,s:i,s:s,s:I,s:I,s:I,s:s}",
+			"service", s->name, "schema_name", s->desc ? s->desc->name : "", "state",
+			running_name(s->status), "admin", admin_status_names[s->admin], "ready",
+			s->ready, "generation",
+			(json_int_t)(s->current ? s->current->generation : 0), "plugins",
+			(int)(s->current ? s->current->n : 0), "in_flight",
+			(json_int_t)(s->service ? tela_service_in_flight(s->service) : 0),
+			"retiring", (int)s->n_retiring, "schema", schema, "changes",
+			(json_int_t)s->n_changes, "merged_changes", (json_int_t)s->n_merged,
+			"failed_changes", (json_int_t)s->n_failed, "last_error", s->last_error);
+		show_status(o, s);
+		json_array_append_new(list, o);
 	}
 	request_ok(r, json_pack("{s:o}", "services", list));
 }
@@ -199,7 +223,7 @@ void cmd_images(struct control *c, struct request *r)
 			s->history[i % STACK_HISTORY].calls, "retired");
 	for (struct record *i = s->retiring; i; i = i->next)
 		add_image(&l, i->generation, 0, "retiring");
-	if (s->current)
+	if (s->image)
 		add_image(&l, s->current->generation, tela_image_calls(s->image), "current");
 	request_ok(r, json_pack("{s:s,s:I,s:I,s:i,s:b,s:o}", "service", s->name, "current",
 			      (json_int_t)(s->current ? s->current->generation : 0), "retired",

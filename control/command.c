@@ -12,8 +12,13 @@
 
 static const struct argument none[] = {END};
 static const struct argument service_only[] = {SERVICE, END};
-static const struct argument pause_arguments[] = {SERVICE,
-	{"reason", ARGUMENT_TEXT, false, false, "callers are told it; 'paused' unless given"}, END};
+static const struct argument reason_arguments[] = {SERVICE,
+	{"reason", ARGUMENT_TEXT, false, false, "shown, and told to callers that are refused"},
+	END};
+static const struct argument drain_arguments[] = {SERVICE,
+	{"deadline_ms", ARGUMENT_NUMBER, false, false,
+		"answer after so long whatever is left; drain_deadline_ms unless given"},
+	END};
 static const struct argument add_arguments[] = {SERVICE,
 	{"plugin", ARGUMENT_TEXT, true, true, "name of the plugin, as 'plugins' lists it"},
 	{"as", ARGUMENT_TEXT, false, false, "another name for it, so that it may be there twice"},
@@ -92,11 +97,15 @@ const struct command commands[] = {
 		"call a method with a payload of bytes: in telactl call --raw, for call itself is "
 		"by schema",
 		"--raw echo echo payload=@request.bin node=bench", call_arguments, cmd_call},
-	{"service.pause", "refuse new calls (surely not executed); those under way go on", "echo",
-		pause_arguments, cmd_service_pause},
-	{"service.resume", "take calls again", "echo", service_only, cmd_service_resume},
-	{"service.start", "try again to start a service that failed to", "echo", service_only,
-		cmd_service_start},
+	{"service.pause",
+		"refuse new calls (surely not executed); calls under way and workers go on",
+		"echo reason=upgrade", reason_arguments, cmd_service_pause},
+	{"service.activate", "take calls: resume a paused service, start any other", "echo",
+		reason_arguments, cmd_service_activate},
+	{"service.deactivate", "refuse calls, wait for those under way, stop every plugin", "echo",
+		reason_arguments, cmd_service_deactivate},
+	{"service.drain", "pause, then wait until nothing is in flight and every plugin agrees",
+		"echo deadline_ms=30000", drain_arguments, cmd_service_drain},
 	{"drain", "stop accepting, finish what is in flight, end: as SIGTERM does", NULL, none,
 		cmd_drain},
 	{"faults",

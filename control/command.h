@@ -28,12 +28,14 @@ void cmd_chain_replace(struct control *c, struct request *r);
 void cmd_chain_apply(struct control *c, struct request *r);
 /* cmd_node.c */
 void cmd_commands(struct control *c, struct request *r);
-void cmd_service_pause(struct control *c, struct request *r);
-void cmd_service_resume(struct control *c, struct request *r);
-void cmd_service_start(struct control *c, struct request *r);
 void cmd_drain(struct control *c, struct request *r);
 void cmd_faults(struct control *c, struct request *r);
 void cmd_log_level(struct control *c, struct request *r);
+/* cmd_service.c */
+void cmd_service_pause(struct control *c, struct request *r);
+void cmd_service_activate(struct control *c, struct request *r);
+void cmd_service_deactivate(struct control *c, struct request *r);
+void cmd_service_drain(struct control *c, struct request *r);
 /* cmd_schema.c */
 void cmd_schema(struct control *c, struct request *r);
 /* cmd_call.c */

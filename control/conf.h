@@ -39,6 +39,7 @@ struct conf_service {
 	struct tela_plugin_config config;
 	struct conf_plugin *plugins;
 	uint32_t n_plugins;
+	uint32_t admin; /* enum admin_status that it begins with */
 	uint32_t line;
 };
 
@@ -48,6 +49,7 @@ struct conf {
 	const char *file;  /* what was read, for messages */
 	uint32_t drain_deadline_ms;
 	uint32_t hook_deadline_ms;
+	uint32_t start_retry_ms, start_retry_max_ms, start_retries;
 	uint32_t peer_silence_ms;
 	uint32_t huge;      /* enum conf_huge */
 	uint32_t log_level; /* enum log_level */

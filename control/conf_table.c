@@ -1,6 +1,7 @@
 #include "conf_table.h"
 
 #include "log.h"
+#include "running.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -107,6 +108,13 @@ static const struct conf_field node_fields[] = {
 		.fallback = "5000", .help = "SIGTERM waits so long for calls in flight"},
 	{"hook_deadline_ms", CONF_U32, false, offsetof(struct conf, hook_deadline_ms), 1, 600000,
 		.fallback = "5000", .help = "a plugin's hook that takes longer is abandoned"},
+	{"start_retry_ms", CONF_U32, false, offsetof(struct conf, start_retry_ms), 1, 3600000,
+		.fallback = "1000",
+		.help = "a service that failed is tried again after that, then twice that, ..."},
+	{"start_retry_max_ms", CONF_U32, false, offsetof(struct conf, start_retry_max_ms), 1,
+		3600000, .fallback = "60000", .help = "... up to that"},
+	{"start_retries", CONF_U32, false, offsetof(struct conf, start_retries), 0, 1000000,
+		.fallback = "10", .help = "tries one after another; then it stays failed"},
 	{"peer_silence_ms", CONF_U32, false, offsetof(struct conf, peer_silence_ms), 1, 60000,
 		.fallback = "200", .help = "a peer silent for so long is down"},
 	{"share_cpu", CONF_BOOL, false, NODE(share_cpu), .fallback = "false",
@@ -204,6 +212,8 @@ static const struct conf_field service_fields[] = {
 		.help = "name of a plugin that serves"},
 	{"object", CONF_STRING, false, SERVICE(object), .check = check_text,
 		.help = "shared object to load it from"},
+	{"status", CONF_CHOICE, false, SERVICE(admin), .choices = admin_status_names,
+		.fallback = "active", .help = "what it shall be when the node starts"},
 	{"config", CONF_FREE, false, SERVICE(config), .help = "the service's own keys"},
 	{"plugins", CONF_LIST, false, SERVICE(plugins), .sub = plugin_fields,
 		.size = sizeof(struct conf_plugin), .count = SERVICE(n_plugins),

@@ -107,7 +107,7 @@ static void instance_free(struct tela_instance *i)
 	free(i);
 }
 
-static struct tela_hook hook_of(struct tela_instance *i)
+struct tela_hook instance_hook_of(struct tela_instance *i)
 {
 	return (struct tela_hook){
 		.node = i->stack->control->node,
@@ -130,39 +130,39 @@ static int hook_error(int rc)
 	return rc == -ETIMEDOUT || rc == -EDEADLK ? -EIO : rc;
 }
 
-static int run_config(struct lifecycle_job *job)
+static int run_hook(struct lifecycle_job *job)
 {
 	struct tela_instance *i = container_of(job, struct tela_instance, job);
-	struct tela_hook h = hook_of(i);
+	const struct tela_plugin *desc = i->plugin->desc;
+	struct tela_hook h = instance_hook_of(i);
+	int rc;
 
-	return hook_error(i->plugin->desc->config(&h));
-}
-
-static int run_start(struct lifecycle_job *job)
-{
-	struct tela_instance *i = container_of(job, struct tela_instance, job);
-	struct tela_hook h = hook_of(i);
-
-	return hook_error(i->plugin->desc->start(&h, &i->self));
-}
-
-static int run_stop(struct lifecycle_job *job)
-{
-	struct tela_instance *i = container_of(job, struct tela_instance, job);
-	struct tela_hook h = hook_of(i);
-
-	i->plugin->desc->stop(&h);
+	switch (i->hook) {
+	case HOOK_CONFIG:
+		return hook_error(desc->config(&h));
+	case HOOK_START:
+		rc = desc->start(&h, &i->self);
+		if (rc)
+			i->self = NULL;
+		return hook_error(rc);
+	case HOOK_STATUS:
+		desc->status_changed(&h, i->from, i->to);
+		return 0;
+	case HOOK_STOP:
+		desc->stop(&h);
+		i->self = NULL;
+	}
 	return 0;
 }
 
 /* ---- and back on the control thread ---- */
 
 /* Its code may still be running, for ever: neither it nor its object is touched again. */
-static void abandon(struct tela_instance *i)
+void instance_abandon(struct tela_instance *i, const char *what)
 {
 	char reason[96];
 
-	snprintf(reason, sizeof(reason), "%.80s hangs in it", i->what);
+	snprintf(reason, sizeof(reason), "%.80s hangs in it", what);
 	i->state = INSTANCE_ABANDONED;
 	plugin_keep(i->plugin, reason);
 }
@@ -173,7 +173,7 @@ static void hook_done(struct lifecycle_job *job, int error)
 
 	/* A late hook may still write its own message, so that one is not read. */
 	if (error == -ETIMEDOUT)
-		abandon(i);
+		instance_abandon(i, i->what);
 	i->ready(i->ready_arg, i, error);
 }
 
@@ -185,36 +185,49 @@ static void stop_done(struct lifecycle_job *job, int error)
 	log_debug("%s/%s: instance %llu has stopped", i->stack->name, i->name,
 		(unsigned long long)i->id);
 	if (error == -ETIMEDOUT)
-		abandon(i);
+		instance_abandon(i, i->what);
 	else
 		instance_free(i);
 }
 
-static void submit(struct tela_instance *i, const char *hook, int (*run)(struct lifecycle_job *job),
+static void submit(struct tela_instance *i, enum instance_hook hook,
 	void (*done)(struct lifecycle_job *job, int error))
 {
-	snprintf(i->what, sizeof(i->what), "the %s hook of %.60s in %.40s", hook, i->name,
+	static const char *const names[] = {"config", "start", "status_changed", "stop"};
+
+	snprintf(i->what, sizeof(i->what), "the %s hook of %.60s in %.40s", names[hook], i->name,
 		i->stack->name);
 	i->error[0] = 0;
+	i->hook = hook;
 	i->job.what = i->what;
-	i->job.run = run;
+	i->job.run = run_hook;
 	i->job.done = done;
 	lifecycle_submit(i->stack->control->lifecycle, &i->job);
 }
 
-bool instance_advance(struct tela_instance *i, enum instance_state to,
+static bool has_hook(const struct tela_plugin *desc, enum instance_hook hook)
+{
+	switch (hook) {
+	case HOOK_CONFIG:
+		return desc->config;
+	case HOOK_START:
+		return desc->start;
+	case HOOK_STATUS:
+		return desc->status_changed;
+	case HOOK_STOP:
+		return desc->stop;
+	}
+	return false;
+}
+
+bool instance_run(struct tela_instance *i, enum instance_hook hook,
 	void (*ready)(void *arg, struct tela_instance *i, int error), void *arg)
 {
-	const struct tela_plugin *desc = i->plugin->desc;
-
+	if (i->state == INSTANCE_ABANDONED || !has_hook(i->plugin->desc, hook))
+		return true;
 	i->ready = ready;
 	i->ready_arg = arg;
-	if (to == INSTANCE_CHECKED && desc->config)
-		submit(i, "config", run_config, hook_done);
-	else if (to == INSTANCE_RUNNING && desc->start)
-		submit(i, "start", run_start, hook_done);
-	else
-		return true;
+	submit(i, hook, hook_done);
 	return false;
 }
 
@@ -229,5 +242,5 @@ void instance_put(struct tela_instance *i)
 	}
 	i->state = INSTANCE_STOPPING;
 	i->stack->n_stopping++;
-	submit(i, "stop", run_stop, stop_done);
+	submit(i, HOOK_STOP, stop_done);
 }

@@ -33,7 +33,7 @@ static void load_done(struct lifecycle_job *job, int error)
 	c->line = error ? l->step->line : 0;
 	if (error == -ETIMEDOUT) {
 		/* `l` stays: the thread that hangs may still write to it. */
-		change_loaded(c, change_fail(c, error,
+		change_resume(c, change_fail(c, error,
 					 "%s: loading it did not return in time; nothing can be "
 					 "loaded before "
 					 "the node is started again",
@@ -54,7 +54,7 @@ static void load_done(struct lifecycle_job *job, int error)
 	}
 	free(l->path);
 	free(l);
-	change_loaded(c, error);
+	change_resume(c, error);
 }
 
 int load_step(struct change *c, struct change_step *step)

@@ -1,9 +1,9 @@
 #include "loop.h"
 
 #include "admin.h"
-#include "boot.h"
+#include "ask.h"
 #include "outcall.h"
-#include "change.h"
+#include "move.h"
 #include "load_sample.h"
 #include "log.h"
 
@@ -62,39 +62,24 @@ static void start_services(void)
 	loop.n_starting = 1;
 	for (struct stack *s = loop.control->stacks; s; s = s->next) {
 		loop.n_starting++;
-		boot_service(s, service_started, NULL);
+		move_submit(s, (enum admin_status)s->conf->admin, NULL, service_started, NULL);
 	}
 	loop.n_starting--;
 }
 
 /* ---- ending ---- */
 
-static void stop_done(struct change *change, int error)
+static void stopped(void *arg, struct stack *s, int error)
 {
+	(void)arg;
 	if (error)
-		log_warn("%s: cannot be stopped: %s", change->stack->name, change->error);
-	free(change);
+		log_warn("%s: cannot be stopped: %s", s->name, s->last_error);
 }
 
-/* An image without links lets go of every instance, so that all are stopped by the one way there
- * is. */
 static void stop_services(void)
 {
-	static struct change_step empty = {.op = CHANGE_EMPTY};
-
-	for (struct stack *s = loop.control->stacks; s; s = s->next) {
-		struct change *c = calloc(1, sizeof(*c));
-
-		CHECK(c);
-		c->stack = s;
-		c->steps = &empty;
-		c->n_steps = 1;
-		c->done = stop_done;
-		if (s->current)
-			change_submit(c);
-		else
-			free(c);
-	}
+	for (struct stack *s = loop.control->stacks; s; s = s->next)
+		move_submit(s, ADMIN_INACTIVE, "node is draining", stopped, NULL);
 	loop.state = LOOP_STOPPING;
 	loop.deadline_ns = control_now_ns() +
 			   (loop.control->conf->hook_deadline_ms + STOP_SLACK_MS) * NS_PER_MS;
@@ -110,6 +95,10 @@ static void begin_drain(struct control *c)
 	loop.deadline_ns = control_now_ns() + c->conf->drain_deadline_ms * NS_PER_MS;
 	if (loop.state == LOOP_RUNNING)
 		tela_node_drain(c->node);
+	for (struct stack *s = c->stacks; s; s = s->next) {
+		s->drained = false;
+		ask_soon(s);
+	}
 	loop.state = LOOP_DRAINING;
 }
 
@@ -128,17 +117,34 @@ static void end(void)
 	event_base_loopbreak(loop.control->base);
 }
 
+static bool has_drained(const struct stack *s)
+{
+	return s->drained || !s->current || !s->current->n;
+}
+
+static bool links_drained(void)
+{
+	for (struct stack *s = loop.control->stacks; s; s = s->next)
+		if (!has_drained(s))
+			return false;
+	return true;
+}
+
 static void drain_step(uint64_t now)
 {
 	uint32_t left = tela_node_in_flight(loop.control->node);
 
 	/* What is being started is stopped by the same means as all else, so it must be there
 	 * first; hooks have deadlines. */
-	if (loop.n_starting || (left && now < loop.deadline_ns))
+	if (loop.n_starting || ((left || !links_drained()) && now < loop.deadline_ns))
 		return;
 	if (left)
 		log_warn("drain: %u calls were still in flight after %u ms: they end UNAVAILABLE",
 			left, loop.control->conf->drain_deadline_ms);
+	for (struct stack *s = loop.control->stacks; s; s = s->next)
+		if (!has_drained(s))
+			log_warn("drain: %s has not drained after %u ms: %s", s->name,
+				loop.control->conf->drain_deadline_ms, s->not_drained);
 	stop_services();
 }
 
@@ -175,8 +181,11 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	tela_node_poll(c->node);
-	for (struct stack *s = c->stacks; s; s = s->next)
-		change_release(s);
+	for (struct stack *s = c->stacks; s; s = s->next) {
+		change_tick(s);
+		ask_tick(s);
+		move_tick(s);
+	}
 	lifecycle_poll(c->lifecycle);
 	load_reap(c);
 	load_sample_take(c->node, now);

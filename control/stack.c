@@ -1,8 +1,6 @@
-#include "stack.h"
+#include "move.h"
 
 #include <time.h>
-
-const char *const stack_state_names[] = {"starting", "running", "paused", "failed", "stopped"};
 
 uint64_t control_now_ns(void)
 {
@@ -37,9 +35,15 @@ struct stack *stack_find(struct control *c, const char *name)
 	return NULL;
 }
 
+void stack_error(struct stack *s, const char *text)
+{
+	snprintf(s->last_error, sizeof(s->last_error), "%s", text);
+	s->last_error_at = time(NULL);
+}
+
 bool stack_is_quiet(const struct stack *s)
 {
-	return !s->retiring && !s->n_stopping && !s->changes && !s->held;
+	return !s->retiring && !s->n_stopping && !s->changes && !s->held && !s->asking;
 }
 
 void stack_destroy_all(struct control *c)
@@ -53,6 +57,7 @@ void stack_destroy_all(struct control *c)
 		if (s->current)
 			record_free(s->current);
 		free(s->history);
+		move_forget_plan(s);
 		free(s);
 	}
 	c->stacks = NULL;
@@ -77,6 +82,17 @@ struct record *record_create(struct stack *s, struct tela_instance *const *decla
 		instance_get(declared[i]);
 	}
 	return r;
+}
+
+struct record *record_copy(const struct record *r)
+{
+	struct record *copy = record_create(r->stack, r->declared, r->n);
+
+	if (!copy)
+		return NULL;
+	memcpy(copy->call, r->call, r->n * sizeof(*r->call));
+	memcpy(copy->start, r->start, r->n * sizeof(*r->start));
+	return copy;
 }
 
 void record_free(struct record *r)
@@ -153,7 +169,7 @@ void stack_publish(struct stack *s, struct record *r, struct tela_image *image)
 {
 	struct record *old = s->current;
 
-	r->generation = tela_image_generation(image);
+	r->generation = image ? tela_image_generation(image) : old ? old->generation : 0;
 	s->current = r;
 	s->image = image;
 	/* Before publishing: the data plane may have nothing to wait for and say so from inside. */

@@ -22,6 +22,7 @@
 #pragma once
 
 #include "control.h"
+#include "running.h"
 
 enum { STACK_PINNED = 256, STACK_HISTORY = 65536, STACK_LINKS_MAX = 256 };
 
@@ -30,8 +31,11 @@ enum instance_state {
 	INSTANCE_CHECKED,
 	INSTANCE_RUNNING,
 	INSTANCE_STOPPING,
-	INSTANCE_ABANDONED
+	INSTANCE_STOPPED,
+	INSTANCE_ABANDONED /* a hook of it hangs: no other is run, and it is never freed */
 };
+
+enum instance_hook { HOOK_CONFIG, HOOK_START, HOOK_STATUS, HOOK_STOP };
 
 struct tela_instance {
 	struct lifecycle_job job; /* one at a time */
@@ -40,7 +44,9 @@ struct tela_instance {
 	uint64_t id;
 	uint32_t refs;
 	enum instance_state state;
-	bool automatic; /* nobody listed it: another needs it */
+	enum instance_hook hook;   /* that runs, or ran last */
+	enum tela_running from, to; /* what HOOK_STATUS tells */
+	bool automatic;            /* nobody listed it: another needs it */
 	void *self;
 	struct tela_plugin_config config;
 	void (*ready)(void *arg, struct tela_instance *i, int error); /* of the hook that runs */
@@ -64,9 +70,6 @@ struct history {
 	uint64_t generation, calls;
 };
 
-enum stack_state { STACK_STARTING, STACK_RUNNING, STACK_PAUSED, STACK_FAILED, STACK_STOPPED };
-extern const char *const stack_state_names[];
-
 struct stack {
 	struct stack *next;
 	struct control *control;
@@ -81,11 +84,29 @@ struct stack {
 	uint64_t n_history;                     /* ever */
 	struct change *changes, **changes_last; /* waiting, the first one runs */
 	struct change *held, **held_last;       /* ready, their record is staged */
-	bool pumping,
-		waiting; /* the first change is being run; it waits for the lifecycle thread */
-	enum stack_state state;
+	/* The first change is being run; it waits for the lifecycle thread, for the next tick. */
+	bool pumping, waiting, ticking;
 	uint64_t n_changes, n_failed, n_merged;
 	char last_error[512];
+	int64_t last_error_at; /* seconds since 1970, 0: none */
+
+	/* move.c */
+	enum tela_running status, told; /* told: before the last change of it */
+	int64_t status_since;          /* seconds since 1970 */
+	enum admin_status admin;
+	char reason[64];
+	struct change_step
+		*plan; /* what it consisted of when it was stopped, NULL: as configured */
+	uint32_t n_plan;
+	uint32_t n_tries;     /* to start it, that failed one after another */
+	uint64_t next_try_ns; /* UINT64_MAX: there will be none */
+
+	/* ask.c */
+	struct ask *asking;
+	uint64_t ask_ns;
+	bool ready, drained;
+	char not_ready[192], not_drained[192];
+	struct drain *drains; /* commands that wait until it has drained */
 };
 
 /* ---- stack.c ---- */
@@ -101,18 +122,24 @@ void stack_destroy_all(struct control *c);
 void stack_publish(struct stack *s, struct record *r, struct tela_image *image);
 struct tela_image *stack_build(struct stack *s, const struct record *r, char *err, size_t err_len);
 struct record *record_create(struct stack *s, struct tela_instance *const *declared, uint32_t n);
+/* Another of the same instances in the same orders; NULL: no memory. */
+struct record *record_copy(const struct record *r);
 void record_free(struct record *r);
+/* Keeps it as the last error, with the time. */
+void stack_error(struct stack *s, const char *text);
 
 /* ---- instance.c ---- */
 
 struct tela_instance *instance_create(struct stack *s, struct plugin *p, const char *name,
 	const struct tela_plugin_config *config);
+struct tela_hook instance_hook_of(struct tela_instance *i);
+/* `what` hangs in it for ever. */
+void instance_abandon(struct tela_instance *i, const char *what);
 void instance_get(struct tela_instance *i);
 /* The last one stops it. */
 void instance_put(struct tela_instance *i);
-/* Runs the hook that brings it to `to` (CHECKED or RUNNING). True: done at once, there is none to
- * run; else `ready` comes. */
-bool instance_advance(struct tela_instance *i, enum instance_state to,
+/* Runs a hook. True: done at once, there is none to run; else `ready` comes. */
+bool instance_run(struct tela_instance *i, enum instance_hook hook,
 	void (*ready)(void *arg, struct tela_instance *i, int error), void *arg);
 /* `base` with `over` put over it and the keys `unset` taken out, as one block to free(). */
 struct tela_plugin_config *config_merge(const struct tela_plugin_config *base,

@@ -133,7 +133,7 @@ static void print_ready(struct control *c)
 {
 	printf("telad: ready name=%s admin=%s", tela_node_name(c->node), c->conf->admin);
 	for (struct stack *s = c->stacks; s; s = s->next)
-		if (s->state == STACK_FAILED)
+		if (s->status == TELA_SERVICE_FAILED)
 			printf(" failed=%s", s->name);
 	printf("\n");
 	fflush(stdout);

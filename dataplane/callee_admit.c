@@ -68,11 +68,16 @@ static bool bind_holds(struct admission *a)
 /* The service's image as it is now, and the method's chain in it. */
 static inline bool service_admits(struct admission *a, uint16_t method)
 {
+	const char *refusal;
+
+	/* The image first: it is withdrawn after the gate was closed, and there again before the
+	 * gate opens. */
 	a->image = atomic_load_explicit(&a->svc->image, memory_order_acquire);
+	refusal = atomic_load_explicit(&a->svc->refusal, memory_order_acquire);
+	if (unlikely(refusal))
+		return refused(a, TELA_UNAVAILABLE, refusal);
 	if (unlikely(!a->image))
 		return refused(a, TELA_UNAVAILABLE, "service is starting");
-	if (unlikely(!atomic_load_explicit(&a->svc->admit, memory_order_acquire)))
-		return refused(a, TELA_UNAVAILABLE, a->svc->reason);
 	a->chain = image_method(a->image, method);
 	return likely(a->chain) || refused(a, TELA_UNIMPLEMENTED, "no such method");
 }
@@ -257,6 +262,11 @@ void callee_serve_local(struct machine *m, struct caller_slot *s)
 	struct admission a = {0};
 	struct call *c;
 
+	if (unlikely(m->draining)) {
+		s->on_wire = false;
+		caller_fail(m, s, TELA_UNAVAILABLE, "node is draining");
+		return;
+	}
 	if (s->deadline_ns <= m->now_ns) {
 		caller_fail(m, s, TELA_DEADLINE_EXCEEDED, "deadline passed before the call ran");
 		return;

@@ -77,12 +77,30 @@ struct tela_service *service_create(
 	s->node = n;
 	s->index = index;
 	s->name_len = (uint32_t)strlen(desc->name);
-	atomic_store(&s->admit, true);
 	return s;
+}
+
+/* For want of memory. */
+static char refusal_unsaid[] = "paused";
+
+char *service_refusal(const char *reason)
+{
+	char *text = strdup(reason);
+
+	return text ? text : refusal_unsaid;
+}
+
+void service_refusal_free(char *text)
+{
+	if (text != refusal_unsaid)
+		free(text);
 }
 
 void service_free(struct tela_service *s)
 {
+	if (!s)
+		return;
+	service_refusal_free(atomic_load(&s->refusal));
 	free(s);
 }
 

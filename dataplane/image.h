@@ -80,9 +80,8 @@ struct tela_service {
 	struct tela_node *node;
 	uint32_t index, name_len;
 	_Atomic(struct tela_image *) image; /* NULL: starting */
-	_Atomic bool admit;
-	char reason[64];     /* why not; written before admit turns false */
-	uint64_t generation; /* of the last image built */
+	_Atomic(char *) refusal;            /* why calls are not taken; NULL: they are */
+	uint64_t generation;                /* of the last image built */
 	struct service_core core[IMAGE_CORES_MAX];
 };
 
@@ -105,6 +104,9 @@ bool service_accepts(const struct tela_service_desc *d, uint64_t schema);
 struct tela_service *service_create(
 	struct tela_node *n, const struct tela_service_desc *desc, uint32_t index);
 void service_free(struct tela_service *s);
+/* A copy of `reason` that calls may be refused with; never NULL. */
+char *service_refusal(const char *reason);
+void service_refusal_free(char *text);
 uint32_t image_pins(const struct tela_image *i);
 struct tela_image *image_build(struct tela_service *s, uint32_t n_cores,
 	const struct tela_image_link *links, uint32_t n_links, char *err, size_t err_len);

@@ -21,6 +21,7 @@ struct grace {
 	struct tela_thread *thread;
 	struct service_table *table;
 	struct fault *fault;
+	char *refusal;
 	_Atomic bool handed; /* what was written above is seen by the reclaimer: a race detector
 				does not see that into liburcu's queue */
 };
@@ -74,6 +75,7 @@ static void graced(struct rcu_head *head)
 	}
 	service_table_free(g->table);
 	fault_destroy(g->fault);
+	service_refusal_free(g->refusal);
 	free(g);
 	atomic_fetch_add_explicit(&n->n_graced, 1, memory_order_release);
 }
@@ -95,6 +97,7 @@ static void after_grace(struct grace what)
 		}
 		service_table_free(g->table);
 		fault_destroy(g->fault);
+		service_refusal_free(g->refusal);
 		if (g->thread)
 			wake_fini(&g->thread->wake);
 		free(g->thread);
@@ -207,13 +210,11 @@ uint32_t tela_core_services(
 
 void tela_service_admit(struct tela_service *s, bool admit, const char *reason)
 {
-	if (!admit) {
-		/* Cores read the text only after they have seen `admit` false; it is not changed
-		 * while it is false. */
-		if (atomic_load(&s->admit))
-			snprintf(s->reason, sizeof(s->reason), "%s", reason ? reason : "paused");
-	}
-	atomic_store_explicit(&s->admit, admit, memory_order_release);
+	char *text = admit ? NULL : service_refusal(reason ? reason : "paused");
+	char *old = atomic_exchange_explicit(&s->refusal, text, memory_order_acq_rel);
+
+	if (old)
+		after_grace((struct grace){.node = s->node, .refusal = old});
 }
 
 uint32_t tela_service_in_flight(const struct tela_service *s)

@@ -131,15 +131,16 @@ struct tela_image *tela_image_build(struct tela_service *s, const struct tela_im
 void tela_image_free(struct tela_image *i); /* one that was never published */
 uint64_t tela_image_generation(const struct tela_image *i);
 
-/* Publishes with one pointer store. The previous image is handed to `retired(arg, generation,
- * calls)` on the control thread, out of tela_node_poll(), when no call can run under it any more;
- * `calls` were executed under it. */
+/* Publishes with one pointer store; NULL withdraws the service (close its gate first). The previous
+ * image is handed to `retired(arg, generation, calls)` on the control thread, out of
+ * tela_node_poll(), when no call can run under it any more; `calls` were executed under it. */
 void tela_image_publish(struct tela_service *s, struct tela_image *i,
 	void (*retired)(void *arg, uint64_t generation, uint64_t calls), void *arg);
 const struct tela_image *tela_service_image(const struct tela_service *s);
 /* Calls executed under the current image so far. */
 uint64_t tela_image_calls(const struct tela_image *i);
-/* While false, new calls get UNAVAILABLE `reason` (surely not executed); calls under way go on. */
+/* While false, new calls get UNAVAILABLE `reason` (copied; NULL: "paused"), surely not executed;
+ * calls under way go on. It may be closed again for another reason. */
 void tela_service_admit(struct tela_service *s, bool admit, const char *reason);
 /* Calls of this service being served now, pending included. */
 uint32_t tela_service_in_flight(const struct tela_service *s);

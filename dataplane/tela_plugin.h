@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-#define TELA_PLUGIN_ABI 4
+#define TELA_PLUGIN_ABI 5
 
 /* Names the chain of a callback that belongs to no schema: every call from outside walks it first.
  */
@@ -54,6 +54,18 @@ const char *tela_config_str(
 	const struct tela_plugin_config *c, const char *key, const char *fallback);
 int64_t tela_config_int(const struct tela_plugin_config *c, const char *key, int64_t fallback,
 	int64_t min, int64_t max, int *ret_error);
+
+/* How a service is. Whoever operates a node finds the moves between them in control/README.md. */
+enum tela_running {
+	TELA_SERVICE_UNKNOWN,
+	TELA_SERVICE_STARTING,
+	TELA_SERVICE_RUNNING,
+	TELA_SERVICE_PAUSING,
+	TELA_SERVICE_PAUSED,
+	TELA_SERVICE_STOPPING,
+	TELA_SERVICE_STOPPED,
+	TELA_SERVICE_FAILED,
+};
 
 struct tela_instance; /* opaque: the running instance */
 
@@ -94,6 +106,14 @@ struct tela_plugin {
 	/* The instance has left every image and no call can reach it: frees what start made.
 	 * Optional. */
 	void (*stop)(struct tela_hook *h);
+	/* Told each change of the service's status, the first one included, in call order. h->self
+	 * is NULL before `start` and after `stop`. Optional. */
+	void (*status_changed)(struct tela_hook *h, enum tela_running from, enum tela_running to);
+	/* Asked several times a second while the service runs: may calls come? Asked while it
+	 * drains: is all work of its own done? h->error may say what is missing. Optional; then
+	 * yes. */
+	bool (*ready)(struct tela_hook *h);
+	bool (*drain)(struct tela_hook *h);
 	/* Figures of its own for `telactl stats`: calls emit(arg, name, value) for each.
 	 * On the lifecycle thread, with a deadline as for hooks. Optional. */
 	void (*stats)(

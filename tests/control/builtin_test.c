@@ -3,6 +3,7 @@
 #include "test_plugins.h"
 
 #include "../../control/builtin.h"
+#include "recorder_test.h"
 
 static enum tela_verdict go_on(struct tela_call *call, void *self)
 {
@@ -112,5 +113,5 @@ static const struct tela_plugin failing = {.abi = TELA_PLUGIN_ABI,
 	.links = every,
 	.start = start_fails};
 
-const struct tela_plugin *const tela_builtin_plugins[] = {
-	&svc, &svc2, &plain, &counts, &auth, &limit, &wrapper, &lonely, &failing, NULL};
+const struct tela_plugin *const tela_builtin_plugins[] = {&svc, &svc2, &plain, &counts, &auth,
+	&limit, &wrapper, &lonely, &failing, &recorder, &recorder_a, &recorder_b, NULL};

@@ -212,7 +212,7 @@ class Chain(NodeTest):
         self.assertEqual(self.done(self.node.ask("service.pause", service="svc"))["state"], "paused")
         self.done(self.node.ask("chain.replace", service="svc", name="plain1"))
         self.assertEqual(self.node.ask("services")["services"][0]["state"], "paused")
-        self.assertEqual(self.done(self.node.ask("service.resume", service="svc"))["state"], "running")
+        self.assertEqual(self.done(self.node.ask("service.activate", service="svc"))["state"], "running")
 
     def test_stats(self):
         self.done(self.node.ask("chain.add", service="svc", plugin="counts"))
@@ -260,7 +260,7 @@ class Objects(NodeTest):
             f.write("not an object")
         self.refused(self.add("loaded", "missing"), "NOT_FOUND", "missing.so", "No such file")
         self.refused(self.add("loaded", "other_schema"), "FAILED_PRECONDITION", "loaded", "another schema of test.Svc")
-        self.refused(self.add("loaded", "wrong_abi"), "FAILED_PRECONDITION", "wrong_abi.so", "ABI 11", "ABI 4")
+        self.refused(self.add("loaded", "wrong_abi"), "FAILED_PRECONDITION", "wrong_abi.so", "ABI 12", "ABI 5")
         self.refused(self.add("loaded", "no_entry"), "INVALID_ARGUMENT", "no_entry.so", "tela_plugin_v1")
         self.refused(self.add("another", "loaded"), "INVALID_ARGUMENT", "holds plugin loaded, not another")
         self.refused(self.add("loaded", "start_fails", config={"who": "me"}), "FAILED_PRECONDITION", "no licence for me")
@@ -495,7 +495,7 @@ class End(unittest.TestCase):
         self.assertIn("failing in svc failed: on purpose", node.logged())
         reply = node.ask("chain.add", service="svc", plugin="plain")
         self.assertIn("is not running", reply["error"]["message"])
-        self.assertFalse(node.ask("service.start", service="svc")["ok"])
+        self.assertFalse(node.ask("service.activate", service="svc")["ok"])
         self.assertEqual(node.end(), 0)
         node.folder.cleanup()
 
@@ -519,7 +519,7 @@ class Check(unittest.TestCase):
              "no key 'x'"),
             (f"  plugins:\n  - {{plugin: loaded, object: {so('other_schema')}}}\n",
              "n.yaml:6: services[0].plugins[0]: plugin loaded was built from another schema"),
-            (f"  plugins:\n  - {{plugin: loaded, object: {so('wrong_abi')}}}\n", "built for plugin ABI 11"),
+            (f"  plugins:\n  - {{plugin: loaded, object: {so('wrong_abi')}}}\n", "built for plugin ABI 12"),
             (f"  plugins:\n  - {{plugin: loaded, object: {so('missing')}}}\n", "n.yaml:6: services[0].plugins[0].object:"),
             ("- name: plain\n", "n.yaml:5: services[1]: plugin plain serves nothing"),
             ("  colour: red\n", "n.yaml:5: services[0]: unknown key 'colour'"),

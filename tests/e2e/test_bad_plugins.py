@@ -70,7 +70,7 @@ class BadPlugins(mesh.Case):
 
     def test_not_ours(self):
         self.refused('INVALID_ARGUMENT', 'not a plugin', 'tela_plugin_v1', plugin='bad_entry', object=plugin('bad_entry'))
-        self.refused('FAILED_PRECONDITION', 'ABI 5', 'ABI 4', 'rebuild', plugin='bad_abi', object=plugin('bad_abi'))
+        self.refused('FAILED_PRECONDITION', 'ABI 6', 'ABI 5', 'rebuild', plugin='bad_abi', object=plugin('bad_abi'))
         self.refused('FAILED_PRECONDITION', 'another schema', 'echo.Echo', 'rebuild', plugin='bad_schema',
                      object=plugin('bad_schema'))
         # holds another plugin than the one asked for
@@ -185,7 +185,7 @@ class BadConfiguration(mesh.Case):
         self.assertEqual(server.service('calculator')['state'], 'running')
         got = server.call('echo', 'echo', mesh.table('echo.Message', data=b'x'))
         self.assertEqual((got.status, got.outcome), ('UNAVAILABLE', 'not executed'), got)
-        reply = server.ask('service.start', service='echo')
+        reply = server.ask('service.activate', service='echo')
         self.assertIn('no licence for the file', reply['error']['message'])
         self.assertEqual(server.stop(), 0)
 

@@ -170,7 +170,7 @@ class Services(mesh.Case):
         got = self.operands('add', 1.0, 1.0)
         self.assertEqual((got.status, got.outcome, got.message), ('UNAVAILABLE', NOT_EXECUTED, 'counting beans'))
         self.assertEqual(self.echo(b'others go on'), b'others go on')
-        self.server.do('service.resume', service='calculator')
+        self.server.do('service.activate', service='calculator')
         self.assertEqual(self.value('add', 1.0, 1.0), 2.0)
 
     def test_what_is_shown(self):

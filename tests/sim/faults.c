@@ -34,6 +34,12 @@ static void rule_remove(struct sim *sim, uint32_t fault)
 			sim->rule[i--] = sim->rule[--sim->n_rules];
 }
 
+static void set_gate(struct tela_service *s, bool open)
+{
+	service_refusal_free(
+		atomic_exchange(&s->refusal, open ? NULL : service_refusal("switched off")));
+}
+
 /* Another image each time; now and then another schema, or none admitted. */
 static void swap(struct sim *sim, struct node *n)
 {
@@ -47,8 +53,7 @@ static void swap(struct sim *sim, struct node *n)
 	if (what <= 1)
 		s->desc = app_desc[service][s->desc == app_desc[service][0]];
 	if (what == 2) {
-		snprintf(s->reason, sizeof(s->reason), "switched off");
-		atomic_store(&s->admit, !atomic_load(&s->admit));
+		set_gate(s, atomic_load(&s->refusal) != NULL);
 	}
 	node_publish(n, service);
 }
@@ -56,7 +61,7 @@ static void swap(struct sim *sim, struct node *n)
 static void swap_heal(struct node *n)
 {
 	for (uint32_t i = 0; n->up && i < SERVICES; i++) {
-		atomic_store(&n->service[i]->admit, true);
+		set_gate(n->service[i], true);
 		if (n->service[i]->desc == app_desc[i][0])
 			continue;
 		n->service[i]->desc = app_desc[i][0];

@@ -1,0 +1,184 @@
+#include "ask.h"
+
+#include "admin.h"
+
+struct ask {
+	struct lifecycle_job job;
+	struct stack *stack;
+	struct record *record; /* holds the instances meanwhile */
+	uint32_t at;
+	bool drain; /* else: ready */
+	bool yes;
+	char what[128];
+	char error[128];
+};
+
+struct drain {
+	struct drain *next;
+	struct request *request;
+	uint64_t deadline_ns;
+};
+
+static void ask_next(struct ask *a);
+
+static struct tela_instance *asked(const struct ask *a)
+{
+	return a->record->declared[a->record->call[a->at]];
+}
+
+static void end(struct ask *a, bool yes, const char *why)
+{
+	struct stack *s = a->stack;
+
+	if (a->drain) {
+		s->drained = yes;
+		snprintf(s->not_drained, sizeof(s->not_drained), "%s", why);
+	} else {
+		s->ready = yes && s->status == TELA_SERVICE_RUNNING;
+		snprintf(s->not_ready, sizeof(s->not_ready), "%s", why);
+	}
+	s->asking = NULL;
+	s->ask_ns = control_now_ns() + ASK_MS * NS_PER_MS;
+}
+
+static int run_ask(struct lifecycle_job *job)
+{
+	struct ask *a = container_of(job, struct ask, job);
+	struct tela_instance *i = asked(a);
+	struct tela_hook h = instance_hook_of(i);
+
+	h.error = a->error;
+	h.error_len = sizeof(a->error);
+	a->yes = a->drain ? i->plugin->desc->drain(&h) : i->plugin->desc->ready(&h);
+	return 0;
+}
+
+static void ask_done(struct lifecycle_job *job, int error)
+{
+	struct ask *a = container_of(job, struct ask, job);
+	struct tela_instance *i = asked(a);
+	char why[192];
+
+	if (error) {
+		/* The thread may still write to `a`, which is left behind with its record. */
+		snprintf(why, sizeof(why), "%s hangs", a->what);
+		instance_abandon(i, a->what);
+		end(a, false, why);
+	} else if (!a->yes) {
+		snprintf(why, sizeof(why), "%.60s%s%.120s", i->name, a->error[0] ? ": " : "",
+			a->error);
+		end(a, false, why);
+		record_free(a->record);
+		free(a);
+	} else {
+		a->at++;
+		ask_next(a);
+	}
+}
+
+/* The next one that has such a hook, or the end. */
+static void ask_next(struct ask *a)
+{
+	const char *hook = a->drain ? "drain" : "ready";
+	char why[192];
+
+	for (; a->at < a->record->n; a->at++) {
+		struct tela_instance *i = asked(a);
+		const struct tela_plugin *desc = i->plugin->desc;
+
+		if (a->drain ? !desc->drain : !desc->ready)
+			continue;
+		if (i->state == INSTANCE_ABANDONED) {
+			snprintf(why, sizeof(why), "%.60s: a hook of it hangs", i->name);
+			end(a, false, why);
+			break;
+		}
+		a->error[0] = 0;
+		snprintf(a->what, sizeof(a->what), "the %s hook of %.60s in %.40s", hook, i->name,
+			a->stack->name);
+		a->job = (struct lifecycle_job){.what = a->what, .run = run_ask, .done = ask_done};
+		lifecycle_submit(a->stack->control->lifecycle, &a->job);
+		return;
+	}
+	if (a->at == a->record->n)
+		end(a, true, "");
+	record_free(a->record);
+	free(a);
+}
+
+static void start(struct stack *s, bool drain)
+{
+	struct ask *a = calloc(1, sizeof(*a));
+
+	CHECK(a);
+	a->stack = s;
+	a->drain = drain;
+	a->record = record_copy(s->current);
+	CHECK(a->record);
+	s->asking = a;
+	ask_next(a);
+}
+
+/* ---- drain ---- */
+
+/* True: answered. */
+static bool drain_step(struct stack *s, const struct drain *d)
+{
+	uint32_t left = s->service ? tela_service_in_flight(s->service) : 0;
+	bool paused = s->status == TELA_SERVICE_PAUSED;
+
+	if (!paused) {
+		request_fail(d->request, -EBUSY, "the drain is undone: service %s is %s", s->name,
+			running_name(s->status));
+		return true;
+	}
+	if ((left || !s->drained) && control_now_ns() < d->deadline_ns)
+		return false;
+	request_ok(d->request, json_pack("{s:s,s:s,s:b,s:i,s:s}", "service", s->name, "state",
+				       running_name(s->status), "drained", !left && s->drained,
+				       "in_flight", (int)left, "waits_for",
+				       left         ? "calls in flight"
+				       : s->drained ? ""
+						    : s->not_drained));
+	return true;
+}
+
+void ask_drained(struct stack *s, struct request *r, uint64_t deadline_ms)
+{
+	struct drain *d = calloc(1, sizeof(*d));
+
+	CHECK(d);
+	if (!s->drains) {
+		s->drained = false;
+		snprintf(s->not_drained, sizeof(s->not_drained), "not asked yet");
+	}
+	d->request = r;
+	d->deadline_ns = control_now_ns() + deadline_ms * NS_PER_MS;
+	d->next = s->drains;
+	s->drains = d;
+	ask_soon(s);
+}
+
+void ask_soon(struct stack *s)
+{
+	s->ask_ns = 0;
+}
+
+void ask_tick(struct stack *s)
+{
+	struct drain **at = &s->drains, *d;
+	bool drain = s->drains || s->control->draining;
+
+	if (!s->asking && control_now_ns() >= s->ask_ns && s->current &&
+		(drain || s->status == TELA_SERVICE_RUNNING))
+		start(s, drain);
+	while ((d = *at)) {
+		/* One that was asked for at this moment has its answer first. */
+		if (!drain_step(s, d)) {
+			at = &d->next;
+			continue;
+		}
+		*at = d->next;
+		free(d);
+	}
+}

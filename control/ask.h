@@ -1,0 +1,21 @@
+/* ask.h - what links say of themselves: are they ready for calls, have they drained. Each is asked
+ * in call order, on the lifecycle thread, under the deadline of hooks; all must agree.
+ *
+ * A running service is asked every ASK_MS whether it is ready, one that drains whether it has done.
+ *
+ * Context: control thread. */
+#pragma once
+
+#include "stack.h"
+
+enum { ASK_MS = 100 };
+
+struct request;
+
+/* At each tick. */
+void ask_tick(struct stack *s);
+/* Answers `r` when no call of the paused service is in flight and every link has drained, when
+ * `deadline_ms` have passed, or when it is not paused any more. */
+void ask_drained(struct stack *s, struct request *r, uint64_t deadline_ms);
+/* Asks at the next tick. */
+void ask_soon(struct stack *s);

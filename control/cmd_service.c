@@ -1,0 +1,85 @@
+/* cmd_service.c - commands that move a service between its statuses. Each is answered when the move
+ * is done, with the status reached. */
+#include "ask.h"
+#include "command.h"
+#include "move.h"
+
+static void answer(struct request *r, const struct stack *s)
+{
+	request_ok(r,
+		json_pack("{s:s,s:s,s:s,s:s}", "service", s->name, "state", running_name(s->status),
+			"admin", admin_status_names[s->admin], "reason", s->reason));
+}
+
+static void moved(void *arg, struct stack *s, int error)
+{
+	struct request *r = arg;
+
+	if (error == -ESHUTDOWN)
+		request_fail(r, error, "the node is draining");
+	else if (error)
+		request_fail(r, error, "service %s is %s: %s", s->name, running_name(s->status),
+			s->last_error);
+	else
+		answer(r, s);
+}
+
+static void move(struct control *c, struct request *r, enum admin_status wanted)
+{
+	struct stack *s = command_service(c, r);
+	const char *reason = request_text(r, "reason");
+
+	if (!s)
+		return;
+	if (reason && strlen(reason) >= sizeof(s->reason)) {
+		request_fail(r, -EINVAL, "reason: expected at most %zu bytes, found %zu",
+			sizeof(s->reason) - 1, strlen(reason));
+		return;
+	}
+	move_submit(s, wanted, reason, moved, r);
+}
+
+void cmd_service_pause(struct control *c, struct request *r)
+{
+	move(c, r, ADMIN_PAUSE);
+}
+
+void cmd_service_activate(struct control *c, struct request *r)
+{
+	move(c, r, ADMIN_ACTIVE);
+}
+
+void cmd_service_deactivate(struct control *c, struct request *r)
+{
+	move(c, r, ADMIN_INACTIVE);
+}
+
+/* ---- drain: pause, then wait ---- */
+
+static void paused(void *arg, struct stack *s, int error)
+{
+	struct request *r = arg;
+
+	if (error)
+		moved(r, s, error);
+	else
+		ask_drained(s, r,
+			(uint64_t)request_number(
+				r, "deadline_ms", s->control->conf->drain_deadline_ms));
+}
+
+void cmd_service_drain(struct control *c, struct request *r)
+{
+	struct stack *s = command_service(c, r);
+
+	if (!s)
+		return;
+	if (request_number(r, "deadline_ms", 0) < 0 ||
+		request_number(r, "deadline_ms", 0) > 3600000)
+		request_fail(r, -EINVAL, "deadline_ms: expected 0..3600000");
+	else if (s->status != TELA_SERVICE_RUNNING && s->status != TELA_SERVICE_PAUSED)
+		request_fail(r, -ENOTCONN, "service %s is %s: only one that runs can be drained",
+			s->name, running_name(s->status));
+	else
+		move_submit(s, ADMIN_PAUSE, "draining", paused, r);
+}

@@ -1,0 +1,443 @@
+#include "move.h"
+
+#include "log.h"
+
+#include <time.h>
+
+struct move {
+	struct change change;
+	enum admin_status wanted;
+	bool retry;
+	char reason[64];
+	uint64_t deadline_ns; /* of a stop: then `done` is told, and it goes on */
+	void (*done)(void *arg, struct stack *s, int error); /* NULL: was called */
+	void *arg;
+	struct change_step *steps;
+};
+
+static struct move *move_of(struct change *c)
+{
+	return container_of(c, struct move, change);
+}
+
+/* ---- stages ---- */
+
+static int become(struct change *c, int to)
+{
+	struct stack *s = c->stack;
+
+	CHECK(running_may_move(s->status, to));
+	log_debug("%s: %s, was %s", s->name, running_name(to), running_name(s->status));
+	s->told = s->status;
+	s->status = to;
+	s->status_since = time(NULL);
+	s->ready = false;
+	s->ask_ns = 0;
+	return 0;
+}
+
+/* Whose hooks a stage of a move runs. */
+static struct record *subject(struct change *c)
+{
+	if (c->leaving)
+		return c->leaving;
+	return c->next_record ? c->next_record : c->stack->current;
+}
+
+/* They cannot fail, and one that hangs does not stop the others. */
+static void on_told(void *arg, struct tela_instance *i, int error)
+{
+	struct change *c = arg;
+
+	if (!error && i->hook == HOOK_STOP)
+		i->state = INSTANCE_STOPPED;
+	c->at++;
+	change_resume(c, 0);
+}
+
+static int tell(struct change *c, int unused)
+{
+	struct record *r = subject(c);
+
+	(void)unused;
+	for (; r && c->at < r->n; c->at++) {
+		struct tela_instance *i = r->declared[r->call[c->at]];
+
+		i->from = c->stack->told;
+		i->to = c->stack->status;
+		if (!instance_run(i, HOOK_STATUS, on_told, c))
+			return -EINPROGRESS;
+	}
+	return 0;
+}
+
+/* What was started, in reverse. */
+static int stop(struct change *c, int unused)
+{
+	struct record *r = subject(c);
+
+	(void)unused;
+	for (; r && c->at < r->n; c->at++) {
+		struct tela_instance *i = r->declared[r->start[r->n - 1 - c->at]];
+
+		if (i->state != INSTANCE_RUNNING)
+			continue;
+		if (!instance_run(i, HOOK_STOP, on_told, c))
+			return -EINPROGRESS;
+		i->state = INSTANCE_STOPPED;
+	}
+	return 0;
+}
+
+static int gate(struct change *c, int open)
+{
+	struct stack *s = c->stack;
+	const char *reason = s->reason[0]                      ? s->reason
+			     : s->status == TELA_SERVICE_FAILED ? "failed"
+			     : s->admin == ADMIN_PAUSE         ? "paused"
+			     : s->admin == ADMIN_INACTIVE      ? "stopped"
+							       : "service is starting";
+
+	if (s->service)
+		tela_service_admit(s->service, open, reason);
+	return 0;
+}
+
+/* ---- boot ---- */
+
+/* From the configuration, or as it was when it was stopped. */
+static int plan(struct change *c, int unused)
+{
+	struct stack *s = c->stack;
+	const struct conf_service *conf = s->conf;
+	uint32_t n = s->plan ? s->n_plan : 1 + conf->n_plugins;
+	struct change_step *steps = calloc(n, sizeof(*steps));
+
+	(void)unused;
+	CHECK(steps);
+	if (s->plan)
+		memcpy(steps, s->plan, n * sizeof(*steps));
+	else
+		steps[0] = (struct change_step){.op = CHANGE_ADD,
+			.plugin = conf->name,
+			.object = conf->object,
+			.config = conf->config,
+			.line = conf->line};
+	for (uint32_t i = 1; !s->plan && i < n; i++) {
+		const struct conf_plugin *p = &conf->plugins[i - 1];
+
+		steps[i] = (struct change_step){.op = CHANGE_ADD,
+			.plugin = p->plugin,
+			.as = p->as,
+			.object = p->object,
+			.config = p->config,
+			.line = p->line};
+	}
+	c->steps = move_of(c)->steps = steps;
+	c->n_steps = n;
+	c->starts = true;
+	return 0;
+}
+
+static int booted(struct change *c, int unused);
+
+static int plan_tries(struct change *c, int unused)
+{
+	struct stack *s = c->stack;
+	const struct conf *conf = s->control->conf;
+	uint64_t wait_ms = conf->start_retry_ms;
+
+	(void)unused;
+	for (uint32_t i = 0; i < s->n_tries && wait_ms < conf->start_retry_max_ms; i++)
+		wait_ms *= 2;
+	s->next_try_ns = UINT64_MAX;
+	if (c->failure != -ETIMEDOUT && s->n_tries < conf->start_retries)
+		s->next_try_ns =
+			control_now_ns() + min_u64(wait_ms, conf->start_retry_max_ms) * NS_PER_MS;
+	return 0;
+}
+
+static const struct change_stage boot_fails[] = {
+	{stop, 0},
+	{become, TELA_SERVICE_FAILED},
+	{gate, false},
+	{tell, 0},
+	{plan_tries, 0},
+	{NULL, 0},
+};
+
+static const struct change_stage boot_stages[] = {
+	{become, TELA_SERVICE_STARTING},
+	{plan, 0},
+	{change_load, 0},
+	{change_arrange, 0},
+	{tell, 0},
+	{change_hooks, HOOK_CONFIG},
+	{change_hooks, HOOK_START},
+	{gate, false},
+	{change_publish, 0},
+	{booted, 0},
+	{NULL, 0},
+};
+
+static const struct change_stage run_stages[] = {
+	{gate, true},
+	{become, TELA_SERVICE_RUNNING},
+	{tell, 0},
+	{NULL, 0},
+};
+
+static const struct change_stage pause_stages[] = {
+	{gate, false},
+	{become, TELA_SERVICE_PAUSING},
+	{tell, 0},
+	{become, TELA_SERVICE_PAUSED},
+	{tell, 0},
+	{NULL, 0},
+};
+
+static const struct change_stage resume_stages[] = {
+	{become, TELA_SERVICE_STARTING},
+	{tell, 0},
+	{gate, true},
+	{become, TELA_SERVICE_RUNNING},
+	{tell, 0},
+	{NULL, 0},
+};
+
+static int booted(struct change *c, int unused)
+{
+	struct stack *s = c->stack;
+
+	(void)unused;
+	c->on_error = NULL;
+	s->n_tries = 0;
+	move_forget_plan(s);
+	change_go(c, s->admin == ADMIN_PAUSE ? pause_stages : run_stages);
+	return 0;
+}
+
+/* ---- stop ---- */
+
+void move_forget_plan(struct stack *s)
+{
+	for (uint32_t i = 0; i < s->n_plan; i++) {
+		free((char *)s->plan[i].plugin);
+		free((char *)s->plan[i].as);
+		free((char *)s->plan[i].object);
+		free((struct tela_plugin_config *)s->plan[i].config.pairs - 1);
+	}
+	free(s->plan);
+	s->plan = NULL;
+	s->n_plan = 0;
+}
+
+/* What the operator made of it at run time is what starts again. */
+static void remember_plan(struct stack *s, const struct record *r)
+{
+	static const struct tela_plugin_config none;
+
+	move_forget_plan(s);
+	s->plan = calloc(r->n, sizeof(*s->plan));
+	CHECK(s->plan);
+	for (uint32_t i = 0; i < r->n; i++) {
+		const struct tela_instance *instance = r->declared[i];
+		struct change_step *step = &s->plan[s->n_plan];
+		struct tela_plugin_config *config;
+
+		if (instance->automatic)
+			continue;
+		config = config_merge(&instance->config, &none, NULL);
+		CHECK(config);
+		*step = (struct change_step){.op = CHANGE_ADD,
+			.plugin = strdup(instance->plugin->name),
+			.as = s->n_plan ? strdup(instance->name) : NULL,
+			.object = instance->plugin->path ? strdup(instance->plugin->path) : NULL,
+			.config = *config};
+		CHECK(step->plugin);
+		s->n_plan++;
+	}
+}
+
+/* From here on no call finds an image; the instances are held until none runs under an old one. */
+static int withdraw(struct change *c, int unused)
+{
+	struct stack *s = c->stack;
+	struct record *empty;
+
+	(void)unused;
+	if (s->staged)
+		return CHANGE_TICK;
+	move_of(c)->deadline_ns =
+		control_now_ns() + s->control->conf->drain_deadline_ms * NS_PER_MS;
+	if (!s->current || !s->current->n)
+		return 0;
+	empty = record_create(s, NULL, 0);
+	c->leaving = record_copy(s->current);
+	CHECK(empty && c->leaving);
+	remember_plan(s, s->current);
+	stack_publish(s, empty, NULL);
+	return 0;
+}
+
+static void report(struct move *m, int error)
+{
+	if (m->done)
+		m->done(m->arg, m->change.stack, error);
+	m->done = NULL;
+}
+
+static int drained(struct change *c, int unused)
+{
+	struct record *r = c->leaving;
+	struct stack *s = c->stack;
+	bool held = false;
+
+	(void)unused;
+	for (uint32_t i = 0; r && i < r->n; i++)
+		held = held ||
+		       (r->declared[i]->refs > 1 && r->declared[i]->state != INSTANCE_ABANDONED);
+	if (held && control_now_ns() > move_of(c)->deadline_ns && move_of(c)->done) {
+		change_fail(c, -ETIMEDOUT,
+			"%s is still stopping: calls under way hold its old images (%u in flight, "
+			"%u images); it stops when they end",
+			s->name, tela_service_in_flight(s->service), s->n_retiring);
+		stack_error(s, c->error);
+		report(move_of(c), -ETIMEDOUT);
+	}
+	return held ? CHANGE_TICK : 0;
+}
+
+static int let_leave(struct change *c, int unused)
+{
+	(void)unused;
+	if (c->leaving)
+		record_free(c->leaving);
+	c->leaving = NULL;
+	c->stack->next_try_ns = UINT64_MAX;
+	return 0;
+}
+
+static const struct change_stage stop_stages[] = {
+	{gate, false},
+	{become, TELA_SERVICE_STOPPING},
+	{tell, 0},
+	{withdraw, 0},
+	{drained, 0},
+	{stop, 0},
+	{become, TELA_SERVICE_STOPPED},
+	{tell, 0},
+	{let_leave, 0},
+	{NULL, 0},
+};
+
+static const struct change_stage never_start[] = {
+	{become, TELA_SERVICE_STOPPED},
+	{NULL, 0},
+};
+
+static const struct change_stage nothing[] = {{NULL, 0}};
+
+/* ---- which ---- */
+
+static bool is_there(enum admin_status wanted, enum tela_running is)
+{
+	static const enum tela_running end[] = {
+		TELA_SERVICE_RUNNING, TELA_SERVICE_PAUSED, TELA_SERVICE_STOPPED};
+
+	return is == end[wanted];
+}
+
+/* When its turn has come, not when it was asked for. */
+static int decide(struct change *c, int unused)
+{
+	struct move *m = move_of(c);
+	struct stack *s = c->stack;
+
+	(void)unused;
+	if (is_there(m->wanted, s->status) ||
+		(m->retry && (s->status != TELA_SERVICE_FAILED || s->admin != m->wanted))) {
+		change_go(c, nothing);
+		return 0;
+	}
+	if (s->control->draining && m->wanted != ADMIN_INACTIVE)
+		return change_fail(c, -ESHUTDOWN, "the node is draining");
+	s->admin = m->wanted;
+	s->n_tries = m->retry ? s->n_tries + 1 : 0;
+	if (!m->retry)
+		snprintf(s->reason, sizeof(s->reason), "%s", m->reason);
+	if (m->wanted == ADMIN_INACTIVE)
+		change_go(c, s->status == TELA_SERVICE_UNKNOWN ? never_start : stop_stages);
+	else if (s->status == TELA_SERVICE_RUNNING)
+		change_go(c, pause_stages);
+	else if (s->status == TELA_SERVICE_PAUSED)
+		change_go(c, resume_stages);
+	else {
+		c->on_error = boot_fails;
+		change_go(c, boot_stages);
+	}
+	return 0;
+}
+
+static const struct change_stage decide_stages[] = {{decide, 0}, {NULL, 0}};
+
+static void move_done(struct change *c, int error)
+{
+	struct move *m = move_of(c);
+	struct stack *s = c->stack;
+	char where[160];
+
+	if (error && s->status == TELA_SERVICE_FAILED) {
+		conf_where(
+			s->control->conf, c->line ? c->line : s->conf->line, where, sizeof(where));
+		log_error("%sservice %s did not start: %s", where, s->name, c->error);
+	} else if (!error && c->stage != nothing) {
+		log_info("service %s is %s%s%s", s->name, running_name(s->status),
+			s->reason[0] ? ": " : "", s->reason);
+	}
+	report(m, error);
+	free(m->steps);
+	free(m);
+}
+
+static void submit(struct stack *s, enum admin_status wanted, const char *reason, bool retry,
+	void (*done)(void *arg, struct stack *s, int error), void *arg)
+{
+	struct move *m = calloc(1, sizeof(*m));
+
+	CHECK(m);
+	m->wanted = wanted;
+	m->retry = retry;
+	m->done = done;
+	m->arg = arg;
+	snprintf(m->reason, sizeof(m->reason), "%s", reason ? reason : "");
+	m->change.stack = s;
+	m->change.done = move_done;
+	change_submit_stages(&m->change, decide_stages);
+}
+
+void move_submit(struct stack *s, enum admin_status wanted, const char *reason,
+	void (*done)(void *arg, struct stack *s, int error), void *arg)
+{
+	submit(s, wanted, reason, false, done, arg);
+}
+
+void move_tick(struct stack *s)
+{
+	if (s->status != TELA_SERVICE_FAILED || s->control->draining || s->changes ||
+		control_now_ns() < s->next_try_ns)
+		return;
+	s->next_try_ns = UINT64_MAX;
+	submit(s, s->admin, NULL, true, NULL, NULL);
+}
+
+bool move_next_try(const struct stack *s, uint32_t *ret_left, uint64_t *ret_in_ms)
+{
+	uint64_t now = control_now_ns();
+
+	if (s->status != TELA_SERVICE_FAILED || s->next_try_ns == UINT64_MAX)
+		return false;
+	*ret_left = s->control->conf->start_retries - s->n_tries;
+	*ret_in_ms = s->next_try_ns > now ? (s->next_try_ns - now) / NS_PER_MS : 0;
+	return true;
+}

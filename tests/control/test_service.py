@@ -1,0 +1,308 @@
+#!/usr/bin/env python3
+"""The life of a service: statuses, hooks and their orders, failures and new tries, readiness, drain.
+
+"Scenario N" is a row of tests/scenarios.md. The plugins are recorder_test.c's: rec over reca over recb.
+"""
+import os
+import tempfile
+import unittest
+
+from test_admin import Node, NodeTest
+
+CONFIG = """\
+node: {{name: server, admin: {admin}, hook_deadline_ms: 400, drain_deadline_ms: 300, start_retry_ms: 20,
+       start_retry_max_ms: 60, start_retries: 3}}
+cores:
+  - {{cpu: 0}}
+services:
+  - name: rec
+    status: STATUS
+    plugins:
+      - plugin: recb
+      - plugin: reca
+"""
+STARTED = ["status rec unknown>starting unstarted", "status reca unknown>starting unstarted",
+           "status recb unknown>starting unstarted", "config rec", "config reca", "config recb",
+           "start recb", "start reca", "start rec"]
+
+
+def told(move, unstarted=False):
+    return [f"status {name} {move}{' unstarted' if unstarted else ''}" for name in ("rec", "reca", "recb")]
+
+
+class Life(NodeTest):
+    status = "active"
+    files = ()
+
+    def setUp(self):
+        self.record = tempfile.TemporaryDirectory()
+        self.addCleanup(self.record.cleanup)
+        for name in self.files:
+            self.put(name)
+        self.node = Node(CONFIG.replace("STATUS", self.status), TELA_RECORD=self.record.name, ASAN_OPTIONS="detect_leaks=0"
+                         if any(name.startswith("hang") for name in self.files) else "")
+        self.addCleanup(self.node.folder.cleanup)
+        self.seen = 0
+
+    def put(self, name):
+        with open(os.path.join(self.record.name, name), "w"):
+            pass
+
+    def drop(self, name):
+        os.unlink(os.path.join(self.record.name, name))
+
+    def events(self):
+        """What was recorded since the last time."""
+        try:
+            with open(os.path.join(self.record.name, "events")) as f:
+                lines = f.read().splitlines()
+        except FileNotFoundError:
+            lines = []
+        fresh, self.seen = lines[self.seen:], len(lines)
+        return fresh
+
+    def service(self):
+        return self.node.ask("services")["services"][0]
+
+    def move(self, word, **more):
+        return self.node.ask("service." + word, service="rec", **more)
+
+
+class Moves(Life):
+    def test_start_and_stop(self):
+        """Scenarios 15, 18: config top down, start bottom up, stop top down."""
+        self.assertEqual(self.events(), STARTED + told("starting>running"))
+        r = self.done(self.move("deactivate", reason="for the test"))
+        self.assertEqual((r["state"], r["admin"], r["reason"]), ("stopped", "inactive", "for the test"))
+        self.assertEqual(self.events(), told("running>stopping") + ["stop rec", "stop reca", "stop recb"] +
+                         told("stopping>stopped", True))
+
+    def test_pause_and_resume(self):
+        """Scenarios 22, 23, 34: workers are not touched, nothing is started again."""
+        self.node.wait(lambda: self.service()["ready"])
+        self.events()
+        r = self.done(self.move("pause"))
+        self.assertEqual((r["state"], r["admin"]), ("paused", "pause"))
+        self.assertEqual(self.events(), told("running>pausing") + told("pausing>paused"))
+        self.assertEqual((self.service()["ready"], self.service()["not_ready"]), (False, "paused"))
+        self.assertEqual(self.done(self.move("activate"))["state"], "running")
+        self.assertEqual(self.events(), told("paused>starting") + told("starting>running"))
+        self.node.wait(lambda: self.service()["ready"])
+
+    def test_stop_and_start_again(self):
+        """Scenario 24; and what was changed at run time is what starts again."""
+        self.done(self.node.ask("chain.replace", service="rec", name="reca", config={"x": 5}))
+        self.done(self.node.ask("chain.add", service="rec", plugin="plain"))
+        self.done(self.move("deactivate"))
+        self.events()
+        reply = self.node.ask("chain.add", service="rec", plugin="counts")
+        self.refused(reply, "UNAVAILABLE", "rec is not running", "stopped")
+        self.assertEqual(self.done(self.move("activate"))["state"], "running")
+        self.assertEqual(self.events(), [e.replace("unknown", "stopped") for e in STARTED] + told("starting>running"))
+        plugins = self.node.ask("chain.show", service="rec")["plugins"]
+        self.assertEqual([p["name"] for p in plugins], ["rec", "reca", "recb", "plain"])
+        self.assertEqual(plugins[1]["config"], {"x": "5"})
+
+    def test_from_paused_to_stopped_and_back(self):
+        self.done(self.move("pause"))
+        self.done(self.move("deactivate"))
+        self.events()
+        self.assertEqual(self.done(self.move("pause"))["state"], "paused")
+        self.assertEqual(self.events()[-6:], told("starting>pausing") + told("pausing>paused"))
+
+    def test_the_same_again_is_nothing(self):
+        """Scenarios 17, 25."""
+        self.events()
+        r = self.done(self.move("activate", reason="never seen"))
+        self.assertEqual((r["state"], r["reason"]), ("running", ""))
+        self.done(self.move("pause", reason="first"))
+        self.events()
+        self.assertEqual(self.done(self.move("pause", reason="second"))["reason"], "first")
+        self.assertEqual(self.events(), [])
+
+    def test_in_quick_succession(self):
+        """Scenario 26."""
+        words = ["pause", "activate", "deactivate", "activate"]
+        self.node.send(*[{"cmd": "service." + w, "service": "rec"} for w in words])
+        self.assertEqual([self.done(self.node.receive())["state"] for _ in words],
+                         ["paused", "running", "stopped", "running"])
+
+    def test_what_is_shown(self):
+        """Scenarios 27, 28, 30, adapted: there is no reason before the first move."""
+        s = self.service()
+        self.assertEqual([s[k] for k in ("state", "admin", "reason", "last_error", "last_error_at", "live", "failed_starts")],
+                         ["running", "active", "", "", 0, True, 0])
+        self.assertGreater(s["since"], 0)
+        for word, state, admin in (("pause", "paused", "pause"), ("deactivate", "stopped", "inactive")):
+            self.done(self.move(word, reason="because " + word))
+            s = self.service()
+            self.assertEqual([s[k] for k in ("state", "admin", "reason", "live")], [state, admin, "because " + word, True])
+        self.refused(self.node.ask("service.pause", service="nobody"), "NOT_FOUND", "no service is named 'nobody'")
+        self.refused(self.move("activate", reason="x" * 64), "INVALID_ARGUMENT", "at most 63 bytes, found 64")
+
+    def test_status_is_cheap(self):
+        """Scenario 31 as a count: 1000 answers, and no time asserted."""
+        self.node.send(*[{"cmd": "services"}] * 1000)
+        self.assertEqual({self.node.receive()["services"][0]["state"] for _ in range(1000)}, {"running"})
+
+    def test_a_stop_that_calls_hold_up(self):
+        """The command ends at the drain deadline and says what holds; the service stops when it lets go."""
+        self.node.end()
+        self.node = Node(CONFIG.replace("STATUS", "active").replace("drain_deadline_ms: 300", "drain_deadline_ms: 50"),
+                         TELA_RECORD=self.record.name)
+        self.addCleanup(self.node.folder.cleanup)
+        self.events()
+        with open(self.node.pin, "w"):
+            pass
+        self.refused(self.move("deactivate"), "DEADLINE_EXCEEDED", "stopping", "1 images")
+        self.assertEqual(self.service()["state"], "stopping")
+        self.assertNotIn("stop rec", self.events())
+        os.unlink(self.node.pin)
+        self.node.wait(lambda: self.service()["state"] == "stopped")
+        self.assertIn("stop recb", self.events())
+
+
+class StartsPaused(Life):
+    status = "pause"
+
+    def test_starts_paused(self):
+        """Scenario 29, adapted: its plugins run, so that it can be resumed at once."""
+        self.assertEqual(self.service()["state"], "paused")
+        self.assertEqual(self.events(), STARTED + told("starting>pausing") + told("pausing>paused"))
+        self.assertEqual(self.done(self.move("activate"))["state"], "running")
+
+
+class StartsInactive(Life):
+    status = "inactive"
+
+    def test_starts_inactive(self):
+        self.assertEqual((self.service()["state"], self.events()), ("stopped", []))
+        self.assertEqual(self.done(self.move("activate"))["state"], "running")
+
+
+class Fails(Life):
+    files = ("fail-start-reca",)
+
+    def test_only_what_had_started_is_stopped(self):
+        self.node.wait(lambda: self.service()["next_try_ms"] is None and self.service()["failed_starts"] == 4)
+        events = self.events()
+        self.assertEqual(events[:12], STARTED[:8] + ["stop recb", "status rec starting>failed unstarted",
+                                                     "status reca starting>failed unstarted",
+                                                     "status recb starting>failed unstarted"])
+        self.assertEqual(events.count("start reca"), 4, "the start and three tries")
+        s = self.service()
+        self.assertEqual([s[k] for k in ("state", "live", "ready", "tries_left")], ["failed", False, False, 0])
+        self.assertIn("start of reca fails on purpose", s["last_error"])
+        self.assertGreater(s["last_error_at"], 0)
+        self.drop("fail-start-reca")
+        self.assertEqual(self.done(self.move("activate"))["state"], "running")
+        self.assertEqual(self.service()["failed_starts"], 0)
+
+    def test_a_new_try_succeeds(self):
+        self.drop("fail-start-reca")
+        self.node.wait(lambda: self.service()["state"] == "running")
+        self.assertEqual(self.events()[-3:], told("starting>running"))
+
+    def test_deactivated_it_is_not_tried_again(self):
+        self.done(self.move("deactivate"))
+        self.assertEqual([self.service()[k] for k in ("state", "next_try_ms")], ["stopped", None])
+
+
+class FailsConfig(Life):
+    files = ("fail-config-recb",)
+
+    def test_nothing_is_started(self):
+        self.node.wait(lambda: self.service()["state"] == "failed")
+        self.assertNotIn("start recb", self.events())
+
+
+class Hangs(Life):
+    files = ("hang-start-reca",)
+
+    def test_a_start_that_hangs_is_not_tried_again(self):
+        s = self.service()
+        self.assertEqual((s["state"], s["next_try_ms"]), ("failed", None))
+        self.assertIn("start hook of reca in rec did not return in time", s["last_error"])
+        self.assertEqual(self.node.ask("status")["lifecycle"]["abandoned"], 1)
+        self.drop("hang-start-reca")
+        self.assertEqual(self.done(self.move("activate"))["state"], "running")
+
+
+class HangsLater(Life):
+    files = ("hang-status-none",)
+
+    def test_a_status_hook_that_hangs_swallows_nothing(self):
+        self.put("hang-status-reca")
+        self.events()
+        self.assertEqual(self.done(self.move("pause"))["state"], "paused")
+        self.assertEqual(self.events(), ["status rec running>pausing", "status reca running>pausing",
+                                         "status recb running>pausing", "status rec pausing>paused",
+                                         "status recb pausing>paused"])
+        self.assertEqual(self.done(self.move("activate"))["state"], "running")
+
+    def test_a_ready_hook_that_hangs(self):
+        self.node.wait(lambda: self.service()["ready"])
+        self.put("hang-ready-recb")
+        self.node.wait(lambda: "ready hook of recb in rec hangs" in self.service()["not_ready"])
+        self.assertEqual(self.service()["state"], "running")
+
+
+class Ready(Life):
+    files = ("unready-recb",)
+
+    def test_every_link_must_agree(self):
+        """Scenario 33."""
+        self.node.wait(lambda: self.service()["not_ready"] == "recb: no pool")
+        self.assertFalse(self.service()["ready"])
+        self.drop("unready-recb")
+        self.node.wait(lambda: self.service()["ready"])
+        for name in "rec", "reca":
+            self.put("unready-" + name)
+            self.node.wait(lambda: self.service()["not_ready"] == name + ": no pool")
+            self.drop("unready-" + name)
+            self.node.wait(lambda: self.service()["ready"])
+
+
+class Drain(Life):
+    files = ("busy-recb",)
+
+    def drain(self, ms):
+        return self.move("drain", deadline_ms=ms)
+
+    def test_poll_and_finish(self):
+        """Scenario 35."""
+        r = self.done(self.drain(0))
+        self.assertEqual([r[k] for k in ("state", "drained", "in_flight")], ["paused", False, 0])
+        self.node.wait(lambda: self.done(self.drain(50))["waits_for"] == "recb: jobs left")
+        self.drop("busy-recb")
+        r = self.done(self.drain(60000))
+        self.assertEqual([r[k] for k in ("state", "drained", "waits_for")], ["paused", True, ""])
+        self.assertEqual(self.service()["reason"], "draining")
+
+    def test_undone_by_active(self):
+        self.node.send({"cmd": "service.drain", "service": "rec", "deadline_ms": 60000, "id": "d"})
+        self.node.wait(lambda: Node.ask(self.other(), "services")["services"][0]["state"] == "paused")
+        self.done(Node.ask(self.other(), "service.activate", service="rec"))
+        self.refused(self.node.receive(), "FAILED_PRECONDITION", "undone")
+
+    def other(self):
+        """Another connection, so that replies do not mix."""
+        if not hasattr(self, "second"):
+            self.second = Node.__new__(Node)
+            self.second.socket, self.second.lines = self.node.connect()
+            self.addCleanup(self.second.socket.close)
+            self.addCleanup(self.second.lines.close)
+        return self.second
+
+    def test_the_node_waits_for_it_and_says_so(self):
+        self.node.end()
+        self.node = Node(CONFIG.replace("STATUS", "active").replace("drain_deadline_ms: 300", "drain_deadline_ms: 200"),
+                         TELA_RECORD=self.record.name)
+        self.addCleanup(self.node.folder.cleanup)
+        self.assertTrue(self.node.ask("drain")["draining"])
+        self.node.process.wait(60)
+        self.assertIn("rec has not drained after 200 ms: recb: jobs left", self.node.logged())
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
