@@ -53,6 +53,19 @@ static uint32_t start_place(const struct record *r, uint32_t declared)
 	return i + 1;
 }
 
+static json_t *show_workers(const struct tela_instance *i)
+{
+	json_t *list = json_array();
+	const char *name;
+	uint32_t restarts;
+	bool runs;
+
+	for (uint32_t w = 0; team_show(i->team, w, &name, &runs, &restarts); w++)
+		json_array_append_new(list, json_pack("{s:s,s:b,s:i}", "worker", name, "runs", runs,
+						    "restarts", (int)restarts));
+	return list;
+}
+
 static json_t *show_plugins(const struct record *r)
 {
 	json_t *list = plugins_of(r);
@@ -66,6 +79,7 @@ static json_t *show_plugins(const struct record *r)
 		json_object_set_new(o, "object",
 			instance->plugin->path ? json_string(instance->plugin->path) : json_null());
 		json_object_set_new(o, "config", config_of(instance));
+		json_object_set_new(o, "workers", show_workers(instance));
 	}
 	return list;
 }

@@ -1,4 +1,4 @@
-#include "stack.h"
+#include "move.h"
 
 #include "log.h"
 
@@ -102,6 +102,7 @@ void instance_get(struct tela_instance *i)
 static void instance_free(struct tela_instance *i)
 {
 	plugin_put(i->plugin);
+	team_free(i->team);
 	/* The pairs lie right behind the header that was copied out of the block. */
 	free((struct tela_plugin_config *)i->config.pairs - 1);
 	free(i);
@@ -130,27 +131,50 @@ static int hook_error(int rc)
 	return rc == -ETIMEDOUT || rc == -EDEADLK ? -EIO : rc;
 }
 
+static void stop(struct tela_instance *i, struct tela_hook *h)
+{
+	if (i->team)
+		team_end(i->team);
+	if (i->plugin->desc->stop)
+		i->plugin->desc->stop(h);
+	i->self = NULL;
+}
+
+static int start(struct tela_instance *i, struct tela_hook *h)
+{
+	int rc = hook_error(i->plugin->desc->start(h, &i->self));
+	char unread[64];
+
+	if (rc)
+		i->self = NULL;
+	if (rc || !h->workers)
+		return rc;
+	h->self = i->self;
+	i->team = team_start(h->workers, i->self, i->error, sizeof(i->error));
+	if (i->team)
+		return 0;
+	h->error = unread; /* why it could not start is kept */
+	h->error_len = sizeof(unread);
+	stop(i, h);
+	return -EAGAIN;
+}
+
 static int run_hook(struct lifecycle_job *job)
 {
 	struct tela_instance *i = container_of(job, struct tela_instance, job);
 	const struct tela_plugin *desc = i->plugin->desc;
 	struct tela_hook h = instance_hook_of(i);
-	int rc;
 
 	switch (i->hook) {
 	case HOOK_CONFIG:
 		return hook_error(desc->config(&h));
 	case HOOK_START:
-		rc = desc->start(&h, &i->self);
-		if (rc)
-			i->self = NULL;
-		return hook_error(rc);
+		return start(i, &h);
 	case HOOK_STATUS:
 		desc->status_changed(&h, i->from, i->to);
 		return 0;
 	case HOOK_STOP:
-		desc->stop(&h);
-		i->self = NULL;
+		stop(i, &h);
 	}
 	return 0;
 }
@@ -205,8 +229,10 @@ static void submit(struct tela_instance *i, enum instance_hook hook,
 	lifecycle_submit(i->stack->control->lifecycle, &i->job);
 }
 
-static bool has_hook(const struct tela_plugin *desc, enum instance_hook hook)
+static bool has_hook(const struct tela_instance *i, enum instance_hook hook)
 {
+	const struct tela_plugin *desc = i->plugin->desc;
+
 	switch (hook) {
 	case HOOK_CONFIG:
 		return desc->config;
@@ -215,7 +241,7 @@ static bool has_hook(const struct tela_plugin *desc, enum instance_hook hook)
 	case HOOK_STATUS:
 		return desc->status_changed;
 	case HOOK_STOP:
-		return desc->stop;
+		return desc->stop || i->team;
 	}
 	return false;
 }
@@ -223,7 +249,7 @@ static bool has_hook(const struct tela_plugin *desc, enum instance_hook hook)
 bool instance_run(struct tela_instance *i, enum instance_hook hook,
 	void (*ready)(void *arg, struct tela_instance *i, int error), void *arg)
 {
-	if (i->state == INSTANCE_ABANDONED || !has_hook(i->plugin->desc, hook))
+	if (i->state == INSTANCE_ABANDONED || !has_hook(i, hook))
 		return true;
 	i->ready = ready;
 	i->ready_arg = arg;
@@ -236,11 +262,52 @@ void instance_put(struct tela_instance *i)
 	CHECK(i->refs > 0);
 	if (--i->refs || i->state == INSTANCE_ABANDONED)
 		return; /* an abandoned one is leaked: its hook may come back to it */
-	if (i->state != INSTANCE_RUNNING || !i->plugin->desc->stop) {
+	if (i->state != INSTANCE_RUNNING || !has_hook(i, HOOK_STOP)) {
 		instance_free(i);
 		return;
 	}
 	i->state = INSTANCE_STOPPING;
 	i->stack->n_stopping++;
 	submit(i, HOOK_STOP, stop_done);
+}
+
+/* ---- workers ---- */
+
+static int run_restart(struct lifecycle_job *job)
+{
+	return team_restart(container_of(job, struct tela_instance, restart_job)->team);
+}
+
+static void restart_done(struct lifecycle_job *job, int error)
+{
+	struct tela_instance *i = container_of(job, struct tela_instance, restart_job);
+
+	if (error == -ETIMEDOUT) {
+		instance_abandon(i, i->restart_what);
+		move_failed(i->stack, i, i->restart_what, "hangs");
+	} else {
+		i->restarting = false;
+		if (error)
+			log_warn("%s: %s", i->restart_what, strerror(-error));
+	}
+	instance_put(i);
+}
+
+bool instance_look(struct tela_instance *i, uint64_t now_ns, char *err, size_t err_len)
+{
+	enum team_state state = TEAM_FINE;
+
+	if (i->team && !i->failed && !i->restarting && i->state == INSTANCE_RUNNING)
+		state = team_look(i->team, now_ns, err, err_len);
+	if (state != TEAM_RESTART)
+		return state == TEAM_SPENT;
+	instance_get(i);
+	i->restarting = true;
+	snprintf(i->restart_what, sizeof(i->restart_what),
+		"starting workers of %.60s in %.40s again", i->name, i->stack->name);
+	log_warn("%s", i->restart_what);
+	i->restart_job = (struct lifecycle_job){
+		.what = i->restart_what, .run = run_restart, .done = restart_done};
+	lifecycle_submit(i->stack->control->lifecycle, &i->restart_job);
+	return false;
 }

@@ -4,6 +4,8 @@
 
 #include <time.h>
 
+enum { CALM_MS = 60000 }; /* a service that has run for so long has its tries anew */
+
 struct move {
 	struct change change;
 	enum admin_status wanted;
@@ -31,6 +33,7 @@ static int become(struct change *c, int to)
 	s->told = s->status;
 	s->status = to;
 	s->status_since = time(NULL);
+	s->calm_ns = control_now_ns();
 	s->ready = false;
 	s->ask_ns = 0;
 	return 0;
@@ -55,11 +58,11 @@ static void on_told(void *arg, struct tela_instance *i, int error)
 	change_resume(c, 0);
 }
 
-static int tell(struct change *c, int unused)
+/* `current`: those that serve, though others are being made. */
+static int tell(struct change *c, int current)
 {
-	struct record *r = subject(c);
+	struct record *r = current ? c->stack->current : subject(c);
 
-	(void)unused;
 	for (; r && c->at < r->n; c->at++) {
 		struct tela_instance *i = r->declared[r->call[c->at]];
 
@@ -92,11 +95,11 @@ static int stop(struct change *c, int unused)
 static int gate(struct change *c, int open)
 {
 	struct stack *s = c->stack;
-	const char *reason = s->reason[0]                      ? s->reason
+	const char *reason = s->reason[0]                       ? s->reason
 			     : s->status == TELA_SERVICE_FAILED ? "failed"
-			     : s->admin == ADMIN_PAUSE         ? "paused"
-			     : s->admin == ADMIN_INACTIVE      ? "stopped"
-							       : "service is starting";
+			     : s->admin == ADMIN_PAUSE          ? "paused"
+			     : s->admin == ADMIN_INACTIVE       ? "stopped"
+								: "service is starting";
 
 	if (s->service)
 		tela_service_admit(s->service, open, reason);
@@ -139,7 +142,7 @@ static int plan(struct change *c, int unused)
 	return 0;
 }
 
-static int booted(struct change *c, int unused);
+static int booted(struct change *c, int keep_tries);
 
 static int plan_tries(struct change *c, int unused)
 {
@@ -205,17 +208,73 @@ static const struct change_stage resume_stages[] = {
 	{NULL, 0},
 };
 
-static int booted(struct change *c, int unused)
+static int booted(struct change *c, int keep_tries)
 {
 	struct stack *s = c->stack;
 
-	(void)unused;
 	c->on_error = NULL;
-	s->n_tries = 0;
+	if (!keep_tries)
+		s->n_tries = 0;
 	move_forget_plan(s);
 	change_go(c, s->admin == ADMIN_PAUSE ? pause_stages : run_stages);
 	return 0;
 }
+
+/* ---- a plugin that failed while the service ran ---- */
+
+static const struct change_stage nothing[] = {{NULL, 0}};
+
+static int still_runs(struct change *c, int unused)
+{
+	struct stack *s = c->stack;
+
+	(void)unused;
+	if (s->status != TELA_SERVICE_RUNNING && s->status != TELA_SERVICE_PAUSED)
+		change_go(c, nothing);
+	return 0;
+}
+
+static const struct change_stage failure_stages[] = {
+	{still_runs, 0},
+	{become, TELA_SERVICE_FAILED},
+	{gate, false},
+	{tell, 0},
+	{plan_tries, 0},
+	{NULL, 0},
+};
+
+static int plan_revival(struct change *c, int unused)
+{
+	struct record *r = c->stack->current;
+
+	(void)unused;
+	c->steps = move_of(c)->steps = calloc(r->n, sizeof(*c->steps));
+	CHECK(c->steps);
+	for (uint32_t i = 0; i < r->n; i++)
+		if (r->declared[i]->failed)
+			c->steps[c->n_steps++] = (struct change_step){
+				.op = CHANGE_REPLACE, .plugin = r->declared[i]->name};
+	return 0;
+}
+
+static const struct change_stage revival_fails[] = {
+	{become, TELA_SERVICE_FAILED},
+	{tell, true},
+	{plan_tries, 0},
+	{NULL, 0},
+};
+
+static const struct change_stage revival_stages[] = {
+	{become, TELA_SERVICE_STARTING},
+	{tell, 0},
+	{plan_revival, 0},
+	{change_arrange, 0},
+	{change_hooks, HOOK_CONFIG},
+	{change_hooks, HOOK_START},
+	{change_publish, 0},
+	{booted, true},
+	{NULL, 0},
+};
 
 /* ---- stop ---- */
 
@@ -336,8 +395,6 @@ static const struct change_stage never_start[] = {
 	{NULL, 0},
 };
 
-static const struct change_stage nothing[] = {{NULL, 0}};
-
 /* ---- which ---- */
 
 static bool is_there(enum admin_status wanted, enum tela_running is)
@@ -372,7 +429,10 @@ static int decide(struct change *c, int unused)
 		change_go(c, pause_stages);
 	else if (s->status == TELA_SERVICE_PAUSED)
 		change_go(c, resume_stages);
-	else {
+	else if (s->current && s->current->n) {
+		c->on_error = revival_fails;
+		change_go(c, revival_stages);
+	} else {
 		c->on_error = boot_fails;
 		change_go(c, boot_stages);
 	}
@@ -422,8 +482,38 @@ void move_submit(struct stack *s, enum admin_status wanted, const char *reason,
 	submit(s, wanted, reason, false, done, arg);
 }
 
+void move_failed(struct stack *s, struct tela_instance *i, const char *what, const char *why)
+{
+	struct move *m = calloc(1, sizeof(*m));
+	char text[sizeof(s->last_error)];
+
+	CHECK(m);
+	i->failed = true;
+	snprintf(text, sizeof(text), "%s: %s", what, why);
+	stack_error(s, text);
+	log_error("service %s: %s", s->name, text);
+	m->change.stack = s;
+	m->change.done = move_done;
+	change_submit_stages(&m->change, failure_stages);
+}
+
+static void look_after_workers(struct stack *s)
+{
+	uint64_t now = control_now_ns();
+	struct record *r = s->current;
+	char err[256];
+
+	if (s->n_tries && s->status == TELA_SERVICE_RUNNING && !s->changes &&
+		now > s->calm_ns + CALM_MS * NS_PER_MS)
+		s->n_tries = 0;
+	for (uint32_t i = 0; r == s->current && r && i < r->n; i++)
+		if (instance_look(r->declared[i], now, err, sizeof(err)))
+			move_failed(s, r->declared[i], r->declared[i]->name, err);
+}
+
 void move_tick(struct stack *s)
 {
+	look_after_workers(s);
 	if (s->status != TELA_SERVICE_FAILED || s->control->draining || s->changes ||
 		control_now_ns() < s->next_try_ns)
 		return;

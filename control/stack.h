@@ -23,6 +23,7 @@
 
 #include "control.h"
 #include "running.h"
+#include "worker.h"
 
 enum { STACK_PINNED = 256, STACK_HISTORY = 65536, STACK_LINKS_MAX = 256 };
 
@@ -44,15 +45,20 @@ struct tela_instance {
 	uint64_t id;
 	uint32_t refs;
 	enum instance_state state;
-	enum instance_hook hook;   /* that runs, or ran last */
+	enum instance_hook hook;    /* that runs, or ran last */
 	enum tela_running from, to; /* what HOOK_STATUS tells */
-	bool automatic;            /* nobody listed it: another needs it */
+	bool automatic;             /* nobody listed it: another needs it */
 	void *self;
+	struct team *team; /* its workers, NULL: none */
+	struct lifecycle_job restart_job;
+	bool restarting; /* restart_job is under way: the team is the lifecycle thread's */
+	bool failed;     /* its workers ended too often */
 	struct tela_plugin_config config;
 	void (*ready)(void *arg, struct tela_instance *i, int error); /* of the hook that runs */
 	void *ready_arg;
 	char error[256];
 	char what[128]; /* "start hook of counter1 in echo" */
+	char restart_what[160];
 	char name[];
 };
 
@@ -92,7 +98,8 @@ struct stack {
 
 	/* move.c */
 	enum tela_running status, told; /* told: before the last change of it */
-	int64_t status_since;          /* seconds since 1970 */
+	int64_t status_since;           /* seconds since 1970 */
+	uint64_t calm_ns;               /* the same moment, by our clock */
 	enum admin_status admin;
 	char reason[64];
 	struct change_step
@@ -135,6 +142,8 @@ struct tela_instance *instance_create(struct stack *s, struct plugin *p, const c
 struct tela_hook instance_hook_of(struct tela_instance *i);
 /* `what` hangs in it for ever. */
 void instance_abandon(struct tela_instance *i, const char *what);
+/* Looks after its workers. True: they have ended too often, as `err` says. */
+bool instance_look(struct tela_instance *i, uint64_t now_ns, char *err, size_t err_len);
 void instance_get(struct tela_instance *i);
 /* The last one stops it. */
 void instance_put(struct tela_instance *i);

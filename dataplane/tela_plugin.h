@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-#define TELA_PLUGIN_ABI 5
+#define TELA_PLUGIN_ABI 6
 
 /* Names the chain of a callback that belongs to no schema: every call from outside walks it first.
  */
@@ -69,6 +69,46 @@ enum tela_running {
 
 struct tela_instance; /* opaque: the running instance */
 
+/* ---- workers: what a start hook wants to have running, and kept so ---- */
+
+enum { TELA_WORKERS_MAX = 64 };
+
+enum tela_restart {
+	TELA_PERMANENT, /* whenever it ends */
+	TELA_TRANSIENT, /* when `run` returned an error */
+	TELA_TEMPORARY, /* never */
+};
+
+enum tela_strategy {
+	TELA_ONE_FOR_ONE, /* the one that ended is started again */
+	TELA_ONE_FOR_ALL, /* all are ended and started again */
+};
+
+struct tela_worker_run; /* opaque: one that runs */
+
+/* A thread of its own: with period_ms 0 `run` runs once, and returns when tela_worker_wait() says
+ * that it shall; else it is a timer, run every period_ms until it returns an error. `run` returns 0
+ * or -errno; `self` is what `start` returned. It may attach itself (tela_thread_attach). */
+struct tela_worker {
+	const char *name; /* 1 to 15 bytes, shown as the thread's */
+	int (*run)(struct tela_worker_run *r, void *self);
+	uint32_t period_ms;
+	enum tela_restart restart;
+};
+
+/* When workers had to be started again more than `max_restarts` times in period_ms, the instance
+ * has failed, and with it the service; a new instance is tried with backoff (control/README.md). */
+struct tela_workers {
+	const struct tela_worker *list;
+	uint32_t n; /* at most TELA_WORKERS_MAX */
+	enum tela_strategy strategy;
+	uint32_t max_restarts; /* at most 63; 0: 3 */
+	uint32_t period_ms;    /* 0: 5000 */
+};
+
+/* Waits so long, or until the worker shall end; true: it shall, and stays so. [worker] */
+bool tela_worker_wait(struct tela_worker_run *r, uint64_t ns);
+
 /* What a hook gets. */
 struct tela_hook {
 	struct tela_node *node;
@@ -76,7 +116,10 @@ struct tela_hook {
 	const char *service;                     /* the service it is part of */
 	const struct tela_plugin_config *config; /* merged, validated */
 	void *self;                              /* what `start` returned, NULL before it */
-	char *error;                             /* say why, at most error_len bytes with its NUL */
+	/* `start` may set it: started when it has returned, ended before `stop`; must live as long
+	 * as the instance. */
+	const struct tela_workers *workers;
+	char *error; /* say why, at most error_len bytes with its NUL */
 	size_t error_len;
 };
 

@@ -114,4 +114,4 @@ static const struct tela_plugin failing = {.abi = TELA_PLUGIN_ABI,
 	.start = start_fails};
 
 const struct tela_plugin *const tela_builtin_plugins[] = {&svc, &svc2, &plain, &counts, &auth,
-	&limit, &wrapper, &lonely, &failing, &recorder, &recorder_a, &recorder_b, NULL};
+	&limit, &wrapper, &lonely, &failing, &recorder, &recorder_a, &recorder_b, &crew, NULL};

@@ -87,7 +87,7 @@ static enum tela_verdict go_on(struct tela_call *call, void *self)
 		record("stop %s", shown);                                                          \
 		obey(h, "stop", shown);                                                            \
 	}                                                                                          \
-	static void status_##id(struct tela_hook *h, enum tela_running from, enum tela_running to)   \
+	static void status_##id(struct tela_hook *h, enum tela_running from, enum tela_running to) \
 	{                                                                                          \
 		record("status %s %s>%s%s", shown, status(from), status(to),                       \
 			h->self ? "" : " unstarted");                                              \
@@ -136,3 +136,75 @@ const struct tela_plugin recorder = {.name = "rec", .serves = &desc, .links = se
 const struct tela_plugin recorder_a = {
 	.name = "reca", .links = every, .wraps = wraps_recb, HOOKS(reca)};
 const struct tela_plugin recorder_b = {.name = "recb", .links = every, HOOKS(recb)};
+
+/* ---- crew: two threads and a timer; "die-NAME" makes one return an error at once, "end-NAME" 0
+ * ---- */
+
+static int work(struct tela_worker_run *r, const char *name)
+{
+	record("work %s", name);
+	while (!told("die", NULL, name) && !told("end", NULL, name))
+		if (tela_worker_wait(r, NS_PER_MS)) {
+			record("rest %s", name);
+			return 0;
+		}
+	return told("die", NULL, name) ? -EIO : 0;
+}
+
+static int work_one(struct tela_worker_run *r, void *self)
+{
+	CHECK(self == &crew);
+	return work(r, "one");
+}
+
+static int work_two(struct tela_worker_run *r, void *self)
+{
+	(void)self;
+	return work(r, "two");
+}
+
+static int tick(struct tela_worker_run *r, void *self)
+{
+	(void)r;
+	(void)self;
+	return told("die", NULL, "timer") ? -EIO : 0;
+}
+
+static int start_crew(struct tela_hook *h, void **ret_self)
+{
+	static const struct tela_worker list[] = {
+		{.name = "one", .run = work_one, .restart = TELA_PERMANENT},
+		{.name = "two", .run = work_two, .restart = TELA_TRANSIENT},
+		{.name = "timer", .run = tick, .period_ms = 1, .restart = TELA_TEMPORARY},
+	};
+	static const struct tela_worker bad[] = {{.name = "far too long a name", .run = tick}};
+	static const struct tela_workers each = {
+		.list = list, .n = 3, .max_restarts = 5, .period_ms = 60000};
+	static const struct tela_workers all = {.list = list,
+		.n = 3,
+		.strategy = TELA_ONE_FOR_ALL,
+		.max_restarts = 5,
+		.period_ms = 60000};
+	static const struct tela_workers wrong = {.list = bad, .n = 1};
+	const char *how = tela_config_str(h->config, "x", "each");
+
+	record("start crew");
+	*ret_self = (void *)&crew;
+	h->workers = !strcmp(how, "each") ? &each : !strcmp(how, "all") ? &all : &wrong;
+	return 0;
+}
+
+static void stop_crew(struct tela_hook *h)
+{
+	CHECK(h->self == &crew);
+	record("stop crew");
+}
+
+const struct tela_plugin crew = {.abi = TELA_PLUGIN_ABI,
+	.name = "crew",
+	.version = "1.0",
+	.n_links = 1,
+	.links = every,
+	.keys = keys,
+	.start = start_crew,
+	.stop = stop_crew};

@@ -3,4 +3,4 @@
 
 #include "../../dataplane/tela_plugin.h"
 
-extern const struct tela_plugin recorder, recorder_a, recorder_b;
+extern const struct tela_plugin recorder, recorder_a, recorder_b, crew;

@@ -304,5 +304,113 @@ class Drain(Life):
         self.assertIn("rec has not drained after 200 ms: recb: jobs left", self.node.logged())
 
 
+class Workers(Life):
+    HOW = "each"
+
+    def setUp(self):
+        super().setUp()
+        self.events()
+        self.done(self.node.ask("chain.add", service="rec", plugin="crew", config={"x": self.HOW}))
+        self.node.wait(lambda: self.working() == {"one", "two"})
+
+    def working(self):
+        """Names of those that work, as they said; all is read anew."""
+        self.seen = 0
+        works = set()
+        for event in self.events():
+            word, name = event.split()[:2]
+            if word in ("work", "rest"):
+                (works.add if word == "work" else works.discard)(name)
+        return works
+
+    def crew(self):
+        plugins = self.node.ask("chain.show", service="rec")["plugins"]
+        return {w["worker"]: w for p in plugins if p["name"] == "crew" for w in p["workers"]}
+
+    def count(self, event):
+        self.seen = 0
+        return self.events().count(event)
+
+    def test_policies(self):
+        """Permanent comes back always, transient after an error only, temporary never."""
+        self.assertEqual({n: (w["runs"], w["restarts"]) for n, w in self.crew().items()},
+                         {"one": (True, 0), "two": (True, 0), "timer": (True, 0)})
+        self.put("end-two")
+        self.put("die-timer")
+        self.put("end-one")
+        self.node.wait(lambda: self.crew()["one"]["restarts"] > 0)
+        self.drop("end-one")
+        self.node.wait(lambda: not self.crew()["two"]["runs"] and not self.crew()["timer"]["runs"])
+        self.assertEqual((self.crew()["two"]["restarts"], self.crew()["timer"]["restarts"]), (0, 0))
+
+    def test_a_transient_one_comes_back_after_an_error(self):
+        self.put("die-two")
+        self.node.wait(lambda: self.crew()["two"]["restarts"] > 0)
+        self.drop("die-two")
+        self.node.wait(lambda: self.crew()["two"]["runs"])
+        self.assertEqual(self.crew()["one"]["restarts"], 0)
+
+    def test_stopped_with_their_plugin(self):
+        """Scenarios 22, 24: they live through a pause, end before the stop hook, and are new ones afterwards."""
+        self.done(self.move("pause"))
+        self.assertEqual(self.working(), {"one", "two"})
+        self.done(self.move("deactivate"))
+        self.seen = 0
+        events = [e for e in self.events() if e.split()[0] in ("rest", "stop")]
+        self.assertEqual(sorted(events[:events.index("stop crew")])[:2], ["rest one", "rest two"])
+        self.done(self.move("activate"))
+        self.node.wait(lambda: self.count("work one") == 2)
+
+    def test_one_that_dies_for_ever(self):
+        """Scenario 32: failed, that plugin alone started anew, and after the last try it stays failed."""
+        self.put("die-one")
+        self.node.wait(lambda: self.service()["state"] == "failed" and self.service()["next_try_ms"] is None)
+        self.assertIn("crew: worker one ended (-5) more than 5 times in 60000 ms", self.service()["last_error"])
+        self.assertEqual((self.count("start crew"), self.count("start rec")), (4, 1), "three tries, the others untouched")
+        works = self.count("work one")
+        self.assertEqual(works, 4 * 6)
+        self.drop("die-one")
+        self.assertEqual(self.done(self.move("activate"))["state"], "running")
+        self.node.wait(lambda: self.count("stop crew") == 4)  # once no call can run in it
+        self.assertEqual((self.count("start crew"), self.count("start rec")), (5, 1))
+        self.node.wait(lambda: self.count("work one") == works + 1)
+
+    def test_the_service_returns(self):
+        self.put("die-one")
+        self.node.wait(lambda: self.count("status rec running>failed"))
+        self.drop("die-one")
+        self.node.wait(lambda: self.service()["state"] == "running")
+        self.assertEqual(self.count("stop rec"), 0)
+
+    def test_what_failed_may_be_taken_out(self):
+        self.put("die-one")
+        self.node.wait(lambda: self.service()["state"] == "failed" and self.service()["next_try_ms"] is None)
+        self.done(self.node.ask("chain.remove", service="rec", name="crew"))
+        self.assertEqual(self.done(self.move("activate"))["state"], "running")
+
+    def test_wrong_workers_are_refused(self):
+        reply = self.node.ask("chain.add", service="rec", plugin="crew", config={"x": "wrong"}, **{"as": "bad"})
+        self.refused(reply, "FAILED_PRECONDITION", "its workers: each worker needs `run` and a name of 1 to 15 bytes")
+        self.assertEqual(self.count("stop crew"), 1)
+        self.assertEqual(self.service()["state"], "running")
+
+
+class WorkersForAll(Workers):
+    HOW = "all"
+
+    def test_policies(self):
+        """One that dies takes the others along."""
+        self.put("end-one")
+        self.node.wait(lambda: self.crew()["one"]["restarts"] > 0)
+        self.drop("end-one")
+        self.node.wait(lambda: self.count("work two") >= 2 and self.crew()["timer"]["restarts"] > 0)
+
+    def test_a_transient_one_comes_back_after_an_error(self):
+        pass
+
+    test_one_that_dies_for_ever = test_the_service_returns = test_what_failed_may_be_taken_out = \
+        test_wrong_workers_are_refused = test_a_transient_one_comes_back_after_an_error
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

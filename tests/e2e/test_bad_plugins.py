@@ -70,7 +70,7 @@ class BadPlugins(mesh.Case):
 
     def test_not_ours(self):
         self.refused('INVALID_ARGUMENT', 'not a plugin', 'tela_plugin_v1', plugin='bad_entry', object=plugin('bad_entry'))
-        self.refused('FAILED_PRECONDITION', 'ABI 6', 'ABI 5', 'rebuild', plugin='bad_abi', object=plugin('bad_abi'))
+        self.refused('FAILED_PRECONDITION', 'ABI 7', 'ABI 6', 'rebuild', plugin='bad_abi', object=plugin('bad_abi'))
         self.refused('FAILED_PRECONDITION', 'another schema', 'echo.Echo', 'rebuild', plugin='bad_schema',
                      object=plugin('bad_schema'))
         # holds another plugin than the one asked for
