@@ -14,6 +14,7 @@
 
 #include "../dataplane/base.h"
 #include "../dataplane/tela_node.h"
+#include "../dataplane/tela_state.h"
 
 struct control {
 	struct event_base *base;

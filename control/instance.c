@@ -121,6 +121,11 @@ struct tela_hook instance_hook_of(struct tela_instance *i)
 	};
 }
 
+struct tela_storage *tela_hook_storage(const struct tela_hook *h)
+{
+	return tela_service_storage(h->instance->stack->service);
+}
+
 /* ---- hooks, on the lifecycle thread ---- */
 
 /* What a hook returns must not look like the lifecycle's own -ETIMEDOUT and -EDEADLK. */

@@ -80,6 +80,7 @@ struct tela_service {
 	struct tela_node *node;
 	uint32_t index, name_len;
 	_Atomic(struct tela_image *) image; /* NULL: starting */
+	struct tela_storage *storage; /* of a node's service; freed with the node */
 	_Atomic(char *) refusal;            /* why calls are not taken; NULL: they are */
 	uint64_t generation;                /* of the last image built */
 	struct service_core core[IMAGE_CORES_MAX];

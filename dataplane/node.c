@@ -8,6 +8,7 @@
 #include "client.h"
 #include "eal.h"
 #include "say.h"
+#include "state.h"
 #include "thread.h"
 
 #include <arpa/inet.h>
@@ -340,7 +341,8 @@ static int node_build(
 		if (rc)
 			return rc;
 	}
-	if (reclaimer_start(n))
+	n->store = storage_create(n);
+	if (!n->store || reclaimer_start(n))
 		return say(err, err_len, -ENOMEM, "cannot start the reclaimer thread");
 	return 0;
 }
@@ -446,6 +448,7 @@ static void free_images(struct tela_node *n)
 	}
 	for (uint32_t i = 0; i < n->n_services; i++) {
 		tela_image_free(atomic_load(&n->services[i]->image));
+		storage_destroy(n->services[i]->storage);
 		service_free(n->services[i]);
 	}
 	service_table_free(atomic_load(&n->table));
@@ -498,6 +501,7 @@ void tela_node_destroy(struct tela_node *n)
 	if (!n->cleaned)
 		eal_stop();
 	pthread_mutex_destroy(&n->threads_lock);
+	storage_destroy(n->store);
 	free(n->cores);
 	free(n->ports);
 	free(n->peers);

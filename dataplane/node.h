@@ -41,7 +41,8 @@ struct tela_node {
 	_Atomic(struct tela_image *) graced;
 	struct tela_image *retiring;
 	_Atomic uint32_t n_retiring; /* published once, not yet retired */
-	_Atomic uint64_t n_graced;   /* grace periods that the reclaimer has acted upon */
+	struct tela_storage *store;
+	_Atomic uint64_t n_graced; /* grace periods that the reclaimer has acted upon */
 	/* watchdog */
 	pthread_t watchdog;
 	bool watching;
@@ -63,6 +64,8 @@ static inline bool node_polling(const struct tela_node *n)
 
 /* After a grace period: no core still looks at it. */
 void node_free_thread(struct tela_node *n, struct tela_thread *t);
+/* After a grace period. Any thread but a data core. */
+void node_free_later(struct tela_node *n, void *memory);
 /* Does what was handed to the reclaimer before the call. Not on a data core. */
 void node_reclaim_barrier(struct tela_node *n);
 int reclaimer_start(struct tela_node *n);

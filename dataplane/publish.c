@@ -9,6 +9,7 @@
 #include "node.h"
 #include "report.h"
 #include "say.h"
+#include "state.h"
 #include "thread.h"
 
 #include <urcu-qsbr.h>
@@ -22,6 +23,7 @@ struct grace {
 	struct service_table *table;
 	struct fault *fault;
 	char *refusal;
+	void *memory;
 	_Atomic bool handed; /* what was written above is seen by the reclaimer: a race detector
 				does not see that into liburcu's queue */
 };
@@ -76,6 +78,7 @@ static void graced(struct rcu_head *head)
 	service_table_free(g->table);
 	fault_destroy(g->fault);
 	service_refusal_free(g->refusal);
+	free(g->memory);
 	free(g);
 	atomic_fetch_add_explicit(&n->n_graced, 1, memory_order_release);
 }
@@ -98,6 +101,7 @@ static void after_grace(struct grace what)
 		service_table_free(g->table);
 		fault_destroy(g->fault);
 		service_refusal_free(g->refusal);
+		free(g->memory);
 		if (g->thread)
 			wake_fini(&g->thread->wake);
 		free(g->thread);
@@ -113,6 +117,11 @@ static void after_grace(struct grace what)
 void node_free_thread(struct tela_node *n, struct tela_thread *t)
 {
 	after_grace((struct grace){.node = n, .thread = t});
+}
+
+void node_free_later(struct tela_node *n, void *memory)
+{
+	after_grace((struct grace){.node = n, .memory = memory});
 }
 
 void node_reclaim_barrier(struct tela_node *n)
@@ -169,9 +178,11 @@ struct tela_service *tela_service_add(struct tela_node *n, const struct tela_ser
 	s = service_create(n, desc, n->n_services);
 	if (!s)
 		return NULL;
+	s->storage = storage_create(n);
 	n->services[n->n_services] = s;
-	table = service_table_build(n->services, n->n_services + 1);
+	table = s->storage ? service_table_build(n->services, n->n_services + 1) : NULL;
 	if (!table) {
+		storage_destroy(s->storage);
 		service_free(s);
 		errno = ENOMEM;
 		return NULL;

@@ -2,6 +2,7 @@
 
 #include "../../dataplane/base.h"
 #include "../../dataplane/tela_node.h"
+#include "../../dataplane/tela_state.h"
 
 #include <unistd.h>
 
@@ -185,6 +186,12 @@ uint32_t tela_service_in_flight(const struct tela_service *s)
 {
 	(void)s;
 	return 0;
+}
+
+struct tela_storage *tela_service_storage(struct tela_service *s)
+{
+	(void)s;
+	return NULL;
 }
 
 struct tela_service *tela_service_find(struct tela_node *n, const char *name)

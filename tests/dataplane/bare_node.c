@@ -1,4 +1,5 @@
 #include "bare_node.h"
+#include "state.h"
 
 #include <time.h>
 #include <x86intrin.h>
@@ -74,7 +75,8 @@ struct tela_node *bare_node_create(uint32_t n_cores, const struct tela_budgets *
 	made = n->cores && n->ports && n->peers;
 	for (uint32_t i = 0; made && i < n_cores; i++)
 		made = make_core(n, i, tsc_hz, budgets);
-	if (made && !reclaimer_start(n))
+	n->store = storage_create(n);
+	if (made && n->store && !reclaimer_start(n))
 		return n;
 	tela_node_destroy(n);
 	return NULL;
