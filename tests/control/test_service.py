@@ -208,6 +208,20 @@ class Fails(Life):
         self.assertEqual([self.service()[k] for k in ("state", "next_try_ms")], ["stopped", None])
 
 
+class Backoff(Life):
+    files = ("fail-start-reca",)
+
+    def test_it_doubles_up_to_the_maximum(self):
+        """1 ms, 2, 4 ... come to more than 50 by themselves, and never to more than the maximum."""
+        self.node.end()
+        self.node = Node(CONFIG.replace("STATUS", "active").replace("start_retry_ms: 20", "start_retry_ms: 1").replace(
+            "max_ms: 60", "max_ms: 200").replace("retries: 3", "retries: 1000"), TELA_RECORD=self.record.name)
+        self.addCleanup(self.node.folder.cleanup)
+        seen = []
+        self.node.wait(lambda: seen.append(self.service()["next_try_ms"] or 0) or seen[-1] > 100)
+        self.assertLessEqual(max(seen), 200)
+
+
 class FailsConfig(Life):
     files = ("fail-config-recb",)
 

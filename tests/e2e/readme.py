@@ -184,6 +184,14 @@ def write_a_service(readme, commands):
                 place.run(command, expect='HELLO' if ' call ' in command else '')
 
 
+def operate_services(readme, commands):
+    with Place() as place:
+        place.write('node.yaml', place.adapt('node: {name: server}\ncores:\n  - {cpu: 0}\nservices:\n  - name: echo\n'))
+        place.start_node('telad --config node.yaml')
+        for command in commands:
+            place.run(command, expect='echo')
+
+
 def look_at_a_capture(readme, commands):
     """Two calls of the service of services/README.md, whose schema is the one of one's own."""
     os.environ.update(TELA_WIRESHARK=f'{SOURCE}/deploy/wireshark', TELA_BFBS=f'{BUILD}/schemas',
@@ -274,7 +282,7 @@ def main():
             else:
                 fail(f'{readme.path}: nothing runs `{command}`')
         scenario = {'README.md': run_a_node, 'schemas/README.md': schemas_by_hand,
-                    'services/README.md': write_a_service,
+                    'services/README.md': write_a_service, 'control/README.md': operate_services,
                     'deploy/wireshark/README.md': look_at_a_capture}.get(readme.path)
         if scenario and rest:
             scenario(readme, rest)
