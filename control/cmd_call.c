@@ -191,20 +191,14 @@ static int prepare(struct control *c, struct request *r, struct outcall *call)
 void cmd_call(struct control *c, struct request *r)
 {
 	struct call_request *q = calloc(1, sizeof(*q));
-	int rc;
 
 	CHECK(q);
 	q->request = r;
 	q->call.done = call_done;
 	q->call.options.deadline_us = (uint64_t)request_number(r, "deadline_ms", 0) * 1000;
 	q->call.options.max_reply_bytes = 256 << 10; /* twice that in hexadecimal is still a line */
-	rc = prepare(c, r, &q->call);
-	if (!rc) {
-		rc = outcall_submit(c, &q->call);
-		if (!rc)
-			return;
-		request_fail(r, rc, "too many calls wait already: %d", OUTCALL_QUEUE);
-	}
+	if (!prepare(c, r, &q->call) && outcall_submit(c, r, &q->call))
+		return;
 	free(q->call.payload);
 	free(q);
 }

@@ -167,7 +167,6 @@ static bool build(struct outcall *call, const char *name)
 static void show_peers(struct control *c, struct request *r, const char *peer, const char *name)
 {
 	struct schema_request *q = calloc(1, sizeof(*q));
-	int rc;
 
 	CHECK(q);
 	q->request = r;
@@ -179,11 +178,8 @@ static void show_peers(struct control *c, struct request *r, const char *peer, c
 		dial_refused(r, peer);
 	} else if (!build(&q->call, name)) {
 		request_fail(r, -ENOMEM, "out of memory");
-	} else {
-		rc = outcall_submit(c, &q->call);
-		if (!rc)
-			return;
-		request_fail(r, rc, "too many calls wait already: %d", OUTCALL_QUEUE);
+	} else if (outcall_submit(c, r, &q->call)) {
+		return;
 	}
 	free(q->call.payload);
 	free(q);

@@ -116,15 +116,19 @@ static int grow(struct outcall_pool *c)
 	return 0;
 }
 
-int outcall_submit(struct control *control, struct outcall *call)
+bool outcall_submit(struct control *control, struct request *r, struct outcall *call)
 {
 	struct outcall_pool *c = control->outcall ? control->outcall : create(control);
 	int rc = c ? grow(c) : -ENOMEM;
 
-	if (rc)
-		return rc;
-	if (c->n_waiting >= OUTCALL_QUEUE)
-		return -EAGAIN;
+	if (!rc && c->n_waiting >= OUTCALL_QUEUE) {
+		request_fail(r, -EAGAIN, "too many calls wait already: %d", OUTCALL_QUEUE);
+		return false;
+	}
+	if (rc) {
+		request_fail(r, rc, "no thread can be made for the call: %s", strerror(-rc));
+		return false;
+	}
 	c->n_waiting++;
 	call->next = NULL;
 	pthread_mutex_lock(&c->lock);
@@ -132,7 +136,7 @@ int outcall_submit(struct control *control, struct outcall *call)
 	c->queue_last = &call->next;
 	pthread_cond_signal(&c->more);
 	pthread_mutex_unlock(&c->lock);
-	return 0;
+	return true;
 }
 
 void outcall_poll(struct control *control)

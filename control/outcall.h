@@ -10,7 +10,7 @@
  *            reply. */
 #pragma once
 
-#include "control.h"
+#include "admin.h"
 
 enum { OUTCALL_THREADS = 4, OUTCALL_QUEUE = 64 };
 
@@ -27,8 +27,8 @@ struct outcall {
 	uint64_t took_ns;
 };
 
-/* -EAGAIN: too many wait already, or no thread can be made; -ENOMEM. */
-int outcall_submit(struct control *c, struct outcall *call);
+/* False: the call stays with its owner, and `r` has been answered with the reason. */
+bool outcall_submit(struct control *c, struct request *r, struct outcall *call);
 /* Runs `done` of what has ended. */
 void outcall_poll(struct control *c);
 /* Waits at most `wait_ms` for the calls under way. False: one goes on, and the node may not be
