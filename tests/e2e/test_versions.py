@@ -1,4 +1,7 @@
-"""A caller that is a version ahead: it knows the schema of the node it calls as an earlier one of its own."""
+"""A caller that is a version ahead: it knows the schema of the node it calls as an earlier one of its own. And a callee that is
+ahead of its caller."""
+import os
+
 import mesh
 
 
@@ -18,6 +21,21 @@ class Versions(mesh.Case):
         self.assertEqual(counters['calls_served'], 2000)
         self.assertTrue(1 <= counters['calls_refused'] <= 8, counters)  # what was asked before the first answer came
         self.assertGreaterEqual(counters['binds'], 1)
+        self.assertEqual(caller.finish(), 0)
+
+    def test_callee_ahead(self):
+        """It takes what it knows as an earlier version of its own: nothing is refused, nor asked twice."""
+        ahead = {'name': 'echo_next', 'object': os.path.join(mesh.program('TELA_PLUGINS'), 'echo_next.so')}
+        server, caller = self.mesh.server(services=[ahead]), self.mesh.caller()
+        got = caller.run(threads=8, calls=2000, bytes=64)
+        self.assertEqual((got['codes'], got['wrong'], got['outcomes']['executed']), ({'OK': 2000}, 0, 2000), got)
+        counters = server.counters()
+        self.assertEqual((counters['calls_served'], counters['calls_refused']), (2000, 0))
+        self.assertGreaterEqual(counters['binds'], 1)
+        # The same, and no earlier version of its own: its own callers.
+        self.assertEqual(caller.finish(), 0)
+        caller = self.mesh.caller(variable='TELA_CALLER_NEXT')
+        self.assertEqual(caller.run(threads=2, calls=100)['codes'], {'OK': 100})
         self.assertEqual(caller.finish(), 0)
 
     def test_same_version(self):
