@@ -197,6 +197,7 @@ void cmd_call(struct control *c, struct request *r)
 	q->call.done = call_done;
 	q->call.options.deadline_us = (uint64_t)request_number(r, "deadline_ms", 0) * 1000;
 	q->call.options.max_reply_bytes = 256 << 10; /* twice that in hexadecimal is still a line */
+	q->call.options.flags = request_flag(r, "one_way") ? TELA_CALL_ONE_WAY : 0;
 	if (!prepare(c, r, &q->call) && outcall_submit(c, r, &q->call))
 		return;
 	free(q->call.payload);

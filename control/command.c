@@ -56,7 +56,9 @@ static const struct argument call_arguments[] = {SERVICE,
 	{"schema", ARGUMENT_TEXT, false, false,
 		"hash of the payload's schema: this node need not know it then, and the method is "
 		"a number"},
-	{"idempotent", ARGUMENT_FLAG, false, false, "with schema=: the method may run twice"}, END};
+	{"idempotent", ARGUMENT_FLAG, false, false, "with schema=: the method may run twice"},
+	{"one_way", ARGUMENT_FLAG, false, false, "no reply, only whether the call was accepted"},
+	END};
 static const struct argument schema_arguments[] = {
 	{"service", ARGUMENT_TEXT, false, true, "as the list has it; all are listed unless given"},
 	{"node", ARGUMENT_TEXT, false, false, "a peer to ask; this node itself unless given"}, END};

@@ -19,11 +19,12 @@ const char typed_describe_help[] =
 	"  for example: telactl describe echo.echo\n";
 
 const char typed_call_help[] =
-	"telactl call SERVICE.METHOD [JSON] [--peer NAME] [--deadline TIME]\n"
+	"telactl call SERVICE.METHOD [JSON] [--peer NAME] [--deadline TIME] [--one-way]\n"
 	"  one call, its payload and reply as JSON by the service's schema\n"
 	"    JSON             @FILE or - for standard input; {} unless given\n"
 	"    --peer NAME      call a peer of the node\n"
 	"    --deadline TIME  250ms or 2s; the method's own unless given\n"
+	"    --one-way        no reply is wanted, only whether the call was accepted\n"
 	"    --raw            bytes instead: telactl call --raw --help\n"
 	"  A string stands for the bytes of a [ubyte], null for a field that is left out. Bytes "
 	"that\n"
@@ -33,7 +34,7 @@ const char typed_call_help[] =
 struct typed_options {
 	const char *name, *body, *peer;
 	int64_t deadline_ms; /* 0: the method's own */
-	bool fbs;
+	bool fbs, one_way;
 };
 
 /* What a name on the command line leads to. */
@@ -87,6 +88,8 @@ static int read_words(const char *command, char **words, int n, struct typed_opt
 			if (!o->deadline_ms)
 				return usage_error(command,
 					"expected a time such as 250ms or 2s, found ", next);
+		} else if (is_call && !strcmp(w, "--one-way")) {
+			o->one_way = true;
 		} else if (!is_call && !strcmp(w, "--fbs")) {
 			o->fbs = true;
 		} else if (!strncmp(w, "--", 2)) {
@@ -396,6 +399,8 @@ static json_t *call_request(const struct target *t, const json_t *method,
 		json_is_true(json_object_get(method, "idempotent")));
 	if (ms)
 		json_object_set_new(r, "deadline_ms", json_integer(ms));
+	if (o->one_way)
+		json_object_set_new(r, "one_way", json_true());
 	return r;
 }
 

@@ -216,6 +216,13 @@ class Calls(mesh.Case):
         self.refused(1, 'DEADLINE_EXCEEDED', 'call', 'echo.later', '{"delay_us": 600000}', '--deadline', '50ms')
         self.assertEqual(self.answer('echo.later', '{"delay_us": 60000}', '--deadline', '10s'), {})
 
+    def test_one_way(self):
+        before = self.server.counters()
+        self.assertEqual(self.shown('call', 'calculator.divide', '{"a": 1}', '--one-way'), 'ok\n')
+        after = self.server.counters()
+        for counter in ('calls_one_way', 'one_way_failed'):  # a division by zero, and nobody hears
+            self.assertEqual(after[counter] - before[counter], 1, counter)
+
     def test_wrong_words(self):
         for status, said, *words in (
                 (2, 'JSON:1:15: expected \',\' or \'}\', found \'"\'', 'call', 'echo.echo', '{"data": "hi" "x": 1}'),
