@@ -349,13 +349,16 @@ class Hostile(unittest.TestCase):
     def test_replies(self):
         def reply(payload, **other):
             return {'ok': True, 'status': 'OK', 'outcome': 'executed', 'message': '', 'payload': payload, **other}
-        for payload in ('', '00', 'ff' * 16, 'zz', '04000000' + 'f0ffffff' * 4):
+        for payload in ('00', 'ff' * 16, 'zz', '04000000' + 'f0ffffff' * 4):
             status, out, said = self.ask(self.replies(self.right(), reply(payload)), 'call', 'echo.echo')
             self.assertEqual((status, out), (1, ''), payload)
             self.assertIn('echo.Echo.echo: ', said)
-        status, _, said = self.ask(self.replies(self.right(), reply('', status='\x1b[0m', message='a\nb\u009b')), 'call',
-                                   'echo.echo')
-        self.assertEqual((status, said), (1, 'telactl: echo.Echo.echo: ?[0m: a?b?? (executed)\n'))
+        # A result may have no data: its name is shown.
+        status, out, _ = self.ask(self.replies(self.right(), reply('', name='created')), 'call', 'echo.echo')
+        self.assertEqual((status, out), (0, 'created\n'))
+        wrong = reply('', status='\x1b[0m', message='a\nb\u009b', result='error', name='x\ny', http=500)
+        status, _, said = self.ask(self.replies(self.right(), wrong), 'call', 'echo.echo')
+        self.assertEqual((status, said), (1, 'telactl: echo.Echo.echo: ?[0m: a?b?? (executed)\n  error: x?y, 500\n'))
 
     def test_names(self):
         status, _, said = self.ask(self.replies(self.right(), name='x\x1b]0;y\x07'), 'describe', 'echo.echo')
