@@ -75,11 +75,13 @@ const struct tela_service_desc nobody = {"test.Nobody", 42, NULL, 0, 5, methods}
 static const struct tela_link links[] = {
 	{NULL, &desc, 1, echo, NULL},
 	{NULL, &desc, 2, park, leave},
+	{NULL, &desc, 2, echo, NULL},
 	{NULL, &desc, 3, refuse, NULL},
 	{NULL, &desc, 5, echo, leave},
 };
 const struct tela_image_link image_links[COUNTED_LINKS] = {{&links[0], NULL, "test"},
-	{&links[1], NULL, "test"}, {&links[2], NULL, "test"}, {&links[3], NULL, "test"}};
+	{&links[1], NULL, "test"}, {&links[2], NULL, "test"}, {&links[3], NULL, "test"},
+	{&links[4], NULL, "test"}};
 
 /* ---- calls ---- */
 

@@ -4,7 +4,7 @@
 
 #include "pair.h"
 
-enum { IDS = 1 << 16, COUNTED_METHODS = 6, COUNTED_LINKS = 4 };
+enum { IDS = 1 << 16, COUNTED_METHODS = 6, COUNTED_LINKS = 5 };
 
 /* By the id in a request's first 8 bytes. */
 extern uint8_t executions[IDS];
@@ -12,8 +12,8 @@ extern struct tela_handle parked[64]; /* of method 2, in order of arrival */
 extern uint32_t n_parked, n_left;
 extern uint64_t ran_until_ns; /* deadline of the call that ran last, as its handler sees it */
 
-/* echo, park, refuse, absent (no link answers), marked (a leave hook adds metadata), and one that
- * the service does not have. */
+/* echo, park (behind it echo), refuse, absent (no link answers), marked (a leave hook adds
+ * metadata), and one that the service does not have. */
 extern const struct tela_method_desc methods[COUNTED_METHODS];
 /* As served; an earlier version of it; one that is neither; a service that is not there. */
 extern const struct tela_service_desc desc, older, stranger, nobody;
