@@ -43,6 +43,8 @@ int yardsticks_read(struct yardsticks *y, const char *path);
 /* That with as many in flight; NULL if it was not measured. */
 const struct yard *yardstick_of(const struct yard *y, uint32_t n, uint32_t in_flight);
 
+/* Data bytes that go each way, in Gbit/s. */
+double figure_gbit(const struct figure *f);
 void figures_header(FILE *to);
 void figures_row(FILE *to, const struct figure *f, const struct yardsticks *y);
 json_t *figure_json(const struct figure *f, const struct yardsticks *y);

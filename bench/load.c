@@ -35,6 +35,13 @@ static inline uint64_t scramble(uint64_t id, uint32_t word)
 	return (id + word) * 0x9e3779b97f4a7c15ull;
 }
 
+/* Making and comparing the bytes of a large message would take longer than moving it: they are
+ * those of call 0, but for the id, and compared at the speed of memcmp(). */
+static inline bool large(const struct load *l)
+{
+	return l->bytes > LOAD_BYTES_OWN;
+}
+
 static inline void fill(uint8_t *to, uint64_t id, uint32_t bytes)
 {
 	memcpy(to, &id, 8);
@@ -45,6 +52,11 @@ static inline void fill(uint8_t *to, uint64_t id, uint32_t bytes)
 	}
 	if (bytes % 8)
 		memset(to + bytes / 8 * 8, (int)(id & 0xff), bytes % 8);
+}
+
+static bool same_large(const struct load *l, const uint8_t *from, uint64_t id)
+{
+	return !memcmp(from, &id, 8) && !memcmp(from + 8, l->data + 8, l->bytes - 8);
 }
 
 static inline bool same(const uint8_t *from, uint64_t id, uint32_t bytes)
@@ -69,14 +81,18 @@ static bool issue(struct load *l, struct load_call *c, uint64_t due_ticks)
 	static const struct tela_pair ask = {"stamp", ""};
 	struct tela_options o = {
 		.deadline_us = l->deadline_us, .metadata = &ask, .n_metadata = l->stamped};
-	uint8_t data[LOAD_BYTES_MAX];
-	struct tela_bytes bytes = {data, l->bytes};
+	struct tela_bytes bytes = {l->data, l->bytes};
 	uint64_t id = l->next_id;
 	int rc;
 
 	c->id = id;
 	c->due_ticks = 0;
-	fill(data, id, l->bytes);
+	if (__builtin_expect(large(l), 0)) {
+		memcpy(l->data, &id, sizeof(id));
+		o.max_reply_bytes = l->one_way ? 1 : l->bytes + 64;
+	} else {
+		fill(l->data, id, l->bytes);
+	}
 	if (l->slow_65536 && scramble(id, 1) >> 48 < l->slow_65536) {
 		rc = echo_Echo_later_call(l->client,
 			&(struct echo_Delayed_args){.delay_us = l->slow_us, .data = bytes}, &o,
@@ -178,12 +194,15 @@ static inline void account(struct load *l, const struct load_call *c, const stru
 	l->outstanding--;
 	add(&l->done, 1);
 	l->resent_calls += r->resends > 0;
-	if (__builtin_expect(r->code != TELA_OK, 0)) {
+	if (l->one_way && r->code == TELA_RESOURCE_EXHAUSTED && r->outcome == TELA_EXECUTED) {
+		; /* as asked: the handler has run, and may not answer with so much */
+	} else if (__builtin_expect(r->code != TELA_OK, 0)) {
 		failed(l, r);
 	} else {
 		struct tela_bytes data = data_of(r);
 
-		if (data.len != l->bytes || !same(data.data, c->id, l->bytes))
+		if (data.len != l->bytes || !(large(l) ? same_large(l, data.data, c->id)
+						       : same(data.data, c->id, l->bytes)))
 			l->wrong++;
 		if (l->stamped)
 			check_stamps(l, r);
@@ -278,6 +297,7 @@ bool load_task(struct tela_core *core, void *arg)
 
 void load_start(struct load *l)
 {
+	fill(l->data, 0, l->bytes);
 	l->free = NULL;
 	l->outstanding = 0;
 	l->failed = l->wrong = l->torn = l->resent_calls = 0;

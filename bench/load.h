@@ -15,7 +15,12 @@
 
 #include <stdatomic.h>
 
-enum { LOAD_IN_FLIGHT_MAX = 8192, LOAD_GENERATIONS = 1 << 17, LOAD_BYTES_MAX = 1 << 16 };
+enum {
+	LOAD_BYTES_OWN = 1 << 16,
+	LOAD_IN_FLIGHT_MAX = 8192,
+	LOAD_GENERATIONS = 1 << 17,
+	LOAD_BYTES_MAX = (16 << 20) - 64
+};
 
 enum load_state { LOAD_IDLE, LOAD_RUN, LOAD_STOP, LOAD_DONE };
 
@@ -38,8 +43,9 @@ struct load {
 	uint32_t slow_65536; /* that share of the calls is answered slowly, and not timed */
 	uint32_t slow_us;
 	uint64_t deadline_us;
-	bool stamped;
+	bool stamped, one_way;
 	double ns_per_tick;
+	uint8_t *data; /* of a call, as long as the longest; of large ones only the id changes */
 	uint64_t stop_ticks; /* when it was told to end */
 	/* shared */
 	_Atomic int state;

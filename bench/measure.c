@@ -95,7 +95,7 @@ static double watch(struct bench *b, double seconds, double *ret_seconds)
 	while (now - begin < seconds && n < WINDOWS_MAX && !telabench_interrupted()) {
 		uint64_t done;
 
-		sleep_s(WINDOW_MS / 1000.0);
+		sleep_s(b->options->bytes > LOAD_BYTES_OWN ? 0.2 : WINDOW_MS / 1000.0);
 		now = now_s();
 		done = atomic_load(&b->load->measured);
 		window[n++] = (double)(done - before) / (now - last);
@@ -116,6 +116,7 @@ void load_on(struct bench *b, struct figure *f, struct tela_client *client, bool
 	l->in_flight = f->in_flight;
 	l->bytes = b->options->bytes;
 	l->stamped = stamped;
+	l->one_way = b->options->one_way;
 	l->per_second = f->rate;
 	l->slow_65536 = (uint32_t)(f->slow_percent * 655.36);
 	l->slow_us = b->options->slow_us;
@@ -262,10 +263,12 @@ void show(struct bench *b)
 	show_yard(b->out, "echo (frames)", b->yardsticks.echo, b->yardsticks.n_echo);
 	show_yard(b->out, "floor (calls)", b->yardsticks.floor, b->yardsticks.n_floor);
 	fprintf(b->out,
-		"\n%u-byte calls in %u bytes of a shared datagram; %llu swaps, %llu calls failed, "
+		"\n%.2f Gbit/s %s way; %u-byte calls in %u bytes of a shared datagram; %llu "
+		"swaps, %llu calls failed, "
 		"%llu executed twice, "
 		"%u checks failed\n",
-		b->options->bytes, b->figure[0].frame_bytes, (unsigned long long)sum_swaps(b),
+		figure_gbit(&b->figure[0]), b->options->one_way ? "one" : "each", b->options->bytes,
+		b->figure[0].frame_bytes, (unsigned long long)sum_swaps(b),
 		(unsigned long long)sum_failed(b), (unsigned long long)b->executed_twice,
 		b->n_failed_checks);
 	if (b->figure[0].rate > 0)

@@ -25,7 +25,9 @@ static const char usage[] =
 	"  -a, --admin SOCKET     admin socket of that node (swaps, faults, counters)\n"
 	"  -n, --in-flight N      calls under way at once (60)\n"
 	"  -s, --sessions N       sessions they share (16)\n"
-	"  -b, --bytes N          data bytes of a call, 8 to 65536 (32)\n"
+	"  -b, --bytes N          data bytes of a call, 8 to 16777152 (32)\n"
+	"  -o, --one-way          large messages go, none come back: a caller that takes no reply "
+	"so large (run)\n"
 	"  -R, --rate N           run: an open loop of N calls/s; times count from when a call was "
 	"due\n"
 	"      --slow PERCENT     run: of the calls take --slow-us to answer; the others' times "
@@ -95,14 +97,14 @@ static void read_options(struct options *o, int argc, char **argv)
 {
 	static const struct option known[] = {{"config", 1, NULL, 'c'}, {"peer", 1, NULL, 'p'},
 		{"admin", 1, NULL, 'a'}, {"in-flight", 1, NULL, 'n'}, {"sessions", 1, NULL, 's'},
-		{"bytes", 1, NULL, 'b'}, {"seconds", 1, NULL, 't'}, {"rounds", 1, NULL, 'r'},
-		{"swaps", 1, NULL, 'w'}, {"words", 1, NULL, 'W'}, {"pairs", 1, NULL, 'P'},
-		{"rate", 1, NULL, 'R'}, {"slow", 1, NULL, 'L'}, {"slow-us", 1, NULL, 'U'},
-		{"yardsticks", 1, NULL, 'y'}, {"json", 0, NULL, 'j'}, {"help", 0, NULL, 'h'},
-		{"version", 0, NULL, 'V'}, {NULL}};
+		{"bytes", 1, NULL, 'b'}, {"one-way", 0, NULL, 'o'}, {"seconds", 1, NULL, 't'},
+		{"rounds", 1, NULL, 'r'}, {"swaps", 1, NULL, 'w'}, {"words", 1, NULL, 'W'},
+		{"pairs", 1, NULL, 'P'}, {"rate", 1, NULL, 'R'}, {"slow", 1, NULL, 'L'},
+		{"slow-us", 1, NULL, 'U'}, {"yardsticks", 1, NULL, 'y'}, {"json", 0, NULL, 'j'},
+		{"help", 0, NULL, 'h'}, {"version", 0, NULL, 'V'}, {NULL}};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "c:p:a:n:s:b:t:r:w:y:R:jhV", known, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "c:p:a:n:s:b:t:r:w:y:R:jhVo", known, NULL)) != -1) {
 		switch (c) {
 		case 'c':
 			o->config = optarg;
@@ -121,6 +123,9 @@ static void read_options(struct options *o, int argc, char **argv)
 			break;
 		case 'b':
 			o->bytes = number(optarg, 8, LOAD_BYTES_MAX, "--bytes");
+			break;
+		case 'o':
+			o->one_way = true;
 			break;
 		case 't':
 			o->seconds = decimal(optarg, 0.05, 600, "--seconds");
@@ -169,6 +174,10 @@ static void read_options(struct options *o, int argc, char **argv)
 	o->demo = !strcmp(argv[optind], "demo");
 	if (o->demo && (o->rate > 0 || o->slow > 0))
 		bad_usage("--rate and --slow are for run");
+	if (o->one_way && (o->demo || o->bytes <= LOAD_BYTES_OWN))
+		bad_usage("--one-way is for run, with --bytes above 65536");
+	if (o->swaps == UINT32_MAX)
+		o->swaps = o->demo ? 1000 : 0;
 	if ((o->demo || o->swaps) && !o->admin)
 		bad_usage("--admin is needed to change the chain of the other node");
 }
@@ -204,19 +213,21 @@ static int open_bench(struct bench *b, const struct conf *conf)
 		return -1;
 	}
 	b->load = calloc(1, sizeof(*b->load));
+	b->load_data = calloc(1, o->bytes);
 	b->load_generation = calloc(LOAD_GENERATIONS, sizeof(*b->load_generation));
 	b->storm.mask = calloc(LOAD_GENERATIONS, sizeof(*b->storm.mask));
 	b->echo = tela_client_open(b->node, o->peer, &echo_Echo_service, o->sessions);
 	b->echo_one = tela_client_open(b->node, o->peer, &echo_Echo_service, 1);
 	b->kv = tela_client_open(b->node, o->peer, &kv_Kv_service, 4);
 	b->calculator = tela_client_open(b->node, o->peer, &calculator_Calculator_service, 1);
-	if (!b->load || !b->load_generation || !b->storm.mask || !b->echo || !b->echo_one ||
-		!b->kv || !b->calculator) {
+	if (!b->load || !b->load_data || !b->load_generation || !b->storm.mask || !b->echo ||
+		!b->echo_one || !b->kv || !b->calculator) {
 		report(NULL, "no such peer in the configuration, or out of memory");
 		return -1;
 	}
 	b->load->ns_per_tick = ns_per_tick();
 	b->load->generation = b->load_generation;
+	b->load->data = b->load_data;
 	if (tela_task_add(b->node, 0, load_task, &b->load_now) ||
 		tela_task_add(b->node, 0, words_task, &b->words_now) ||
 		tela_node_start(b->node, err, sizeof(err))) {
@@ -243,6 +254,7 @@ static void close_bench(struct bench *b)
 	tela_node_destroy(b->node);
 	words_free(&b->words);
 	free(b->load);
+	free(b->load_data);
 	free(b->load_generation);
 	free(b->storm.mask);
 }
@@ -263,8 +275,6 @@ int main(int argc, char **argv)
 	int rc;
 
 	read_options(&o, argc, argv);
-	if (o.swaps == UINT32_MAX)
-		o.swaps = o.demo ? 1000 : 0;
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
 	signal(SIGPIPE, SIG_IGN);

@@ -18,7 +18,7 @@ struct options {
 	double seconds, rate,
 		slow; /* rate: of an open loop, 0: closed; slow: percent of the calls */
 	uint32_t slow_us;
-	bool json, demo;
+	bool json, demo, one_way;
 };
 
 struct bench {
@@ -30,6 +30,7 @@ struct bench {
 	struct admin_client *admin, *storm_admin;
 	struct load *load;
 	struct load *_Atomic load_now; /* what the task works on, NULL: nothing */
+	uint8_t *load_data;
 	struct load_generation *load_generation;
 	struct words words;
 	struct words *_Atomic words_now;

@@ -21,16 +21,18 @@ static void on_signal(int signal)
 	interrupted = 1;
 }
 
-static const char usage[] = "usage: %s server|client --device=DEVICE --cpu=N [options]\n"
-			    "  --device=ARGS    as in a port's configuration: "
-			    "net_memif0,role=client,id=0,socket=/run/x\n"
-			    "  --cpu=N          the CPU to poll on\n"
-			    "  --in-flight=N    frames (or calls) under way at once, client (64)\n"
-			    "  --size=BYTES     of a frame, Ethernet header included (90)\n"
-			    "  --seconds=S      how long to measure, client (2)\n"
-			    "  --no-huge        ordinary memory in place of huge pages\n"
-			    "  --share-cpu      allow a CPU that already has a poller\n"
-			    "  --json           one line of JSON\n";
+static const char usage[] =
+	"usage: %s server|client --device=DEVICE --cpu=N [options]\n"
+	"  --device=ARGS    as in a port's configuration: "
+	"net_memif0,role=client,id=0,socket=/run/x\n"
+	"  --cpu=N          the CPU to poll on\n"
+	"  --in-flight=N    frames (or calls) under way at once, client (64)\n"
+	"  --size=BYTES     of a frame, Ethernet header included (90)\n"
+	"  --seconds=S      how long to measure, client (2)\n"
+	"  --copy           fill each frame from a large message (tela-stream)\n"
+	"  --no-huge        ordinary memory in place of huge pages\n"
+	"  --share-cpu      allow a CPU that already has a poller\n"
+	"  --json           one line of JSON\n";
 
 static __attribute__((noreturn)) void wrong(const char *name)
 {
@@ -43,8 +45,8 @@ void yardstick_options(struct yardstick *y, const char *name, int argc, char **a
 	static const struct option options[] = {{"device", required_argument, NULL, 'd'},
 		{"cpu", required_argument, NULL, 'c'}, {"in-flight", required_argument, NULL, 'n'},
 		{"size", required_argument, NULL, 's'}, {"seconds", required_argument, NULL, 't'},
-		{"no-huge", no_argument, NULL, 'H'}, {"share-cpu", no_argument, NULL, 'S'},
-		{"json", no_argument, NULL, 'j'}, {0}};
+		{"copy", no_argument, NULL, 'C'}, {"no-huge", no_argument, NULL, 'H'},
+		{"share-cpu", no_argument, NULL, 'S'}, {"json", no_argument, NULL, 'j'}, {0}};
 	int o;
 
 	memset(y, 0, sizeof(*y));
@@ -68,6 +70,9 @@ void yardstick_options(struct yardstick *y, const char *name, int argc, char **a
 			break;
 		case 't':
 			y->seconds = atof(optarg);
+			break;
+		case 'C':
+			y->copy = true;
 			break;
 		case 'H':
 			y->no_huge = true;

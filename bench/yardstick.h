@@ -17,7 +17,7 @@ enum { YARDSTICK_WINDOWS = 6000, YARDSTICK_WINDOW_MS = 10 };
 
 struct yardstick {
 	/* options */
-	bool server, json, no_huge, share_cpu;
+	bool server, json, no_huge, share_cpu, copy;
 	const char *device;
 	int cpu;
 	uint32_t in_flight, frame_bytes;

@@ -126,20 +126,25 @@ static bool send_again(struct machine *m, struct bulk_tx *t, uint32_t *budget)
 
 bool bulk_send(struct machine *m)
 {
-	uint32_t budget = BULK_PER_PASS;
-	uint32_t i = 0;
 	bool worked = m->n_bulks > 0;
 
-	while (i < m->n_bulks && budget) {
-		struct bulk_tx *t = m->bulks[i];
+	/* In turns, so that none waits for another's whole window. */
+	for (uint32_t budget = BULK_PER_PASS; m->n_bulks && budget;) {
+		uint32_t turn = min_u32(budget, BULK_TURN);
+		struct bulk_tx *t;
 
-		if (unlikely(t->n_holes) && !send_again(m, t, &budget))
+		if (m->bulk_turn >= m->n_bulks)
+			m->bulk_turn = 0;
+		t = m->bulks[m->bulk_turn];
+		budget -= turn;
+		if (unlikely(t->n_holes) && !send_again(m, t, &turn))
 			return worked;
-		for (; budget && t->next < t->limit; budget--, t->next++)
+		for (; turn && t->next < t->limit; turn--, t->next++)
 			if (!send_fragment(m, t, t->next, false))
 				return worked;
+		budget += turn;
 		if (t->n_holes || t->next < t->limit)
-			i++;
+			m->bulk_turn++;
 		else
 			deactivate(m, t); /* another one has taken its place */
 	}

@@ -26,6 +26,7 @@ enum {
 	BULK_ACK_EVERY = 16,
 	BULK_HOLES = 16,
 	BULK_PER_PASS = 64,
+	BULK_TURN = 16, /* of these, for one message before the next one's turn */
 };
 
 /* Fragments that are missing, from one to before another. */

@@ -6,6 +6,10 @@ static void resend(struct machine *m, struct path *p, struct caller_slot *s)
 {
 	frame_Packet h;
 
+	if (s->state == CALLER_SENDING && s->tx->active) {
+		caller_to_sent(m, p, s); /* it has more to send: nobody owes it an answer */
+		return;
+	}
 	list_del(&s->sent);
 	if (s->resends < UINT16_MAX)
 		s->resends++;

@@ -90,7 +90,7 @@ struct machine {
 	struct bulk_tx *bulk_txs, *free_bulk_tx;
 	struct bulk_rx *bulk_rxs, *free_bulk_rx;
 	struct bulk_tx **bulks; /* that have something to send */
-	uint32_t n_bulks;
+	uint32_t n_bulks, bulk_turn;
 	struct msgpool msgs;
 	size_t bytes; /* of all of it */
 	/* lists */
