@@ -146,15 +146,23 @@ void tela_node_print_budgets(
 		"window", "pending", "retained_kib", "reassembly_kib"};
 	const struct machine *m = &n->cores[0]->m;
 	const uint32_t *value = (const uint32_t *)&m->cfg.budgets;
+	const struct session_bytes s = machine_session_bytes();
+	size_t bytes[MACHINE_BUDGETS];
 	char text[128];
 
-	_Static_assert(
-		sizeof(struct tela_budgets) == sizeof(name) / sizeof(*name) * sizeof(uint32_t),
-		"one name a budget");
+	_Static_assert(MACHINE_BUDGETS == sizeof(name) / sizeof(*name), "one name a budget");
+	machine_budget_bytes(m, bytes);
 	for (size_t i = 0; i < ARRAY_SIZE(name); i++) {
-		snprintf(text, sizeof(text), "%-18s %8u a core", name[i], value[i]);
+		int len = snprintf(text, sizeof(text), "%-18s %8u a core", name[i], value[i]);
+
+		if (bytes[i])
+			snprintf(text + len, sizeof(text) - (size_t)len, ", %zu bytes", bytes[i]);
 		line(arg, text);
 	}
+	snprintf(text, sizeof(text),
+		"%-18s %8zu bytes served, %zu made, with 8 slots; %zu and %zu a slot more",
+		"a session", s.served, s.made, s.served_slot, s.made_slot);
+	line(arg, text);
 	snprintf(text, sizeof(text), "%-18s %8.1f MiB a core, %u cores", "memory",
 		(double)machine_bytes(m) / (1 << 20), n->n_cores);
 	line(arg, text);

@@ -211,6 +211,38 @@ size_t machine_bytes(const struct machine *m)
 	return m->bytes;
 }
 
+#define BUDGET(name) (offsetof(struct tela_budgets, name) / sizeof(uint32_t))
+
+void machine_budget_bytes(const struct machine *m, size_t ret_bytes[MACHINE_BUDGETS])
+{
+	const struct tela_budgets *b = &m->cfg.budgets;
+	const struct sizes n = sizes_of(b);
+
+	memset(ret_bytes, 0, MACHINE_BUDGETS * sizeof(*ret_bytes));
+	ret_bytes[BUDGET(paths)] =
+		b->paths * (sizeof(struct path) + 2 * b->sessions * sizeof(void *)) +
+		n.conn * (sizeof(*m->conn_key) + sizeof(*m->conn_index));
+	ret_bytes[BUDGET(slots)] = n.callee_slots * sizeof(struct callee_slot) +
+				   n.sessions * (sizeof(struct callee_session) + sizeof(void *));
+	ret_bytes[BUDGET(calls)] = b->calls * sizeof(struct call);
+	ret_bytes[BUDGET(messages_2k)] = b->messages_2k * (size_t)(MSG_HEADER + MSG_2K);
+	ret_bytes[BUDGET(messages_64k)] = b->messages_64k * (size_t)(MSG_HEADER + MSG_64K);
+	ret_bytes[BUDGET(messages_1m)] =
+		b->messages_1m * (size_t)MSG_PAGES_OF_1M * (MSG_PAGE + sizeof(uint32_t)) +
+		n.bulks * (sizeof(struct bulk_tx) + sizeof(struct bulk_rx) + 3 * sizeof(void *));
+	ret_bytes[BUDGET(in_flight)] = n.caller_slots * sizeof(struct caller_slot) +
+				       n.caller_slots / SLOT_BLOCK * sizeof(void *);
+}
+
+struct session_bytes machine_session_bytes(void)
+{
+	return (struct session_bytes){
+		.served = sizeof(struct callee_session) + SLOT_BLOCK * sizeof(struct callee_slot),
+		.served_slot = sizeof(struct callee_slot),
+		.made = sizeof(struct caller_session) + SLOT_BLOCK * sizeof(struct caller_slot),
+		.made_slot = sizeof(struct caller_slot)};
+}
+
 /* ---- a pass ---- */
 
 void machine_begin(struct machine *m, uint64_t now_ns)

@@ -111,6 +111,18 @@ int machine_init(struct machine *m, const struct machine_config *cfg, const stru
 void machine_fini(struct machine *m);
 size_t machine_bytes(const struct machine *m);
 
+enum { MACHINE_BUDGETS = sizeof(struct tela_budgets) / sizeof(uint32_t) };
+
+/* What each budget takes, in the order of struct tela_budgets; 0 for those that bound others'
+ * memory.
+ */
+void machine_budget_bytes(const struct machine *m, size_t ret_bytes[MACHINE_BUDGETS]);
+/* Of a session with its first slots, and of one slot more. */
+struct session_bytes {
+	size_t served, served_slot, made, made_slot;
+};
+struct session_bytes machine_session_bytes(void);
+
 /* A pass: begin (with the time after the rx burst), then datagrams, then the rest in any order,
  * then flush. */
 void machine_begin(struct machine *m, uint64_t now_ns);
