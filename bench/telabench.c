@@ -119,7 +119,7 @@ static void read_options(struct options *o, int argc, char **argv)
 			o->in_flight = number(optarg, 1, LOAD_IN_FLIGHT_MAX, "--in-flight");
 			break;
 		case 's':
-			o->sessions = number(optarg, 1, 256, "--sessions");
+			o->sessions = number(optarg, 1, 65535, "--sessions");
 			break;
 		case 'b':
 			o->bytes = number(optarg, 8, LOAD_BYTES_MAX, "--bytes");

@@ -71,6 +71,8 @@ static bool block_grant(struct machine *m, struct callee_session *s)
 		block[i].tx = NULL;
 		block[i].msg = NULL;
 	}
+	if (!s->n_slots)
+		s->first = block;
 	s->block[s->n_slots / SLOT_BLOCK] = block;
 	s->n_slots = (uint16_t)(s->n_slots + SLOT_BLOCK);
 	count_add(m->counts, count_slot_grants, SLOT_BLOCK);

@@ -20,6 +20,7 @@ static bool block_take(struct machine *m, struct caller_session *s)
 	if (!m->n_caller_blocks || b == SLOT_BLOCKS_MAX)
 		return false;
 	s->block[b] = m->caller_blocks[--m->n_caller_blocks];
+	s->first = s->block[0];
 	memset(s->block[b], 0, SLOT_BLOCK * sizeof(struct caller_slot));
 	for (uint32_t i = 0; i < SLOT_BLOCK; i++) {
 		struct caller_slot *slot = &s->block[b][i];

@@ -448,8 +448,40 @@ static void rare_packet(
 	}
 }
 
+/* The packet behind this one, NULL: there is none. Nothing is believed yet: it is only looked
+ * ahead. */
+static inline const uint8_t *packet_after(const uint8_t *at, const uint8_t *end)
+{
+	uint16_t length;
+
+	memcpy(&length, at + offsetof(frame_Packet, length), sizeof(length));
+	at += ALIGN8((uint32_t)length);
+	return end - at >= WIRE_PACKET && length >= WIRE_PACKET ? at : NULL;
+}
+
+/* With thousands of sessions none is in a cache when its packet comes. So the session of the packet
+ * after the next is fetched, and of the next, whose session was fetched before, the slot. */
+static inline void fetch_ahead(const struct path *p, const uint8_t *at, bool slot)
+{
+	bool request = at[0] == frame_Kind_request;
+	frame_Packet h = frame_Packet_load(at);
+	const uint8_t *line;
+
+	if (h.session >= (request ? p->n_in : p->n_out))
+		return;
+	line = request ? (const uint8_t *)p->in[h.session] : (const uint8_t *)p->out[h.session];
+	if (slot && line && h.slot < SLOT_BLOCK) {
+		line = request ? (const uint8_t *)(p->in[h.session]->first + h.slot)
+			       : (const uint8_t *)(p->out[h.session]->first + h.slot);
+		__builtin_prefetch(line + CACHE_LINE);
+	}
+	__builtin_prefetch(line);
+}
+
 static void packets(struct machine *m, struct path *p, uint8_t *at, uint8_t *end)
 {
+	const uint8_t *next, *second;
+
 	while (end - at >= WIRE_PACKET) {
 		frame_Packet h = frame_Packet_load(at);
 		uint8_t *body = at + WIRE_PACKET;
@@ -457,6 +489,11 @@ static void packets(struct machine *m, struct path *p, uint8_t *at, uint8_t *end
 		if (unlikely(h.length < WIRE_PACKET || (ptrdiff_t)h.length > end - at)) {
 			count(m->counts, count_drop_packet_length);
 			return;
+		}
+		if ((next = packet_after(at, end))) {
+			if ((second = packet_after(next, end)))
+				fetch_ahead(p, second, false);
+			fetch_ahead(p, next, true);
 		}
 		at += ALIGN8((uint32_t)h.length) <= (uint32_t)(end - at)
 			      ? ALIGN8((uint32_t)h.length)

@@ -85,17 +85,20 @@ struct caller_session {
 	struct list of_machine;
 	struct path *path; /* NULL: local */
 	const struct tela_service_desc *service;
-	struct caller_slot *free;
-	uint64_t credit_asked_ns; /* 0: no question open */
+	struct caller_slot *free, *first; /* block[0] */
 	uint32_t number;
 	uint16_t n_slots, n_owned, n_busy; /* granted by the callee, in hand here, in use */
 	uint16_t bind;                     /* 0: not bound yet */
+	/* second line: rarely */
+	uint64_t credit_asked_ns; /* 0: no question open */
 	uint64_t schema; /* what it binds as: its own, or the callee's that it knows as earlier */
 	struct caller_slot *block[SLOT_BLOCKS_MAX];
 };
 
 static inline struct caller_slot *caller_slot_at(const struct caller_session *s, uint32_t index)
 {
+	if (likely(index < SLOT_BLOCK))
+		return s->first + index;
 	return s->block[index / SLOT_BLOCK] + index % SLOT_BLOCK;
 }
 
@@ -147,11 +150,14 @@ struct callee_session {
 	struct callee_session *next_free;
 	uint32_t number;
 	uint16_t n_slots, n_binds;
+	struct callee_slot *first; /* block[0]: with the first bind in the first line */
 	struct bind binds[SESSION_BINDS];
 	struct callee_slot *block[SLOT_BLOCKS_MAX];
 };
 
 static inline struct callee_slot *callee_slot_at(const struct callee_session *s, uint32_t index)
 {
+	if (likely(index < SLOT_BLOCK))
+		return s->first + index;
 	return s->block[index / SLOT_BLOCK] + index % SLOT_BLOCK;
 }
