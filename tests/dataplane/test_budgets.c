@@ -63,6 +63,7 @@ static void end(void)
 	resume_parked();
 	pair_run(p, 5 * NS_PER_MS);
 	assert_true(call(p, 1, 255, 40, NULL).own_bytes);
+	p->step_ns = 100 * NS_PER_US;
 	pair_run(p, 5 * NS_PER_S); /* what is retained goes */
 	assert_quiet(p);
 	assert_int_equal(p->end[1].m.n_pending + p->end[1].m.n_detached, 0);
