@@ -34,7 +34,7 @@ static json_t *plugins_of(const struct record *r)
 	return list;
 }
 
-static json_t *config_of(const struct tela_instance *i)
+json_t *command_config_of(const struct tela_instance *i)
 {
 	json_t *o = json_object();
 
@@ -78,7 +78,7 @@ static json_t *show_plugins(const struct record *r)
 		json_object_set_new(o, "automatic", json_boolean(instance->automatic));
 		json_object_set_new(o, "object",
 			instance->plugin->path ? json_string(instance->plugin->path) : json_null());
-		json_object_set_new(o, "config", config_of(instance));
+		json_object_set_new(o, "config", command_config_of(instance));
 		json_object_set_new(o, "workers", show_workers(instance));
 	}
 	return list;
@@ -111,21 +111,27 @@ static void *keep(struct chain_request *q, size_t size)
 	return t->text;
 }
 
-static const char *value_text(struct chain_request *q, const json_t *v)
+const char *command_value(const json_t *v, char *text, size_t size)
 {
-	char text[64];
-
 	if (json_is_string(v))
 		return json_string_value(v);
 	if (json_is_integer(v))
-		snprintf(text, sizeof(text), "%lld", (long long)json_integer_value(v));
+		snprintf(text, size, "%lld", (long long)json_integer_value(v));
 	else if (json_is_real(v))
-		snprintf(text, sizeof(text), "%.17g", json_real_value(v));
+		snprintf(text, size, "%.17g", json_real_value(v));
 	else if (json_is_boolean(v))
-		snprintf(text, sizeof(text), "%s", json_is_true(v) ? "true" : "false");
+		snprintf(text, size, "%s", json_is_true(v) ? "true" : "false");
 	else
 		return NULL;
-	return strcpy(keep(q, strlen(text) + 1), text);
+	return text;
+}
+
+static const char *value_text(struct chain_request *q, const json_t *v)
+{
+	char text[64];
+	const char *value = command_value(v, text, sizeof(text));
+
+	return value == text ? strcpy(keep(q, strlen(text) + 1), text) : value;
 }
 
 static int by_key(const void *a, const void *b)

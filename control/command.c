@@ -32,6 +32,10 @@ static const struct argument replace_arguments[] = {SERVICE, NAME, OBJECT,
 	{"config", ARGUMENT_CONFIG, false, false,
 		"put over its configuration: key=value ...; null takes a key out"},
 	END};
+static const struct argument merge_arguments[] = {SERVICE,
+	{"config", ARGUMENT_CONFIG, true, false,
+		"NAME.KEY=value ... by names that 'chain show' lists; null takes a key out"},
+	END};
 static const struct argument apply_arguments[] = {SERVICE,
 	{"steps", ARGUMENT_LIST, true, false,
 		"objects with op (add, remove, replace) and the arguments of that command: one "
@@ -87,6 +91,12 @@ const struct command commands[] = {
 		"echo counter object=./counter2.so", replace_arguments, cmd_chain_replace},
 	{"chain.apply", "several steps in one image, all or none", NULL, apply_arguments,
 		cmd_chain_apply},
+	{"config.show", "the configuration of a service: below each name its keys", "echo",
+		service_only, cmd_config_show},
+	{"config.merge",
+		"put keys over it, for several plugins at once: what changes gets a new instance, "
+		"all or none",
+		"echo counter.limit=5 logger.rate=100", merge_arguments, cmd_config_merge},
 	{"images",
 		"images of a service: current, retiring and retired, with the calls each has "
 		"served",

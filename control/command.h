@@ -5,6 +5,7 @@
 #include "admin.h"
 
 struct stack;
+struct tela_instance;
 
 extern const struct command commands[]; /* ends with a NULL name */
 
@@ -21,11 +22,18 @@ void cmd_images(struct control *c, struct request *r);
 /* cmd_stats.c */
 void cmd_stats(struct control *c, struct request *r);
 /* cmd_chain.c */
+/* Keys and values of an instance. */
+json_t *command_config_of(const struct tela_instance *i);
+/* A configuration value as text: its own, or written to `text`; NULL for a list or a mapping. */
+const char *command_value(const json_t *v, char *text, size_t size);
 void cmd_chain_show(struct control *c, struct request *r);
 void cmd_chain_add(struct control *c, struct request *r);
 void cmd_chain_remove(struct control *c, struct request *r);
 void cmd_chain_replace(struct control *c, struct request *r);
 void cmd_chain_apply(struct control *c, struct request *r);
+/* cmd_config.c */
+void cmd_config_show(struct control *c, struct request *r);
+void cmd_config_merge(struct control *c, struct request *r);
 /* cmd_node.c */
 void cmd_commands(struct control *c, struct request *r);
 void cmd_drain(struct control *c, struct request *r);

@@ -261,6 +261,58 @@ class HangsLater(Life):
         self.assertEqual(self.service()["state"], "running")
 
 
+class Config(Life):
+    def merge(self, **config):
+        return self.node.ask("config.merge", service="rec", config={k.replace("__", "."): v for k, v in config.items()})
+
+    def instances(self):
+        return {p["name"]: p["instance"] for p in self.node.ask("chain.show", service="rec")["plugins"]}
+
+    def test_merge(self):
+        """Scenarios 36, 37: other keys keep their values, other plugins their instances, the status stays."""
+        before = self.instances()
+        self.events()
+        r = self.done(self.merge(reca__x=1, reca__y__z="two", recb__x=True))
+        self.assertEqual((r["changed"], r["config"]),
+                         (2, {"rec": {}, "reca": {"x": "1", "y.z": "two"}, "recb": {"x": "true"}}))
+        self.assertEqual(self.events()[:4], ["config reca", "config recb", "start recb", "start reca"])
+        after = self.instances()
+        self.assertEqual([before[n] == after[n] for n in ("rec", "reca", "recb")], [True, False, False])
+        r = self.done(self.merge(reca__x=None))
+        self.assertEqual(r["config"]["reca"], {"y.z": "two"})
+        self.assertEqual(self.instances()["recb"], after["recb"])
+        self.assertEqual((self.service()["state"], self.done(self.node.ask("config.show", service="rec"))["config"]),
+                         ("running", r["config"]))
+
+    def test_what_is_there_already_changes_nothing(self):
+        self.done(self.merge(reca__x="1"))
+        before = self.instances()
+        self.assertEqual(self.done(self.merge(reca__x=1, recb__x=None))["changed"], 0)
+        self.assertEqual(self.instances(), before)
+
+    def test_one_that_refuses_changes_nothing(self):
+        before = self.instances()
+        self.put("fail-config-recb")
+        self.refused(self.merge(reca__x=1, recb__x=2), "FAILED_PRECONDITION", "config of recb fails on purpose")
+        self.drop("fail-config-recb")
+        for config, code, part in (({"nobody__x": 1}, "NOT_FOUND", "config.nobody.x: expected NAME.KEY"),
+                                   ({"reca": 1}, "NOT_FOUND", "config.reca: expected NAME.KEY"),
+                                   ({"reca__bogus": 1}, "INVALID_ARGUMENT", "plugin reca has no key 'bogus'"),
+                                   ({"reca__x": [1]}, "INVALID_ARGUMENT", "config.reca.x: expected a text, number or flag"),
+                                   ({}, "INVALID_ARGUMENT", "expected 1 to 256 keys")):
+            self.refused(self.merge(**config), code, part)
+        self.assertEqual(self.instances(), before)
+        self.assertEqual(self.done(self.node.ask("config.show", service="rec"))["config"]["reca"], {})
+        self.done(self.move("deactivate"))
+        self.refused(self.merge(reca__x=1), "UNAVAILABLE", "stopped")
+
+    def test_by_telactl(self):
+        r = self.node.ctl("config", "merge", "rec", "reca.x=7", "recb.y.z=8")
+        self.assertEqual(r.returncode, 0, r.stderr)
+        self.assertEqual(self.node.ask("config.show", service="rec")["config"],
+                         {"rec": {}, "reca": {"x": "7"}, "recb": {"y.z": "8"}})
+
+
 class Ready(Life):
     files = ("unready-recb",)
 
