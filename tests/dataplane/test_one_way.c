@@ -55,6 +55,7 @@ static void test_accepted(void **state)
 /* What an accepted call answers is nobody's business; a refusal is. */
 static void test_refused(void **state)
 {
+	static char paused[] = "paused";
 	struct pair *p = pair_new(2, 1);
 	struct outcome o = call(p, 3, 1, 16, &one_way);
 
@@ -65,10 +66,10 @@ static void test_refused(void **state)
 	o = call(p, 6, 3, 16, &one_way);
 	assert_refused(&o, TELA_UNIMPLEMENTED);
 	assert_int_equal(counted(p, 1, count_one_way_failed), 2);
-	atomic_store(&p->end[1].service->admit, false);
+	atomic_store(&p->end[1].service->refusal, paused);
 	o = call(p, 1, 4, 16, &one_way);
 	assert_refused(&o, TELA_UNAVAILABLE);
-	atomic_store(&p->end[1].service->admit, true);
+	atomic_store(&p->end[1].service->refusal, NULL);
 	assert_int_equal(executions[4], 0);
 	assert_quiet(p);
 	pair_fini(p);
