@@ -9,8 +9,11 @@
 
 #include <ctype.h>
 
+enum { METADATA_MAX = 16 };
+
 struct call_request {
 	struct outcall call;
+	struct tela_pair metadata[METADATA_MAX]; /* of the request, which outlives the call */
 	struct request *request;
 };
 
@@ -188,6 +191,25 @@ static int prepare(struct control *c, struct request *r, struct outcall *call)
 	return rc;
 }
 
+static int read_metadata(struct call_request *q, const json_t *from)
+{
+	struct tela_options *o = &q->call.options;
+	const char *key;
+	json_t *value;
+
+	json_object_foreach((json_t *)from, key, value)
+	{
+		if (!json_is_string(value) || o->n_metadata == METADATA_MAX) {
+			request_fail(q->request, -EINVAL,
+				"metadata: expected at most %d texts by name", METADATA_MAX);
+			return -EINVAL;
+		}
+		q->metadata[o->n_metadata++] = (struct tela_pair){key, json_string_value(value)};
+	}
+	o->metadata = o->n_metadata ? q->metadata : NULL;
+	return 0;
+}
+
 void cmd_call(struct control *c, struct request *r)
 {
 	struct call_request *q = calloc(1, sizeof(*q));
@@ -198,7 +220,8 @@ void cmd_call(struct control *c, struct request *r)
 	q->call.options.deadline_us = (uint64_t)request_number(r, "deadline_ms", 0) * 1000;
 	q->call.options.max_reply_bytes = 256 << 10; /* twice that in hexadecimal is still a line */
 	q->call.options.flags = request_flag(r, "one_way") ? TELA_CALL_ONE_WAY : 0;
-	if (!prepare(c, r, &q->call) && outcall_submit(c, r, &q->call))
+	if (!read_metadata(q, json_object_get(request_arguments(r), "metadata")) &&
+		!prepare(c, r, &q->call) && outcall_submit(c, r, &q->call))
 		return;
 	free(q->call.payload);
 	free(q);

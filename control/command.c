@@ -62,7 +62,7 @@ static const struct argument call_arguments[] = {SERVICE,
 		"a number"},
 	{"idempotent", ARGUMENT_FLAG, false, false, "with schema=: the method may run twice"},
 	{"one_way", ARGUMENT_FLAG, false, false, "no reply, only whether the call was accepted"},
-	END};
+	{"metadata", ARGUMENT_CONFIG, false, false, "texts by name that go with the call"}, END};
 static const struct argument schema_arguments[] = {
 	{"service", ARGUMENT_TEXT, false, true, "as the list has it; all are listed unless given"},
 	{"node", ARGUMENT_TEXT, false, false, "a peer to ask; this node itself unless given"}, END};

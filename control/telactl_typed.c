@@ -19,12 +19,14 @@ const char typed_describe_help[] =
 	"  for example: telactl describe echo.echo\n";
 
 const char typed_call_help[] =
-	"telactl call SERVICE.METHOD [JSON] [--peer NAME] [--deadline TIME] [--one-way]\n"
+	"telactl call SERVICE.METHOD [JSON] [--peer NAME] [--deadline TIME] [--one-way] [--meta "
+	"NAME=TEXT]\n"
 	"  one call, its payload and reply as JSON by the service's schema\n"
 	"    JSON             @FILE or - for standard input; {} unless given\n"
 	"    --peer NAME      call a peer of the node\n"
 	"    --deadline TIME  250ms or 2s; the method's own unless given\n"
 	"    --one-way        no reply is wanted, only whether the call was accepted\n"
+	"    --meta NAME=TEXT metadata of the call, such as authorization=TOKEN; again for more\n"
 	"    --raw            bytes instead: telactl call --raw --help\n"
 	"  A string stands for the bytes of a [ubyte], null for a field that is left out. Bytes "
 	"that\n"
@@ -34,6 +36,7 @@ const char typed_call_help[] =
 struct typed_options {
 	const char *name, *body, *peer;
 	int64_t deadline_ms; /* 0: the method's own */
+	json_t *metadata;    /* NULL: none */
 	bool fbs, one_way;
 };
 
@@ -90,6 +93,14 @@ static int read_words(const char *command, char **words, int n, struct typed_opt
 					"expected a time such as 250ms or 2s, found ", next);
 		} else if (is_call && !strcmp(w, "--one-way")) {
 			o->one_way = true;
+		} else if (is_call && !strcmp(w, "--meta") && next && strchr(next, '=')) {
+			char *equals = strchr(words[++i], '=');
+
+			if (!o->metadata)
+				o->metadata = json_object();
+			*equals = 0;
+			json_object_set_new(o->metadata, next, json_string(equals + 1));
+			*equals = '=';
 		} else if (!is_call && !strcmp(w, "--fbs")) {
 			o->fbs = true;
 		} else if (!strncmp(w, "--", 2)) {
@@ -401,6 +412,8 @@ static json_t *call_request(const struct target *t, const json_t *method,
 		json_object_set_new(r, "deadline_ms", json_integer(ms));
 	if (o->one_way)
 		json_object_set_new(r, "one_way", json_true());
+	if (o->metadata)
+		json_object_set(r, "metadata", o->metadata);
 	return r;
 }
 
@@ -489,11 +502,15 @@ int typed_call(char **words, int n, bool json)
 	if (!status && (!o.name || !strchr(o.name, '.')))
 		status = usage_error(
 			"call", "expected SERVICE.METHOD, found ", o.name ? o.name : "nothing");
-	if (status)
+	if (status) {
+		json_decref(o.metadata);
 		return status;
+	}
 	reply = ask(json_pack("{s:s}", "cmd", "schema"), o.peer, json, &status);
-	if (!reply)
+	if (!reply) {
+		json_decref(o.metadata);
 		return status;
+	}
 	status = resolve(json_object_get(reply, "services"), o.name, true, &t);
 	if (!status)
 		status = open_schema(&t, o.peer, json);
@@ -501,5 +518,6 @@ int typed_call(char **words, int n, bool json)
 		status = call(&t, &o, json);
 	close_schema(&t);
 	json_decref(reply);
+	json_decref(o.metadata);
 	return status;
 }

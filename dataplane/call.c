@@ -192,6 +192,12 @@ uint32_t call_reply_envelope(const struct call *c, uint8_t *to)
 
 struct tela_str tela_call_metadata(const struct tela_call *call, const char *key)
 {
+	for (const struct call_pair *p = call_of(call)->added; unlikely(p != NULL); p = p->next) {
+		const char *value = p->text + strlen(p->text) + 1;
+
+		if (!strcmp(p->text, key))
+			return (struct tela_str){value, strlen(value)};
+	}
 	return envelope_metadata(call_of(call)->envelope, key);
 }
 
@@ -223,6 +229,31 @@ void *tela_call_alloc(struct tela_call *pub, size_t size)
 	at = c->arena->data + c->arena_used;
 	c->arena_used += (uint32_t)min_u64(ALIGN8((uint32_t)size), c->arena->cap - c->arena_used);
 	return at;
+}
+
+int tela_call_metadata_add(struct tela_call *pub, const char *key, const char *value)
+{
+	size_t k = strlen(key) + 1, v = strlen(value) + 1;
+	struct call_pair *p = tela_call_alloc(pub, sizeof(*p) + k + v);
+
+	if (!p)
+		return -ENOMEM;
+	memcpy(p->text, key, k);
+	memcpy(p->text + k, value, v);
+	p->next = call_of(pub)->added;
+	call_of(pub)->added = p;
+	return 0;
+}
+
+void tela_call_identify(struct tela_call *pub, uint16_t identity, const char *subject)
+{
+	pub->identity = identity;
+	call_of(pub)->subject = subject;
+}
+
+const char *tela_call_subject(const struct tela_call *call)
+{
+	return call_of(call)->subject;
 }
 
 int tela_call_replace(struct tela_call *pub, const void *payload, size_t len)

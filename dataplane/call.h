@@ -15,6 +15,12 @@
 
 enum call_state { CALL_FREE, CALL_RUNNING, CALL_PENDING };
 
+/* In the call's arena: key, zero, value, zero. */
+struct call_pair {
+	struct call_pair *next;
+	char text[];
+};
+
 struct call {
 	struct tela_call pub;
 	struct machine *machine;
@@ -41,6 +47,8 @@ struct call {
 		 * most. */
 		uint32_t meta_len, n_meta, meta_used;
 		uint8_t outcome;
+		const char *subject;     /* who calls, if that was proved */
+		struct call_pair *added; /* metadata, by links */
 		bool replied;
 		bool has_status;   /* `meta` holds one: see status.h */
 		bool one_way;      /* its caller hears that it was accepted, no more */

@@ -221,7 +221,6 @@ void callee_serve(struct machine *m, struct callee_session *s, struct callee_slo
 		c->envelope = e->table;
 		c->envelope_bytes = body;
 		c->envelope_len = h->envelope_length;
-		c->pub.identity = frame_Envelope_identity(e->table);
 		c->pub.hops = frame_Envelope_hops(e->table);
 	}
 	slot->state = CALLEE_RUNNING;

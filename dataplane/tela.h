@@ -134,6 +134,15 @@ int tela_call_replace(struct tela_call *call, const void *payload, size_t len);
 
 /* Metadata of the request: the value of `key`, or {NULL, 0}. [core] */
 struct tela_str tela_call_metadata(const struct tela_call *call, const char *key);
+/* Later links and the handler find it there, before what the caller sent. Copied. 0, -ENOMEM (the
+ * call's arena is full). [core] */
+int tela_call_metadata_add(struct tela_call *call, const char *key, const char *value);
+
+/* Who calls, proved by a link: a number that is not 0, and a name, which must live as long as the
+ * plugin's instance. Nothing that a caller sends sets them. [core] */
+void tela_call_identify(struct tela_call *call, uint16_t identity, const char *subject);
+/* NULL: nobody has proved anything. [core] */
+const char *tela_call_subject(const struct tela_call *call);
 
 /* The 128-bit id that is the same for every attempt at one request; false if the caller set none.
  * [core] */
@@ -192,6 +201,9 @@ int tela_thread_answer_status(
  * the call's deadline: it ends DEADLINE_EXCEEDED. */
 int tela_thread_continue(
 	struct tela_thread *t, struct tela_handle h, const void *payload, size_t len);
+/* tela_call_identify(), then the next link with the request as it is. */
+int tela_thread_continue_as(
+	struct tela_thread *t, struct tela_handle h, uint16_t identity, const char *subject);
 /* The same from a task or completion on the call's own core: at once, nested at most one deep.
  * [core] */
 int tela_core_answer(struct tela_core *core, struct tela_handle h, const void *payload, size_t len);

@@ -98,6 +98,15 @@ static void call_submitted(struct core *c, struct thread_msg *msg)
 		list_add_tail(&c->waiting, &msg->waiting);
 }
 
+static void call_identify(
+	struct machine *m, struct tela_handle h, uint16_t identity, const char *subject)
+{
+	struct call *call = call_by_handle(m, h);
+
+	if (call)
+		tela_call_identify(&call->pub, identity, subject);
+}
+
 static void serve(struct core *c, struct thread_msg *msg)
 {
 	switch (msg->op) {
@@ -114,6 +123,8 @@ static void serve(struct core *c, struct thread_msg *msg)
 		call_resume_with(&c->m, msg->handle, msg->payload);
 		break;
 	case THREAD_CONTINUE:
+		if (msg->identity)
+			call_identify(&c->m, msg->handle, msg->identity, msg->subject);
 		call_resume(&c->m, msg->handle, true, TELA_OK, NULL,
 			msg->has_payload ? msg->payload : NULL, msg->len);
 		break;
@@ -335,6 +346,25 @@ int tela_thread_continue(
 	struct tela_thread *t, struct tela_handle h, const void *payload, size_t len)
 {
 	return resume(t, h, THREAD_CONTINUE, 0, NULL, payload, payload ? len : 0);
+}
+
+int tela_thread_continue_as(
+	struct tela_thread *t, struct tela_handle h, uint16_t identity, const char *subject)
+{
+	struct thread_msg *msg = calloc(1, sizeof(*msg));
+	int rc;
+
+	if (!msg)
+		return -ENOMEM;
+	msg->op = THREAD_CONTINUE;
+	msg->handle = h;
+	msg->identity = identity;
+	msg->subject = subject;
+	list_init(&msg->waiting);
+	rc = h.core < t->node->n_cores ? push(t, h.core, msg) : -EINVAL;
+	if (rc)
+		free(msg);
+	return rc;
 }
 
 int tela_thread_call(struct tela_thread *t, struct tela_client *c, const struct tela_method_desc *m,

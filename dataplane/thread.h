@@ -25,6 +25,8 @@ struct thread_msg {
 	uint64_t deadline_ns, submitted_ns; /* set by the core */
 	/* call and resume */
 	struct tela_handle handle;
+	uint16_t identity; /* THREAD_CONTINUE: 0, or who was proved to call */
+	const char *subject;
 	const void *payload;
 	size_t len;
 	char message[204];

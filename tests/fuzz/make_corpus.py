@@ -209,7 +209,7 @@ peers:
   - {name: b, address: "10.0.0.2:7447"}
 services:
   - name: echo
-    stack: [echo, {plugin: logger, config: {level: info, limits: {rate: 10}}}]
+    stack: [echo, {plugin: log, config: {level: info, limits: {rate: 10}}}]
 '''
     yield 'wrong', b'node: [1, 2\nports: {a: &x [*x]}\nnode: 3\n? : -\n'
     yield 'deep', b'a: ' + b'[' * 200 + b']' * 200

@@ -1,4 +1,4 @@
-/* logger_line.h - what the logger keeps of a call, and the line it becomes; and how many lines a
+/* log_line.h - what the log keeps of a call, and the line it becomes; and how many lines a
  * second may. */
 #pragma once
 
@@ -7,22 +7,22 @@
 #include "base.h"
 #include "tela.h"
 
-enum { LOGGER_LINE_MAX = 256 };
+enum { LOG_LINE_MAX = 256 };
 
-#define LOGGER_NO_TIME UINT64_MAX
+#define LOG_NO_TIME UINT64_MAX
 
 /* Ids only: nothing here points into a schema or a plugin that may be unloaded. */
-struct logger_record {
-	uint64_t duration_ns; /* LOGGER_NO_TIME: not known */
+struct log_record {
+	uint64_t duration_ns; /* LOG_NO_TIME: not known */
 	uint32_t request_bytes;
 	uint16_t method;
 	uint8_t code;
 };
 
-/* One line with its newline; returns its length, less than LOGGER_LINE_MAX. `now` is wall-clock
+/* One line with its newline; returns its length, less than LOG_LINE_MAX. `now` is wall-clock
  * time. */
-static inline size_t logger_line(char line[LOGGER_LINE_MAX], const char *service,
-	const struct logger_record *r, const struct timespec *now)
+static inline size_t log_line(char line[LOG_LINE_MAX], const char *service,
+	const struct log_record *r, const struct timespec *now)
 {
 	char when[32], took[32] = "-";
 	struct tm tm;
@@ -30,10 +30,10 @@ static inline size_t logger_line(char line[LOGGER_LINE_MAX], const char *service
 
 	gmtime_r(&now->tv_sec, &tm);
 	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm);
-	if (r->duration_ns != LOGGER_NO_TIME)
+	if (r->duration_ns != LOG_NO_TIME)
 		snprintf(took, sizeof(took), "%llu",
 			(unsigned long long)(r->duration_ns / NS_PER_US));
-	n = snprintf(line, LOGGER_LINE_MAX,
+	n = snprintf(line, LOG_LINE_MAX,
 		"%s.%03ldZ service=%.63s method=%u code=%s bytes=%u us=%s\n", when,
 		now->tv_nsec / 1000000, service, r->method, tela_code_name(r->code),
 		r->request_bytes, took);
@@ -41,11 +41,11 @@ static inline size_t logger_line(char line[LOGGER_LINE_MAX], const char *service
 }
 
 /* At most `per_second` lines in each second of a monotonic clock. */
-struct logger_rate {
+struct log_rate {
 	uint64_t per_second, second, used;
 };
 
-static inline bool logger_rate_take(struct logger_rate *r, uint64_t now_ns)
+static inline bool log_rate_take(struct log_rate *r, uint64_t now_ns)
 {
 	if (now_ns / NS_PER_S != r->second) {
 		r->second = now_ns / NS_PER_S;

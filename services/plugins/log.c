@@ -1,4 +1,4 @@
-/* logger.c - a line for each call, written away from the data cores.
+/* log.c - a line for each call, written away from the data cores.
  *
  * Hooks:   request_in, enter (notes the time) and leave (puts a record into a ring). A full ring
  * drops the record and counts it; nothing ever waits. A thread of the instance turns records into
@@ -12,8 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "logger_line.h"
-#include "logger_starts.h"
+#include "log_line.h"
+#include "call_starts.h"
 #include "svc.h"
 #include "svc_ring.h"
 #include "svc_worker.h"
@@ -27,14 +27,14 @@ struct options {
 	int64_t rate, queue;
 };
 
-struct logger {
-	struct svc_ring ring; /* of struct logger_record */
+struct log {
+	struct svc_ring ring; /* of struct log_record */
 	struct svc_worker worker;
-	struct logger_starts *starts; /* one for each core */
-	struct svc_count *dropped;    /* the same */
+	struct call_starts *starts; /* one for each core */
+	struct svc_count *dropped;  /* the same */
 	uint32_t n_cores;
 	/* The thread's own. */
-	struct logger_rate rate;
+	struct log_rate rate;
 	int fd;
 	bool fd_is_ours;
 	char service[TELA_NAME_MAX + 1];
@@ -47,28 +47,28 @@ struct logger {
 
 static enum tela_verdict enter(struct tela_call *call, void *self)
 {
-	struct logger *l = self;
+	struct log *l = self;
 	struct tela_core *core = tela_call_core(call);
 
-	logger_starts_set(&l->starts[tela_core_index(core)], call, tela_core_now(core));
+	call_starts_set(&l->starts[tela_core_index(core)], call, tela_core_now(core));
 	return TELA_CONTINUE;
 }
 
 static void leave(struct tela_call *call, void *self)
 {
-	struct logger *l = self;
+	struct log *l = self;
 	struct tela_core *core = tela_call_core(call);
-	struct logger_record *r;
-	uint64_t duration = LOGGER_NO_TIME, began;
+	struct log_record *r;
+	uint64_t duration = LOG_NO_TIME, began;
 
-	if (logger_starts_take(&l->starts[tela_core_index(core)], call, &began))
+	if (call_starts_take(&l->starts[tela_core_index(core)], call, &began))
 		duration = tela_core_now(core) - began;
 	if (!svc_ring_reserve(&l->ring)) {
 		svc_count_up(svc_count_of(l->dropped, call));
 		return;
 	}
 	r = svc_ring_cell(&l->ring);
-	*r = (struct logger_record){
+	*r = (struct log_record){
 		.duration_ns = duration,
 		.request_bytes = call->request_len,
 		.method = call->method->id,
@@ -79,7 +79,7 @@ static void leave(struct tela_call *call, void *self)
 
 /* ---- on the thread ---- */
 
-static void flush(struct logger *l)
+static void flush(struct log *l)
 {
 	size_t at = 0;
 
@@ -98,19 +98,19 @@ static void flush(struct logger *l)
 }
 
 /* What is in the ring now; one round is bounded by its size. */
-static void drain(struct logger *l)
+static void drain(struct log *l)
 {
-	const struct logger_record *r;
+	const struct log_record *r;
 	uint64_t mono = svc_worker_now();
 	struct timespec now;
 	uint32_t budget = l->ring.mask + 1;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	for (; budget && (r = svc_ring_peek(&l->ring)) != NULL; budget--) {
-		if (logger_rate_take(&l->rate, mono)) {
-			if (l->batch_len + LOGGER_LINE_MAX > sizeof(l->batch))
+		if (log_rate_take(&l->rate, mono)) {
+			if (l->batch_len + LOG_LINE_MAX > sizeof(l->batch))
 				flush(l);
-			l->batch_len += logger_line(l->batch + l->batch_len, l->service, r, &now);
+			l->batch_len += log_line(l->batch + l->batch_len, l->service, r, &now);
 			atomic_fetch_add_explicit(&l->lines, 1, memory_order_relaxed);
 		} else {
 			atomic_fetch_add_explicit(&l->suppressed, 1, memory_order_relaxed);
@@ -123,7 +123,7 @@ static void drain(struct logger *l)
 
 static void run(struct svc_worker *w)
 {
-	struct logger *l = container_of(w, struct logger, worker);
+	struct log *l = container_of(w, struct log, worker);
 
 	svc_worker_ready(w, 0);
 	while (!svc_worker_wait(w, TICK_NS))
@@ -157,7 +157,7 @@ static int config(struct tela_hook *h)
 	return options(h, &o);
 }
 
-static void destroy(struct logger *l)
+static void destroy(struct log *l)
 {
 	if (l->fd_is_ours)
 		close(l->fd);
@@ -167,7 +167,7 @@ static void destroy(struct logger *l)
 	free(l);
 }
 
-static int open_file(struct tela_hook *h, struct logger *l, const char *file)
+static int open_file(struct tela_hook *h, struct log *l, const char *file)
 {
 	l->fd = STDERR_FILENO;
 	if (!file)
@@ -179,7 +179,7 @@ static int open_file(struct tela_hook *h, struct logger *l, const char *file)
 	return 0;
 }
 
-static int make(struct tela_hook *h, struct logger *l, const struct options *o)
+static int make(struct tela_hook *h, struct log *l, const struct options *o)
 {
 	l->n_cores = tela_node_n_cores(h->node);
 	l->rate.per_second = (uint64_t)o->rate;
@@ -187,7 +187,7 @@ static int make(struct tela_hook *h, struct logger *l, const struct options *o)
 	l->starts = calloc(l->n_cores, sizeof(*l->starts));
 	l->dropped = svc_counts_create(l->n_cores);
 	if (!l->starts || !l->dropped ||
-		svc_ring_init(&l->ring, (uint32_t)o->queue, sizeof(struct logger_record)))
+		svc_ring_init(&l->ring, (uint32_t)o->queue, sizeof(struct log_record)))
 		return svc_fail(h, -ENOMEM, "no memory");
 	return open_file(h, l, o->file);
 }
@@ -195,7 +195,7 @@ static int make(struct tela_hook *h, struct logger *l, const struct options *o)
 static int start(struct tela_hook *h, void **ret_self)
 {
 	struct options o = {0};
-	struct logger *l;
+	struct log *l;
 	int rc = options(h, &o);
 
 	if (rc)
@@ -206,7 +206,7 @@ static int start(struct tela_hook *h, void **ret_self)
 	memset(l, 0, sizeof(*l));
 	rc = make(h, l, &o);
 	if (!rc) {
-		rc = svc_worker_start(&l->worker, "logger", run);
+		rc = svc_worker_start(&l->worker, "log", run);
 		if (rc)
 			svc_fail(h, rc, "its thread: %s", strerror(-rc));
 	}
@@ -220,7 +220,7 @@ static int start(struct tela_hook *h, void **ret_self)
 
 static void stop(struct tela_hook *h)
 {
-	struct logger *l = h->self;
+	struct log *l = h->self;
 
 	svc_worker_stop(&l->worker);
 	destroy(l);
@@ -228,7 +228,7 @@ static void stop(struct tela_hook *h)
 
 static void stats(void *self, void (*emit)(void *arg, const char *name, uint64_t value), void *arg)
 {
-	struct logger *l = self;
+	struct log *l = self;
 
 	emit(arg, "lines", atomic_load_explicit(&l->lines, memory_order_relaxed));
 	emit(arg, "dropped", svc_counts_sum(l->dropped, l->n_cores));
@@ -242,9 +242,9 @@ static const struct tela_link links[] = {
 	{.callback = TELA_REQUEST_IN, .enter = enter, .leave = leave},
 };
 
-const struct tela_plugin logger_plugin = {
+const struct tela_plugin log_plugin = {
 	.abi = TELA_PLUGIN_ABI,
-	.name = "logger",
+	.name = "log",
 	.version = "1.0",
 	.keys = keys,
 	.links = links,
@@ -255,4 +255,4 @@ const struct tela_plugin logger_plugin = {
 	.stats = stats,
 };
 
-TELA_PLUGIN_EXPORT(logger_plugin);
+TELA_PLUGIN_EXPORT(log_plugin);

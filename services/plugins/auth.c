@@ -1,0 +1,445 @@
+/* auth.c - lets in who proves to be somebody, and only to the methods that he may call.
+ *
+ * Hooks:   request_in, enter. The token stands in the metadata "authorization", with or without
+ *          "Bearer " (auth_token.h). One that was never seen is verified by a thread while its call
+ *          is pending; then it is known to all cores until it expires. Later links find the
+ *          caller's identity and subject in the call.
+ * Answers: unauthorized (no token), token_invalid, token_expired, forbidden, overloaded.
+ * Options: secret_file  of 16 bytes or more; a newline at its end is not part of it. Required
+ *          allow        METHOD:SUBJECT,SUBJECT;METHOD:... - what is not allowed is forbidden. The
+ *                       method * stands for all, the subject * for everybody with a token,
+ *                       anonymous for calls without one. *:*
+ *          tokens       known at once, a power of two up to 65536; 4096
+ */
+#include <fcntl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+
+#include "auth_rules.h"
+#include "auth_token.h"
+#include "svc.h"
+#include "svc_ring.h"
+#include "svc_worker.h"
+
+enum { TOKENS_MAX = 65536, QUEUE = 256, METHODS = 256, SUBJECTS = 4096 };
+
+#define TICK_NS  NS_PER_MS
+#define REUSE_NS (60 * NS_PER_S) /* no link runs for so long: the watchdog ends the process first  \
+				  */
+#define SWEEP_NS (100 * NS_PER_MS)
+
+static const char prefix[] = "Bearer ";
+
+/* Written by the thread before it is linked; then only `next` and `expired` change. */
+struct known {
+	struct known *_Atomic next;
+	_Atomic bool expired;
+	uint16_t identity, len;
+	uint64_t hash, rules;
+	const char *subject;
+	int64_t expires_s;
+	struct known *unlinked; /* among those that wait to be freed */
+	uint64_t unlinked_ns;
+	char token[];
+};
+
+struct question {
+	struct tela_handle handle;
+	uint64_t method_rules;
+	uint16_t len;
+	char token[AUTH_TOKEN_MAX];
+};
+
+struct auth {
+	struct auth_rules rules;
+	uint64_t anonymous;
+	uint32_t mask, n_cores;
+	struct known *_Atomic *bucket;
+	_Atomic uint64_t method_rules[METHODS]; /* of each id, once computed */
+	struct svc_count *refused;
+	struct svc_ring ring; /* of struct question */
+	struct svc_worker worker;
+	struct tela_node *node;
+	/* The thread's own. */
+	struct tela_thread *thread;
+	struct known *unlinked;
+	uint32_t n_known;
+	uint64_t swept_ns;
+	uint32_t n_subjects;
+	char (*subject)[AUTH_SUBJECT_MAX + 1]; /* identity - 1 */
+	size_t secret_len;
+	uint8_t secret[AUTH_SECRET_MAX + 2];
+	_Atomic uint64_t verified, failed;
+};
+
+/* ---- on a data core ---- */
+
+static uint64_t hash_of(const char *token, size_t len)
+{
+	uint64_t h = 14695981039346656037ull;
+
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ (uint8_t)token[i]) * 1099511628211ull;
+	return h ^ h >> 32;
+}
+
+static const struct known *find(const struct auth *a, const char *token, size_t len)
+{
+	uint64_t hash = hash_of(token, len);
+	const struct known *k =
+		atomic_load_explicit(&a->bucket[hash & a->mask], memory_order_acquire);
+
+	while (k && (k->hash != hash || k->len != len || memcmp(k->token, token, len)))
+		k = atomic_load_explicit(&k->next, memory_order_acquire);
+	return k && !atomic_load_explicit(&k->expired, memory_order_relaxed) ? k : NULL;
+}
+
+/* The rules that name the method, as bits. */
+static uint64_t rules_for(struct auth *a, const struct tela_method_desc *m)
+{
+	uint64_t bits;
+
+	if (m->id >= METHODS)
+		return auth_rules_of_method(&a->rules, m->name);
+	bits = atomic_load_explicit(&a->method_rules[m->id], memory_order_relaxed);
+	if (unlikely(!bits)) {
+		bits = AUTH_RULES_COMPUTED | auth_rules_of_method(&a->rules, m->name);
+		atomic_store_explicit(&a->method_rules[m->id], bits, memory_order_relaxed);
+	}
+	return bits & ~AUTH_RULES_COMPUTED;
+}
+
+static enum tela_verdict refuse(struct auth *a, struct tela_call *call, const char *status)
+{
+	svc_count_up(svc_count_of(a->refused, call));
+	return tela_reply_error(call, status, NULL);
+}
+
+static enum tela_verdict ask(
+	struct auth *a, struct tela_call *call, struct tela_str token, uint64_t method_rules)
+{
+	struct tela_handle handle;
+	struct question *q;
+
+	if (token.len > AUTH_TOKEN_MAX)
+		return refuse(a, call, "token_invalid");
+	if (!svc_ring_reserve(&a->ring))
+		return refuse(a, call, "overloaded");
+	if (tela_call_pend(call, &handle, NULL, NULL)) {
+		svc_ring_release(&a->ring, 1);
+		return refuse(a, call, "overloaded");
+	}
+	token = auth_without(tela_call_metadata(call, "authorization"), prefix);
+	q = svc_ring_cell(&a->ring);
+	q->handle = handle;
+	q->method_rules = method_rules;
+	q->len = (uint16_t)token.len;
+	memcpy(q->token, token.s, token.len);
+	svc_ring_publish(q);
+	return TELA_PENDING;
+}
+
+static enum tela_verdict enter(struct tela_call *call, void *self)
+{
+	struct auth *a = self;
+	struct tela_str token = auth_without(tela_call_metadata(call, "authorization"), prefix);
+	uint64_t method_rules = rules_for(a, call->method);
+	const struct known *k;
+
+	if (!token.s)
+		return method_rules & a->anonymous ? TELA_CONTINUE
+						   : refuse(a, call, "unauthorized");
+	k = find(a, token.s, token.len);
+	if (unlikely(!k))
+		return ask(a, call, token, method_rules);
+	if (!(k->rules & method_rules))
+		return refuse(a, call, "forbidden");
+	tela_call_identify(call, k->identity, k->subject);
+	return TELA_CONTINUE;
+}
+
+/* ---- on the thread ---- */
+
+static void unlink_expired(struct auth *a, int64_t now_s, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i <= a->mask; i++) {
+		struct known *_Atomic *at = &a->bucket[i];
+		struct known *k;
+
+		while ((k = atomic_load_explicit(at, memory_order_relaxed))) {
+			if (k->expires_s > now_s) {
+				at = &k->next;
+				continue;
+			}
+			atomic_store_explicit(&k->expired, true, memory_order_relaxed);
+			atomic_store_explicit(at,
+				atomic_load_explicit(&k->next, memory_order_relaxed),
+				memory_order_release);
+			k->unlinked_ns = now_ns;
+			/* A core may still walk over it: its `next` stays. */
+			a->n_known--;
+			k->unlinked = a->unlinked;
+			a->unlinked = k;
+		}
+	}
+}
+
+static void sweep(struct auth *a, uint64_t now_ns)
+{
+	struct known **at = &a->unlinked, *k;
+
+	if (now_ns - a->swept_ns < SWEEP_NS)
+		return;
+	a->swept_ns = now_ns;
+	unlink_expired(a, time(NULL), now_ns);
+	while ((k = *at)) {
+		if (now_ns - k->unlinked_ns < REUSE_NS) {
+			at = &k->unlinked;
+			continue;
+		}
+		*at = k->unlinked;
+		free(k);
+	}
+}
+
+/* The number of a subject, from 1; 0: there are too many. */
+static uint16_t identity_of(struct auth *a, const char *subject)
+{
+	for (uint32_t i = 0; i < a->n_subjects; i++)
+		if (!strcmp(a->subject[i], subject))
+			return (uint16_t)(i + 1);
+	if (a->n_subjects == SUBJECTS)
+		return 0;
+	snprintf(a->subject[a->n_subjects], sizeof(a->subject[0]), "%s", subject);
+	return (uint16_t)++a->n_subjects;
+}
+
+/* All cores know it from here on, if there is room; else each call with it is verified. */
+static void remember(struct auth *a, const struct question *q, const struct auth_claims *claims,
+	uint16_t identity, uint64_t rules)
+{
+	struct known *k = a->n_known <= a->mask ? calloc(1, sizeof(*k) + q->len) : NULL;
+	struct known *_Atomic *bucket;
+
+	if (!k)
+		return;
+	k->hash = hash_of(q->token, q->len);
+	k->len = q->len;
+	memcpy(k->token, q->token, q->len);
+	k->identity = identity;
+	k->subject = a->subject[identity - 1];
+	k->rules = rules;
+	k->expires_s = claims->expires_s;
+	bucket = &a->bucket[k->hash & a->mask];
+	atomic_store_explicit(
+		&k->next, atomic_load_explicit(bucket, memory_order_relaxed), memory_order_relaxed);
+	atomic_store_explicit(bucket, k, memory_order_release); /* pairs with find() */
+	a->n_known++;
+}
+
+/* 0, or -EAGAIN: the core cannot take the answer now. */
+static int answer(struct auth *a, const struct question *q)
+{
+	struct tela_status no = {0};
+	struct auth_claims claims;
+	uint16_t identity = 0;
+	uint64_t rules = 0;
+
+	no.name =
+		auth_token_verify(q->token, q->len, a->secret, a->secret_len, time(NULL), &claims);
+	if (!no.name) {
+		identity = identity_of(a, claims.subject);
+		rules = auth_rules_of_subject(&a->rules, claims.subject);
+		if (!identity)
+			no.name = "overloaded";
+		else if (!find(a, q->token, q->len))
+			remember(a, q, &claims, identity, rules);
+		if (identity && !(rules & q->method_rules))
+			no.name = "forbidden";
+	}
+	atomic_fetch_add_explicit(no.name ? &a->failed : &a->verified, 1, memory_order_relaxed);
+	if (no.name)
+		return tela_thread_answer_with(a->thread, q->handle, &no);
+	return tela_thread_continue_as(a->thread, q->handle, identity, a->subject[identity - 1]);
+}
+
+/* Each question once: what the core does not take now is asked again. */
+static void answer_all(struct auth *a)
+{
+	const struct question *q;
+
+	while ((q = svc_ring_peek(&a->ring)) != NULL) {
+		if (answer(a, q))
+			return;
+		svc_ring_pop(&a->ring);
+		svc_ring_release(&a->ring, 1);
+	}
+}
+
+static void run(struct svc_worker *w)
+{
+	struct auth *a = container_of(w, struct auth, worker);
+
+	a->thread = tela_thread_attach(a->node);
+	svc_worker_ready(w, a->thread ? 0 : -errno);
+	if (!a->thread)
+		return;
+	while (!svc_worker_wait(w, TICK_NS)) {
+		answer_all(a);
+		sweep(a, svc_worker_now());
+	}
+	answer_all(a);
+	tela_thread_detach(a->thread);
+}
+
+/* ---- hooks ---- */
+
+static int read_secret(struct tela_hook *h, const char *path, struct auth *a)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	ssize_t n = fd < 0 ? -1 : read(fd, a->secret, sizeof(a->secret));
+	int error = errno;
+
+	if (fd >= 0)
+		close(fd);
+	if (n < 0)
+		return svc_fail(
+			h, -error, "secret_file: %s cannot be read: %s", path, strerror(error));
+	if (n && a->secret[n - 1] == '\n')
+		n--;
+	if (n < AUTH_SECRET_MIN || n > AUTH_SECRET_MAX)
+		return svc_fail(h, -EINVAL,
+			"secret_file: expected %s to hold %d to %d bytes, found %s%zd", path,
+			AUTH_SECRET_MIN, AUTH_SECRET_MAX, n > AUTH_SECRET_MAX ? "more than " : "",
+			n > AUTH_SECRET_MAX ? (ssize_t)AUTH_SECRET_MAX : n);
+	a->secret_len = (size_t)n;
+	return 0;
+}
+
+static int options(struct tela_hook *h, struct auth *a, int64_t *ret_tokens)
+{
+	const char *path = tela_config_str(h->config, "secret_file", "");
+	char why[200];
+	int rc = svc_option_int(h, "tokens", 4096, 1, TOKENS_MAX, ret_tokens);
+
+	if (rc)
+		return rc;
+	if (*ret_tokens & (*ret_tokens - 1))
+		return svc_fail(h, -EINVAL, "tokens: expected a power of two, found %lld",
+			(long long)*ret_tokens);
+	if (!*path)
+		return svc_fail(h, -EINVAL, "secret_file: expected a path, found none");
+	if (auth_rules_parse(
+		    &a->rules, tela_config_str(h->config, "allow", "*:*"), why, sizeof(why)))
+		return svc_fail(h, -EINVAL, "allow: %s", why);
+	return read_secret(h, path, a);
+}
+
+static int config(struct tela_hook *h)
+{
+	struct auth *a = calloc(1, sizeof(*a));
+	int64_t tokens;
+	int rc = a ? options(h, a, &tokens) : svc_fail(h, -ENOMEM, "no memory");
+
+	free(a);
+	return rc;
+}
+
+static void free_list(struct known *k, bool unlinked)
+{
+	for (struct known *next; k; k = next) {
+		next = unlinked ? k->unlinked : atomic_load(&k->next);
+		free(k);
+	}
+}
+
+static void destroy(struct auth *a)
+{
+	for (uint32_t i = 0; a->bucket && i <= a->mask; i++)
+		free_list(atomic_load(&a->bucket[i]), false);
+	free_list(a->unlinked, true);
+	svc_ring_fini(&a->ring);
+	free(a->bucket);
+	free(a->refused);
+	free(a->subject);
+	OPENSSL_cleanse(a->secret, sizeof(a->secret));
+	free(a);
+}
+
+static int make(struct tela_hook *h, struct auth *a)
+{
+	int64_t tokens;
+	int rc = options(h, a, &tokens);
+
+	if (rc)
+		return rc;
+	a->node = h->node;
+	a->n_cores = tela_node_n_cores(h->node);
+	a->mask = (uint32_t)tokens - 1;
+	a->anonymous = auth_rules_of_anonymous(&a->rules);
+	a->bucket = calloc((size_t)tokens, sizeof(*a->bucket));
+	a->refused = svc_counts_create(a->n_cores);
+	a->subject = calloc(SUBJECTS, sizeof(*a->subject));
+	if (!a->bucket || !a->refused || !a->subject ||
+		svc_ring_init(&a->ring, QUEUE, sizeof(struct question)))
+		return svc_fail(h, -ENOMEM, "no memory");
+	rc = svc_worker_start(&a->worker, "auth", run);
+	return rc ? svc_fail(h, rc, "its thread: %s", strerror(-rc)) : 0;
+}
+
+static int start(struct tela_hook *h, void **ret_self)
+{
+	struct auth *a =
+		aligned_alloc(CACHE_LINE, (sizeof(*a) + CACHE_LINE - 1) & ~(CACHE_LINE - 1ul));
+	int rc;
+
+	if (!a)
+		return svc_fail(h, -ENOMEM, "no memory");
+	memset(a, 0, sizeof(*a));
+	rc = make(h, a);
+	if (rc)
+		destroy(a);
+	else
+		*ret_self = a;
+	return rc;
+}
+
+static void stop(struct tela_hook *h)
+{
+	struct auth *a = h->self;
+
+	svc_worker_stop(&a->worker);
+	destroy(a);
+}
+
+static void stats(void *self, void (*emit)(void *arg, const char *name, uint64_t value), void *arg)
+{
+	struct auth *a = self;
+
+	emit(arg, "refused", svc_counts_sum(a->refused, a->n_cores));
+	emit(arg, "verified", atomic_load_explicit(&a->verified, memory_order_relaxed));
+	emit(arg, "failed", atomic_load_explicit(&a->failed, memory_order_relaxed));
+}
+
+static const char *const keys[] = {"secret_file", "allow", "tokens", NULL};
+
+static const struct tela_link links[] = {
+	{.callback = TELA_REQUEST_IN, .enter = enter},
+};
+
+const struct tela_plugin auth_plugin = {
+	.abi = TELA_PLUGIN_ABI,
+	.name = "auth",
+	.version = "1.0",
+	.keys = keys,
+	.links = links,
+	.n_links = ARRAY_SIZE(links),
+	.config = config,
+	.start = start,
+	.stop = stop,
+	.stats = stats,
+};
+
+TELA_PLUGIN_EXPORT(auth_plugin);

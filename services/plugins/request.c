@@ -1,0 +1,130 @@
+/* request.c - counts how the calls of its service end, for each method: ok, created, error, status,
+ * and how long they took. Calls that a link below refused count too.
+ *
+ * Hooks:   request_in, enter (notes the time) and leave. List it first, so that it sees all others.
+ *          Times have the resolution of a core's pass.
+ * Options: none
+ */
+#include "call_starts.h"
+#include "svc.h"
+
+enum { METHODS = 64 }; /* by id; the last place is for all beyond */
+
+struct method_counts {
+	_Atomic uint64_t kind[4], took_ns;
+	const char *_Atomic name; /* the service's: it outlives this instance */
+};
+
+struct request_core {
+	struct call_starts starts;
+	struct method_counts method[METHODS];
+} cache_aligned;
+
+struct request {
+	uint32_t n_cores;
+	struct request_core core[];
+};
+
+/* ---- on a data core ---- */
+
+static enum tela_verdict enter(struct tela_call *call, void *self)
+{
+	struct request *r = self;
+	struct tela_core *core = tela_call_core(call);
+
+	call_starts_set(&r->core[tela_core_index(core)].starts, call, tela_core_now(core));
+	return TELA_CONTINUE;
+}
+
+static void add(_Atomic uint64_t *to, uint64_t n)
+{
+	atomic_store_explicit(
+		to, atomic_load_explicit(to, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+static void leave(struct tela_call *call, void *self)
+{
+	struct request *r = self;
+	struct tela_core *core = tela_call_core(call);
+	struct request_core *c = &r->core[tela_core_index(core)];
+	struct method_counts *m = &c->method[min_u32(call->method->id, METHODS - 1)];
+	uint64_t began;
+
+	if (call_starts_take(&c->starts, call, &began))
+		add(&m->took_ns, tela_core_now(core) - began);
+	add(&m->kind[tela_reply_kind(call) & 3], 1);
+	atomic_store_explicit(&m->name, call->method->name, memory_order_relaxed);
+}
+
+/* ---- hooks ---- */
+
+static int start(struct tela_hook *h, void **ret_self)
+{
+	uint32_t n_cores = tela_node_n_cores(h->node);
+	size_t size = sizeof(struct request) + n_cores * sizeof(struct request_core);
+	struct request *r =
+		aligned_alloc(CACHE_LINE, (size + CACHE_LINE - 1) & ~(CACHE_LINE - 1ul));
+
+	if (!r)
+		return svc_fail(h, -ENOMEM, "no memory");
+	memset(r, 0, size);
+	r->n_cores = n_cores;
+	*ret_self = r;
+	return 0;
+}
+
+static void stop(struct tela_hook *h)
+{
+	free(h->self);
+}
+
+/* "add.ok", "add.error", ..., "add.took_us", for the methods that were called. */
+static void emit_method(struct request *r, uint32_t id,
+	void (*emit)(void *arg, const char *name, uint64_t value), void *arg)
+{
+	uint64_t kind[4] = {0}, took_ns = 0;
+	const char *method = NULL;
+	char name[128];
+
+	for (uint32_t i = 0; i < r->n_cores; i++) {
+		struct method_counts *m = &r->core[i].method[id];
+		const char *its = atomic_load_explicit(&m->name, memory_order_relaxed);
+
+		method = its ? its : method;
+		for (int k = 0; k < 4; k++)
+			kind[k] += atomic_load_explicit(&m->kind[k], memory_order_relaxed);
+		took_ns += atomic_load_explicit(&m->took_ns, memory_order_relaxed);
+	}
+	if (!method)
+		return;
+	method = id == METHODS - 1 ? "others" : method;
+	for (unsigned k = 0; k < 4; k++) {
+		snprintf(name, sizeof(name), "%s.%s", method, tela_kind_name(k));
+		emit(arg, name, kind[k]);
+	}
+	snprintf(name, sizeof(name), "%s.took_us", method);
+	emit(arg, name, took_ns / NS_PER_US);
+}
+
+static void stats(void *self, void (*emit)(void *arg, const char *name, uint64_t value), void *arg)
+{
+	for (uint32_t id = 0; id < METHODS; id++)
+		emit_method(self, id, emit, arg);
+}
+
+static const struct tela_link links[] = {
+	{.callback = TELA_REQUEST_IN, .enter = enter, .leave = leave},
+};
+
+const struct tela_plugin request_plugin = {
+	.abi = TELA_PLUGIN_ABI,
+	.name = "request",
+	.version = "1.0",
+	.links = links,
+	.n_links = ARRAY_SIZE(links),
+	.start = start,
+	.stop = stop,
+	.stats = stats,
+};
+
+TELA_PLUGIN_EXPORT(request_plugin);
