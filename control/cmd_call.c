@@ -165,10 +165,32 @@ static int prepare_described(struct request *r, struct outcall *call, const char
 	return -EAGAIN;
 }
 
+static int dial(struct control *c, struct request *r, struct outcall *call,
+	const struct tela_service_desc *d)
+{
+	const char *peer = request_text(r, "node");
+	const struct dial_how how = {request_text(r, "policy"), request_text(r, "balance"),
+		(uint32_t)request_number(r, "hedge_us", 0)};
+
+	if (request_flag(r, "wait"))
+		call->options.flags |= TELA_CALL_WAIT;
+	if (request_flag(r, "fail_fast"))
+		call->options.flags |= TELA_CALL_FAIL_FAST;
+	if (how.policy || how.balance || (peer && strchr(peer, ','))) {
+		call->client = dial_mesh(c, r, peer ? peer : ".", &how, d);
+		return call->client ? 0 : -EINVAL;
+	}
+	call->client = dial_client(c, peer, d);
+	if (call->client)
+		return 0;
+	dial_refused(r, peer);
+	return -ENOENT;
+}
+
 /* What the call needs, or an answer that says what is wrong. */
 static int prepare(struct control *c, struct request *r, struct outcall *call)
 {
-	const char *peer = request_text(r, "node"), *payload = request_text(r, "payload");
+	const char *payload = request_text(r, "payload");
 	const char *hash = request_text(r, "schema");
 	const struct tela_service_desc *d = NULL;
 	unsigned char *bytes;
@@ -183,12 +205,7 @@ static int prepare(struct control *c, struct request *r, struct outcall *call)
 	rc = hash ? prepare_described(r, call, hash, &d) : prepare_known(c, r, call, &d);
 	if (rc)
 		return rc;
-	call->client = dial_client(c, peer, d);
-	if (call->client)
-		return 0;
-	rc = -errno;
-	dial_refused(r, peer);
-	return rc;
+	return dial(c, r, call, d);
 }
 
 static int read_metadata(struct call_request *q, const json_t *from)

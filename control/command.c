@@ -62,7 +62,16 @@ static const struct argument call_arguments[] = {SERVICE,
 		"a number"},
 	{"idempotent", ARGUMENT_FLAG, false, false, "with schema=: the method may run twice"},
 	{"one_way", ARGUMENT_FLAG, false, false, "no reply, only whether the call was accepted"},
-	{"metadata", ARGUMENT_CONFIG, false, false, "texts by name that go with the call"}, END};
+	{"metadata", ARGUMENT_CONFIG, false, false, "texts by name that go with the call"},
+	{"policy", ARGUMENT_TEXT, false, false,
+		"mesh or malla: node= then names one or more, with commas between, . for this "
+		"one"},
+	{"balance", ARGUMENT_TEXT, false, false,
+		"between them: round_robin, least, weighted or hash"},
+	{"hedge_us", ARGUMENT_NUMBER, false, false,
+		"ask another one too after so long, where the method may run twice"},
+	{"wait", ARGUMENT_FLAG, false, false, "for one of them, until the deadline"},
+	{"fail_fast", ARGUMENT_FLAG, false, false, "when none of them takes it at once"}, END};
 static const struct argument schema_arguments[] = {
 	{"service", ARGUMENT_TEXT, false, true, "as the list has it; all are listed unless given"},
 	{"node", ARGUMENT_TEXT, false, false, "a peer to ask; this node itself unless given"}, END};

@@ -3,11 +3,15 @@
 #include "admin.h"
 #include "stack.h"
 
+#include "../dataplane/tela_mesh.h"
+
+enum { DIAL_PEERS_BYTES = 1024 };
+
 struct kept_client {
 	struct kept_client *next;
 	struct tela_client *client;
 	const struct tela_service_desc *service;
-	char peer[TELA_NAME_MAX + 1];
+	char peer[DIAL_PEERS_BYTES]; /* names, and for several how they are called */
 };
 
 struct kept_service {
@@ -60,6 +64,79 @@ struct tela_client *dial_client(
 		errno = error;
 		return NULL;
 	}
+	k->next = clients;
+	clients = k;
+	return k->client;
+}
+
+/* Cuts `names` in place. Instances that it found, -1: too many. */
+static int split_names(char *names, struct tela_mesh_instance at[TELA_MESH_INSTANCES_MAX])
+{
+	int n = 0;
+
+	for (char *next; names; names = next) {
+		next = strchr(names, ',');
+		if (next)
+			*next++ = 0;
+		if (n == TELA_MESH_INSTANCES_MAX)
+			return -1;
+		at[n++].peer = strcmp(names, ".") ? names : NULL;
+	}
+	return n;
+}
+
+static struct tela_client *mesh_open(struct control *c, struct request *r, char *names,
+	const struct tela_policy *policy, int balance, const struct tela_service_desc *service)
+{
+	struct tela_mesh_instance at[TELA_MESH_INSTANCES_MAX] = {{0}};
+	struct tela_mesh_config config = {.instances = at, .policy = policy, .balance = balance};
+	struct tela_client *client;
+	char why[200] = "";
+	int n = split_names(names, at);
+
+	config.n_instances = n < 0 ? TELA_MESH_INSTANCES_MAX + 1 : (uint32_t)n;
+	client = tela_mesh_open(c->node, service, &config, why, sizeof(why));
+	if (!client)
+		request_fail(r, -errno, "%s", why);
+	return client;
+}
+
+struct tela_client *dial_mesh(struct control *c, struct request *r, const char *peers,
+	const struct dial_how *how, const struct tela_service_desc *service)
+{
+	const struct tela_policy *p = tela_policy_named(how->policy ? how->policy : "mesh");
+	int b = tela_balance_named(how->balance ? how->balance : "round_robin");
+	struct tela_policy policy;
+	char key[DIAL_PEERS_BYTES], names[DIAL_PEERS_BYTES];
+	struct kept_client *k;
+
+	if (!p || b < 0 || strlen(peers) > sizeof(key) - 64) {
+		request_fail(r, -EINVAL,
+			!p      ? "policy: expected mesh or malla"
+			: b < 0 ? "balance: expected round_robin, least, weighted or hash"
+				: "node: too many names");
+		return NULL;
+	}
+	policy = *p;
+	policy.hedge_us = how->hedge_us;
+	snprintf(key, sizeof(key), "%s,%s/%d/%u", peers, p->name, b, how->hedge_us);
+	for (k = clients; k; k = k->next)
+		if (k->service == service && !strcmp(k->peer, key))
+			return k->client;
+	k = keep(&n_clients, sizeof(*k));
+	if (!k) {
+		dial_refused(r, peers);
+		return NULL;
+	}
+	snprintf(names, sizeof(names), "%s", peers);
+	k->client = mesh_open(c, r, names, &policy, b, service);
+	if (!k->client) {
+		free(k);
+		n_clients--;
+		return NULL;
+	}
+	memcpy(k->peer, key, sizeof(key));
+	k->service = service;
 	k->next = clients;
 	clients = k;
 	return k->client;

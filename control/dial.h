@@ -16,6 +16,13 @@ struct request;
 /* `peer` NULL: this node. */
 struct tela_client *dial_client(
 	struct control *c, const char *peer, const struct tela_service_desc *service);
+struct dial_how {
+	const char *policy, *balance; /* NULL: mesh, round_robin */
+	uint32_t hedge_us;            /* 0: no second attempts */
+};
+/* Of several: names with commas between, "." for this node. NULL: the request has been answered. */
+struct tela_client *dial_mesh(struct control *c, struct request *r, const char *peers,
+	const struct dial_how *how, const struct tela_service_desc *service);
 /* Answers that there is no client, by errno. */
 void dial_refused(struct request *r, const char *peer);
 /* Described by a service that runs here, else by any plugin that serves it. NULL: by nobody. */

@@ -69,6 +69,12 @@ int caller_begin(struct machine *m, struct caller_session *s, const struct tela_
 	uint64_t deadline_us = call_deadline_us(method, o);
 	bool bound;
 
+	if (unlikely(o && o->flags & ~TELA_CALL_FLAGS))
+		return -EINVAL;
+	if (unlikely(o && o->parent))
+		deadline_us = min_u64(
+			deadline_us, caller_budget_left_us(m->now_ns, o->parent->deadline_ns));
+
 	if (unlikely(s->path && (s->path->state == PATH_DOWN || s->path->draining)))
 		return -ENOTCONN;
 	if (unlikely(!slot || m->n_made >= m->cfg.budgets.in_flight)) {

@@ -1,5 +1,6 @@
 #include "client.h"
 
+#include "mesh.h"
 #include "node.h"
 
 /* Core c of n calls the cores c, c + n, c + 2n... of a peer that has more than n, and c modulo its
@@ -43,8 +44,26 @@ struct tela_client *tela_client_open(struct tela_node *n, const char *peer,
 	return c;
 }
 
+struct tela_client *client_of_mesh(
+	struct tela_node *n, const struct tela_service_desc *service, struct mesh *mesh)
+{
+	struct tela_client *c = calloc(1, sizeof(*c) + n->n_cores * sizeof(c->core[0]));
+
+	if (!c)
+		return NULL;
+	c->node = n;
+	c->service = service;
+	c->peer = -1;
+	c->mesh = mesh;
+	c->next = n->clients;
+	n->clients = c;
+	return c;
+}
+
 void client_free(struct tela_client *c)
 {
+	if (c)
+		mesh_free(c->mesh);
 	for (uint32_t i = 0; c && i < c->node->n_cores; i++)
 		free(c->core[i].session);
 	free(c);
@@ -116,14 +135,36 @@ static int client_open(struct core *core, struct tela_client *c)
 	return 0;
 }
 
+/* Of the paths that it has, the best. */
+enum client_state client_state(struct core *core, struct tela_client *c)
+{
+	struct client_core *cc = &c->core[core->index];
+	bool connecting = false;
+
+	if (unlikely(!cc->open) && client_open(core, c))
+		return CLIENT_DOWN;
+	for (uint32_t i = 0; i < cc->n_sessions; i++) {
+		const struct path *p = cc->session[i].path;
+
+		if (!p || (p->state == PATH_UP && !p->draining))
+			return CLIENT_UP;
+		connecting |= p->state == PATH_CONNECTING;
+	}
+	return connecting ? CLIENT_CONNECTING : CLIENT_DOWN;
+}
+
 int client_begin(struct core *core, struct tela_client *c, const struct tela_method_desc *m,
 	size_t size, const struct tela_options *o, struct tela_request *ret)
 {
 	struct client_core *cc = &c->core[core->index];
-	int rc = cc->open ? 0 : client_open(core, c);
+	int rc;
 
+	if (unlikely(c->mesh != NULL))
+		return mesh_begin(core, c, m, size, o, ret);
+	rc = cc->open ? 0 : client_open(core, c);
 	if (unlikely(rc))
 		return rc;
+	ret->session = NULL;
 	rc = -ENOTCONN;
 	ret->client_core = core;
 	if (unlikely(!cc->spread) && cc->session->path->state == PATH_UP)
@@ -162,6 +203,10 @@ int tela_request_send(struct tela_request *r, tela_done_fn done, void *arg)
 {
 	struct core *core = r->client_core;
 
+	if (unlikely(r->session != NULL)) {
+		mesh_send(r->session, done, arg);
+		return 0;
+	}
 	return caller_send(&core->m, r->slot, done, arg);
 }
 
@@ -169,7 +214,10 @@ void tela_request_abandon(struct tela_request *r)
 {
 	struct core *core = r->client_core;
 
-	caller_abandon(&core->m, r->slot);
+	if (r->session)
+		mesh_abandon(r->session);
+	else
+		caller_abandon(&core->m, r->slot);
 }
 
 struct tela_core *tela_core_self(void)
@@ -203,8 +251,7 @@ int tela_core_answer_status(
 	return call_resume(&core_private(core)->m, h, false, code, message, "", 0);
 }
 
-int tela_core_answer_with(
-	struct tela_core *core, struct tela_handle h, const struct tela_status *s)
+int tela_core_answer_with(struct tela_core *core, struct tela_handle h, const struct tela_status *s)
 {
 	return call_resume_with(&core_private(core)->m, h, s);
 }

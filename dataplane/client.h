@@ -18,11 +18,18 @@ struct tela_client {
 	struct tela_node *node;
 	const struct tela_service_desc *service;
 	struct tela_client *next;
+	struct mesh *mesh;   /* of many instances; NULL: of one */
 	int peer;            /* index in the configuration, -1: this node */
 	uint32_t n_sessions; /* a callee core */
 	struct client_core core[];
 };
 
+/* How an instance is reached from a core; begins to connect. On that core. */
+enum client_state { CLIENT_UP, CLIENT_CONNECTING, CLIENT_DOWN };
+enum client_state client_state(struct core *core, struct tela_client *c);
+/* A client in front of `mesh`, which it frees; NULL: no memory. */
+struct tela_client *client_of_mesh(
+	struct tela_node *n, const struct tela_service_desc *service, struct mesh *mesh);
 /* On a data core. As tela_request_begin. */
 int client_begin(struct core *core, struct tela_client *c, const struct tela_method_desc *m,
 	size_t size, const struct tela_options *o, struct tela_request *ret);

@@ -50,6 +50,7 @@ struct core {
 	uint64_t seed[2];
 	uint32_t idle_passes;
 	uint64_t chores_ns;  /* when they are next due */
+	struct list meshes;  /* clients of many instances that have been used here */
 	struct list waiting; /* submitted calls that found no free slot */
 	struct wake wake;
 	/* read by others */

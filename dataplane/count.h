@@ -48,6 +48,8 @@
 	EVENT(one_way_replies, "of these, ended: what they answered is told to nobody")            \
 	EVENT(one_way_failed, "of these, ended with a status other than OK")                       \
 	EVENT(calls_local, "calls served on the core that made them")                              \
+	EVENT(retries, "calls tried at all instances once more")                                   \
+	EVENT(hedges, "second attempts made because the first took long")                          \
 	EVENT(resends, "requests, fragments and responses sent again")                             \
 	EVENT(probes, "probes of calls in progress")                                               \
 	EVENT(in_progress, "in-progress answers sent")                                             \

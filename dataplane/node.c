@@ -220,6 +220,7 @@ static int make_core(struct tela_node *n, const struct tela_node_config *cfg, ui
 	c->idle = cfg->cores[index].idle;
 	c->wake.fd = -1;
 	list_init(&c->waiting);
+	list_init(&c->meshes);
 	core_seed(c);
 	core_calibrate(c);
 	c->n_peers = n->n_peers;

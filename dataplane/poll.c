@@ -2,6 +2,7 @@
 #include <rte_cycles.h>
 #include <rte_pause.h>
 
+#include "mesh.h"
 #include "node.h"
 
 #define _LGPL_SOURCE /* its small functions inline, as liburcu's licence text allows */
@@ -111,6 +112,7 @@ static bool chores(struct core *c)
 	if (unlikely(c->m.now_ns >= c->shown_ns))
 		show(c);
 	worked = core_serve_threads(c);
+	worked |= mesh_due(c);
 	worked |= machine_local(&c->m);
 	return machine_timers(&c->m) || worked;
 }

@@ -219,6 +219,12 @@ enum {
 	TELA_CALL_IDEMPOTENT = 1,
 	/* No reply is wanted, only word that the call was accepted (tela_request_send). */
 	TELA_CALL_ONE_WAY = 2,
+	/* Of a client of many instances (tela_mesh.h): wait for one until the deadline; fail after
+	 * one round; repeat also what may have run. */
+	TELA_CALL_WAIT = 4,
+	TELA_CALL_FAIL_FAST = 8,
+	TELA_CALL_REPEAT = 16,
+	TELA_CALL_FLAGS = 31, /* all of them: others are refused */
 };
 
 /* Options of one call; zero everywhere is the default. */
@@ -229,6 +235,12 @@ struct tela_options {
 	uint32_t n_metadata;
 	const struct tela_pair *metadata;
 	const uint64_t *key; /* two words: request key; NULL: none */
+	/* The call that this one is made for: it ends no later. NULL: none. [core] */
+	const struct tela_call *parent;
+	/* Of a client of many instances: which one, by the name of its node, "" for this one (NULL:
+	 * any); what decides for TELA_BALANCE_HASH. */
+	const char *instance;
+	uint64_t hash;
 };
 
 struct tela_pair {
@@ -276,7 +288,8 @@ struct tela_request {
 
 /* Takes a slot and gives room for a payload of exactly `size` bytes. The request must be sent or
  * abandoned before the caller returns. 0; -EAGAIN (every slot is taken: try in a later pass),
- * -EMSGSIZE, -ENOBUFS, -ENOTCONN (peer is down; try later or fail the call). [core] */
+ * -EMSGSIZE, -ENOBUFS, -ENOTCONN (peer is down; try later or fail the call), -EINVAL (unknown
+ * flags or instance). [core] */
 int tela_request_begin(struct tela_client *c, const struct tela_method_desc *m, size_t size,
 	const struct tela_options *o, struct tela_request *ret);
 /* Sends it; `done` runs on this core, later, exactly once. [core]

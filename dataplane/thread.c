@@ -1,6 +1,7 @@
 #include "thread.h"
 
 #include "client.h"
+#include "mesh.h"
 #include "node.h"
 #include "status.h"
 
@@ -79,6 +80,8 @@ static bool call_try(struct core *c, struct thread_msg *msg)
 		return false;
 	if (rc == -ENOTCONN) {
 		call_failed(c, msg, TELA_UNAVAILABLE, "peer is down");
+	} else if (rc == -EINVAL) {
+		call_failed(c, msg, TELA_INVALID_ARGUMENT, "no such option or instance");
 	} else if (rc) {
 		call_failed(c, msg, TELA_RESOURCE_EXHAUSTED,
 			rc == -EMSGSIZE ? "request is too large" : "no memory for the request");
@@ -91,7 +94,8 @@ static bool call_try(struct core *c, struct thread_msg *msg)
 
 static void call_submitted(struct core *c, struct thread_msg *msg)
 {
-	uint64_t us = call_deadline_us(msg->method, msg->options);
+	uint64_t us = msg->client->mesh ? mesh_deadline_us(msg->client, msg->method, msg->options)
+					: call_deadline_us(msg->method, msg->options);
 
 	msg->deadline_ns = c->m.now_ns + min_u64(us, UINT32_MAX - 1) * NS_PER_US;
 	if (!call_try(c, msg))

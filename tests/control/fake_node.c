@@ -1,7 +1,7 @@
 #include "fake_node.h"
 
 #include "../../dataplane/base.h"
-#include "../../dataplane/tela_node.h"
+#include "../../dataplane/tela_mesh.h"
 #include "../../dataplane/tela_state.h"
 
 #include <unistd.h>
@@ -283,6 +283,26 @@ const char *tela_code_name(unsigned code)
 const char *tela_outcome_name(unsigned outcome)
 {
 	return outcome ? "?" : "executed";
+}
+
+const struct tela_policy *tela_policy_named(const char *name)
+{
+	static const struct tela_policy mesh = {.name = "mesh"};
+
+	return strcmp(name, "mesh") ? NULL : &mesh;
+}
+
+int tela_balance_named(const char *name)
+{
+	return strcmp(name, "round_robin") ? -EINVAL : 0;
+}
+
+struct tela_client *tela_mesh_open(struct tela_node *n, const struct tela_service_desc *service,
+	const struct tela_mesh_config *c, char *err, size_t err_len)
+{
+	(void)err;
+	(void)err_len;
+	return tela_client_open(n, c->instances[0].peer, service, 1);
 }
 
 struct tela_client *tela_client_open(struct tela_node *n, const char *peer,

@@ -48,6 +48,7 @@ static bool make_core(
 	c->idle = TELA_IDLE_ADAPTIVE;
 	c->wake.fd = -1;
 	list_init(&c->waiting);
+	list_init(&c->meshes);
 	core_seed(c);
 	c->tsc_hz = tsc_hz;
 	c->tsc_mult = (uint64_t)(((unsigned __int128)NS_PER_S << 32) / tsc_hz);

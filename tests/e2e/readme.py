@@ -24,6 +24,9 @@ ELSEWHERE = {
     'deploy/test': 'file .ci/run',
     'bench/table --json table.json --plots plots': 'step bench',
     'deploy/setup --undo': 'file deploy/demo',
+    'telactl call --raw calculator add payload=@request.bin node=a,b policy=mesh balance=least':
+        'file tests/e2e/test_calling.py',
+    """telactl call calculator.add '{"a": 1}' --meta authorization=TOKEN""": 'file tests/e2e/test_plugins.py',
     'meson install': 'file tests/e2e/test_wireshark_crafted.py',
     'meson test -C build': 'step gcc',
     'meson test -C build --suite services': 'step gcc',

@@ -5,6 +5,8 @@ import hashlib
 import hmac
 import json
 import os
+import shlex
+import subprocess
 import time
 
 import mesh
@@ -72,6 +74,11 @@ class Plugins(mesh.Case):
         self.assertEqual(as_(alice[:-1]), ('error', 'token_invalid', 400))
         reply = self.add(metadata={'authorization': token('alice', secret=b'wrong')})
         self.assertEqual((reply['status'], reply['outcome']), ('UNAUTHENTICATED', 'executed'))
+        command = """telactl call calculator.add '{"a": 1}' --meta authorization=TOKEN"""
+        words = shlex.split(command.replace('TOKEN', alice))
+        done = subprocess.run(words, executable=mesh.program('TELA_TELACTL'), capture_output=True, text=True, timeout=20,
+                              env={'TELA_SOCKET': self.server.socket})
+        self.assertEqual((done.returncode, json.loads(done.stdout)), (0, {'value': 1.0}), done)
         # One that expires stops to be taken.
         short = token('alice', 1.5)
         self.assertEqual(as_(short), ok)

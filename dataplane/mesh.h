@@ -1,0 +1,69 @@
+/* mesh.h - a client of many instances: one call, perhaps several attempts.
+ *
+ *   FREE -> BUILDING -> trying: an attempt is out, perhaps a second one (hedge)
+ *                   \-> waiting: for the next round, for an instance to connect, or to be told that
+ *                       nothing came of it (a call never ends inside the function that makes it)
+ *
+ * Memory of the calls is taken when the client is opened; request and metadata stand in a message
+ * buffer of the core until the call ends, for the next attempt.
+ */
+#pragma once
+
+#include "balance.h"
+#include "client.h"
+
+struct mesh_call;
+
+struct mesh_attempt {
+	struct mesh_call *call;
+	struct caller_slot *slot;
+	uint64_t sent_ns;
+	uint8_t instance;
+	bool live;
+};
+
+struct mesh_call {
+	struct list waiting;
+	struct mesh_call *next_free;
+	struct mesh_core *core;
+	const struct tela_method_desc *method;
+	struct msg *msg; /* payload, then metadata */
+	tela_done_fn done;
+	void *arg;
+	uint64_t deadline_ns, due_ns, hash, max_reply_bytes, key[2];
+	uint64_t tried, only; /* masks: in this round; those that may be asked */
+	uint32_t len, n_metadata, flags, rounds;
+	uint8_t code; /* of the last attempt that failed */
+	bool has_key, maybe, over, hedged;
+	struct mesh_attempt attempt[2];
+};
+
+struct mesh_core {
+	struct mesh *mesh;
+	struct core *core;
+	struct list of_core, waiting;
+	struct mesh_call *calls, *free;
+	struct balance balance;
+	int64_t budget; /* hundredths of a retry */
+	bool open;
+};
+
+struct mesh {
+	struct balance_config balance;
+	struct tela_policy policy;
+	struct tela_client *instance[TELA_MESH_INSTANCES_MAX];
+	uint32_t n_cores;
+	struct mesh_core core[];
+};
+
+/* Of a call with these options. */
+uint64_t mesh_deadline_us(const struct tela_client *c, const struct tela_method_desc *m,
+	const struct tela_options *o);
+/* As client_begin, tela_request_send and tela_request_abandon. */
+int mesh_begin(struct core *core, struct tela_client *c, const struct tela_method_desc *m,
+	size_t size, const struct tela_options *o, struct tela_request *ret);
+void mesh_send(struct mesh_call *k, tela_done_fn done, void *arg);
+void mesh_abandon(struct mesh_call *k);
+/* What is due on this core; returns whether there was something. */
+bool mesh_due(struct core *core);
+void mesh_free(struct mesh *mesh);

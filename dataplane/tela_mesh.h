@@ -1,0 +1,82 @@
+/* tela_mesh.h - a client of a service wherever it runs: on this node, on some peers, on all of
+ * them.
+ *
+ * It is a tela_client like any other, so typed calls, blocking calls and tela_request_begin() take
+ * it. What it adds: each call goes to the instance that `balance` chooses; one that surely did not
+ * run goes on at once to the next instance; when all have been tried, the policy says when they are
+ * tried again. A call that may have run is repeated only if its method is idempotent or
+ * TELA_CALL_REPEAT allows it; all attempts of such a call carry one request key. Instances that
+ * fail again and again are left out for a while, then probed with one call.
+ *
+ * Memory: a core holds TELA_MESH_CALLS calls of one client at a time, then tela_request_begin()
+ * says -EAGAIN. Instances are counted up to TELA_MESH_INSTANCES_MAX.
+ */
+#pragma once
+
+#include "tela_node.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { TELA_MESH_INSTANCES_MAX = 64, TELA_MESH_CALLS = 1024 };
+
+enum tela_balance {
+	TELA_BALANCE_ROUND_ROBIN,
+	TELA_BALANCE_LEAST,    /* of two at random, by calls in flight and latency */
+	TELA_BALANCE_WEIGHTED, /* at random, by weight */
+	TELA_BALANCE_HASH,     /* tela_options.hash decides; few move when instances come and go */
+};
+
+/* "round_robin", "least", "weighted", "hash": its number, or -EINVAL. [any] */
+int tela_balance_named(const char *name);
+
+struct tela_policy {
+	const char *name;
+	uint32_t deadline_ms;    /* of the whole call, where nothing else sets one; 0: none */
+	uint32_t attempt_ms;     /* of each attempt; 0: what is left of the whole */
+	uint32_t retries;        /* rounds over all instances after the first */
+	uint32_t backoff_ms;     /* before the first of them */
+	uint32_t backoff_max_ms; /* doubled each time up to this; the same: always the same */
+	uint32_t jitter_percent; /* each wait is shorter by up to so much */
+	uint32_t budget_percent; /* retries and hedges, of calls; 0: without a budget */
+	uint32_t hedge_us;       /* a second attempt elsewhere after so long; 0: none */
+};
+
+/* "mesh": 15 s in all, exponential backoff with jitter, a budget of 20 %. "malla": 15 s an attempt,
+ * 5 retries 1 s apart. NULL: no preset has that name. [any] */
+const struct tela_policy *tela_policy_named(const char *name);
+
+struct tela_mesh_instance {
+	const char *peer; /* as the configuration names it; NULL: this node */
+	const char *zone; /* NULL: none */
+	uint32_t weight;  /* 0: 1 */
+};
+
+struct tela_mesh_config {
+	const struct tela_mesh_instance *instances;
+	uint32_t n_instances;
+	const struct tela_policy *policy; /* copied; NULL: mesh */
+	enum tela_balance balance;
+	bool anywhere;    /* do not prefer this node's own instance */
+	const char *zone; /* instances of this zone first; NULL: all alike */
+};
+
+/* NULL with `err`: no or too many instances, one named twice, no such peer, no memory. Strings are
+ * copied. Closed with the node. [control] */
+struct tela_client *tela_mesh_open(struct tela_node *n, const struct tela_service_desc *service,
+	const struct tela_mesh_config *c, char *err, size_t err_len);
+
+/* What a core knows of an instance, as it was a moment ago. [any] */
+struct tela_mesh_view {
+	const char *peer; /* NULL: this node */
+	uint64_t calls, failures, ejections;
+	bool ejected;
+};
+/* Of core `core`; false: there are fewer instances. */
+bool tela_mesh_view(
+	const struct tela_client *c, uint32_t core, uint32_t instance, struct tela_mesh_view *ret);
+
+#ifdef __cplusplus
+}
+#endif
