@@ -245,6 +245,13 @@ static void chain_leave_hooks(benchmark::State &state)
 }
 BENCHMARK(chain_leave_hooks)->Arg(0)->Arg(16);
 
+static void plugins(benchmark::State &state)
+{
+	for (auto _ : state)
+		DoNotOptimize(shim_plugins(unsigned(state.range(0))));
+}
+BENCHMARK(plugins)->DenseRange(SHIM_BARE, SHIM_PLUGINS - 1);
+
 // ---- look-ups ----
 
 static void lookup_service_tela(benchmark::State &state)
@@ -466,6 +473,12 @@ public:
 			printf("%-38s %9.2f\n", "one link beyond a direct call", walk - direct);
 			printf("%-38s %9.2f\n", "an absent leave hook", absent);
 		}
+		if (ns.count("plugins/0") && ns.count("plugins/1") && ns.count("plugins/2")) {
+			printf("%-38s %9.2f\n", "request adds to a call",
+				ns["plugins/1"] - ns["plugins/0"]);
+			printf("%-38s %9.2f\n", "rate_limit adds to that",
+				ns["plugins/2"] - ns["plugins/1"]);
+		}
 	}
 };
 
@@ -480,6 +493,7 @@ int main(int argc, char **argv)
 	printf("built with assertions: no figures for anything but a look\n");
 #endif
 	shim_images_make();
+	shim_plugins_make();
 	benchmark::RunSpecifiedBenchmarks(&figures);
 	figures.table();
 	return figures.failed;

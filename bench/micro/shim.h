@@ -68,6 +68,13 @@ double shim_hand(unsigned n);
 void shim_hand_start(void);
 void shim_hand_stop(void);
 
+/* ---- plugins: a handler, and before it as many of them as named ---- */
+
+enum { SHIM_BARE, SHIM_REQUEST, SHIM_RATE_LIMIT, SHIM_PLUGINS };
+
+void shim_plugins_make(void);
+uint64_t shim_plugins(unsigned upto);
+
 #ifdef __cplusplus
 }
 #endif

@@ -55,7 +55,7 @@ class Calling(mesh.Case):
 
     def pause(self, name, service='calculator'):
         self.nodes[name].do('service.pause', service=service, reason='a rest')
-        self.addCleanup(self.nodes[name].do, 'service.resume', service=service)
+        self.addCleanup(self.nodes[name].do, 'service.activate', service=service)
 
     def test_shared(self):
         for policy in ('mesh', 'malla'):
@@ -110,7 +110,7 @@ class Calling(mesh.Case):
         number = other.send('call', service='calculator', method='add', node='a,b', wait=True, deadline_ms=20_000,
                             payload=mesh.table('calculator.Operands', a=1.0, b=2.0).hex())
         mesh.until(lambda: self.front.counters()['retries'] > 2, 'it is tried again')
-        self.nodes['b'].do('service.resume', service='calculator')
+        self.nodes['b'].do('service.activate', service='calculator')
         self.assertEqual(other.receive(number)['status'], 'OK')
         other.close()
 
