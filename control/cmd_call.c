@@ -7,6 +7,8 @@
 #include "command.h"
 #include "dial.h"
 
+#include "../dataplane/tela_mesh.h"
+
 #include <ctype.h>
 
 enum { METADATA_MAX = 16 };
@@ -73,32 +75,54 @@ static void add_status(json_t *to, const struct tela_reply *reply)
 	json_decref(metadata);
 }
 
+/* What a call brought; the reply is freed. */
+static json_t *reply_json(struct tela_reply *reply)
+{
+	char *hex = protocol_hex_of(reply->payload, reply->payload ? reply->len : 0);
+	json_t *message = json_string(reply->message), *answer;
+
+	CHECK(hex);
+	answer = json_pack("{s:s,s:i,s:s,s:o,s:i,s:I,s:s}", "status", tela_code_name(reply->code),
+		"code", (int)reply->code, "outcome", tela_outcome_name(reply->outcome), "message",
+		message ? message : json_string("?"), "resends", (int)reply->resends, "bytes",
+		(json_int_t)reply->len, "payload", hex);
+	add_status(answer, reply);
+	free(hex);
+	tela_reply_free(reply);
+	return answer;
+}
+
+static json_t *replies_json(const struct tela_client *client, struct tela_reply *all)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < tela_mesh_size(client); i++) {
+		const char *name = tela_mesh_name(client, i);
+		json_t *one = reply_json(&all[i]);
+
+		json_object_set_new(one, "node", json_string(name ? name : "."));
+		json_array_append_new(list, one);
+	}
+	return json_pack("{s:o}", "replies", list);
+}
+
 static void call_done(struct outcall *call)
 {
 	struct call_request *q = container_of(call, struct call_request, call);
-	struct tela_reply *reply = &call->reply;
-	json_t *message, *answer;
-	char *hex;
+	json_t *answer;
 
 	if (call->error) {
 		request_fail(q->request, call->error, "the call could not be made: %s",
 			call->error == -EBUSY ? "no thread can be attached to the node"
 					      : strerror(-call->error));
 	} else {
-		hex = protocol_hex_of(reply->payload, reply->payload ? reply->len : 0);
-		CHECK(hex);
-		message = json_string(reply->message);
-		answer = json_pack("{s:s,s:i,s:s,s:o,s:i,s:I,s:I,s:s}", "status",
-			tela_code_name(reply->code), "code", (int)reply->code, "outcome",
-			tela_outcome_name(reply->outcome), "message",
-			message ? message : json_string("?"), "resends", (int)reply->resends,
-			"took_us", (json_int_t)(call->took_ns / NS_PER_US), "bytes",
-			(json_int_t)reply->len, "payload", hex);
-		add_status(answer, reply);
+		answer = call->all ? replies_json(call->client, call->all)
+				   : reply_json(&call->reply);
+		json_object_set_new(
+			answer, "took_us", json_integer((json_int_t)(call->took_ns / NS_PER_US)));
 		request_ok(q->request, answer);
-		free(hex);
-		tela_reply_free(reply);
 	}
+	free(call->all);
 	free(call->payload);
 	free(q);
 }
@@ -165,6 +189,17 @@ static int prepare_described(struct request *r, struct outcall *call, const char
 	return -EAGAIN;
 }
 
+/* With all=: room for what each says. */
+static int all_of(struct request *r, struct outcall *call)
+{
+	if (!request_flag(r, "all"))
+		return 0;
+	call->quorum = (uint32_t)request_number(r, "quorum", 0);
+	call->all = calloc(tela_mesh_size(call->client), sizeof(*call->all));
+	CHECK(call->all);
+	return 0;
+}
+
 static int dial(struct control *c, struct request *r, struct outcall *call,
 	const struct tela_service_desc *d)
 {
@@ -176,9 +211,9 @@ static int dial(struct control *c, struct request *r, struct outcall *call,
 		call->options.flags |= TELA_CALL_WAIT;
 	if (request_flag(r, "fail_fast"))
 		call->options.flags |= TELA_CALL_FAIL_FAST;
-	if (how.policy || how.balance || (peer && strchr(peer, ','))) {
+	if (how.policy || how.balance || request_flag(r, "all") || (peer && strchr(peer, ','))) {
 		call->client = dial_mesh(c, r, peer ? peer : ".", &how, d);
-		return call->client ? 0 : -EINVAL;
+		return call->client ? all_of(r, call) : -EINVAL;
 	}
 	call->client = dial_client(c, peer, d);
 	if (call->client)
@@ -240,6 +275,7 @@ void cmd_call(struct control *c, struct request *r)
 	if (!read_metadata(q, json_object_get(request_arguments(r), "metadata")) &&
 		!prepare(c, r, &q->call) && outcall_submit(c, r, &q->call))
 		return;
+	free(q->call.all);
 	free(q->call.payload);
 	free(q);
 }

@@ -70,6 +70,9 @@ static const struct argument call_arguments[] = {SERVICE,
 		"between them: round_robin, least, weighted or hash"},
 	{"hedge_us", ARGUMENT_NUMBER, false, false,
 		"ask another one too after so long, where the method may run twice"},
+	{"all", ARGUMENT_FLAG, false, false, "call each of them, and show what each says"},
+	{"quorum", ARGUMENT_NUMBER, false, false,
+		"with all=: when so many are OK, the rest are cancelled"},
 	{"wait", ARGUMENT_FLAG, false, false, "for one of them, until the deadline"},
 	{"fail_fast", ARGUMENT_FLAG, false, false, "when none of them takes it at once"}, END};
 static const struct argument schema_arguments[] = {

@@ -1,5 +1,7 @@
 #include "outcall.h"
 
+#include "../dataplane/tela_mesh.h"
+
 #include <event2/event.h>
 #include <pthread.h>
 #include <signal.h>
@@ -25,9 +27,13 @@ static void run(struct tela_thread *t, struct outcall *call)
 {
 	uint64_t start = control_now_ns();
 
-	call->error = t ? tela_thread_call(t, call->client, call->method, call->payload, call->len,
-				  &call->options, &call->reply)
-			: -EBUSY;
+	if (t && call->all)
+		call->error = tela_thread_all(t, call->client, call->method, call->payload,
+			call->len, &call->options, call->quorum, call->all);
+	else
+		call->error = t ? tela_thread_call(t, call->client, call->method, call->payload,
+					  call->len, &call->options, &call->reply)
+				: -EBUSY;
 	call->took_ns = control_now_ns() - start;
 }
 

@@ -22,6 +22,9 @@ struct outcall {
 	size_t len;
 	struct tela_options options;
 	void (*done)(struct outcall *call);
+	/* Of a client of many: every instance is called, and has its reply here. NULL: one call. */
+	struct tela_reply *all;
+	uint32_t quorum;
 	int error; /* of tela_thread_call, or -EBUSY: no thread could be attached */
 	struct tela_reply reply;
 	uint64_t took_ns;

@@ -126,13 +126,14 @@ static uint64_t allowed(const struct mesh *mesh, const struct tela_options *o)
 	return 0;
 }
 
-/* The first call on this core: every instance begins to connect. */
-static void core_open(struct mesh_core *mc, struct core *core)
+void mesh_core_open(struct mesh_core *mc)
 {
+	if (mc->open)
+		return;
 	mc->open = true;
-	list_add_tail(&core->meshes, &mc->of_core);
+	list_add_tail(&mc->core->meshes, &mc->of_core);
 	for (uint32_t i = 0; i < mc->mesh->balance.n; i++)
-		client_state(core, mc->mesh->instance[i]);
+		client_state(mc->core, mc->mesh->instance[i]);
 }
 
 static struct mesh_call *call_take(struct mesh_core *mc, size_t size)
@@ -160,7 +161,7 @@ int mesh_begin(struct core *core, struct tela_client *c, const struct tela_metho
 	if (!only || (o && o->n_metadata > METADATA_MAX) || size > MSG_1M - ENVELOPE_MAX - 8)
 		return only ? -EMSGSIZE : -EINVAL;
 	if (unlikely(!mc->open))
-		core_open(mc, core);
+		mesh_core_open(mc);
 	k = call_take(mc, ALIGN8((uint32_t)size) + metadata_size(o) + 1);
 	if (!k)
 		return -EAGAIN;
@@ -443,6 +444,10 @@ bool mesh_due(struct core *core)
 	{
 		struct mesh_core *mc = list_entry(e, struct mesh_core, of_core);
 
+		while (!list_empty(&mc->alls)) {
+			mesh_all_due(list_entry(mc->alls.next, struct mesh_all, waiting));
+			worked = true;
+		}
 		list_for_each_safe(w, tmp2, &mc->waiting)
 		{
 			struct mesh_call *k = list_entry(w, struct mesh_call, waiting);

@@ -38,11 +38,34 @@ struct mesh_call {
 	struct mesh_attempt attempt[2];
 };
 
+/* One call of every instance. */
+struct mesh_part {
+	struct mesh_all *all;
+	struct caller_slot *slot; /* NULL: not asked, or answered */
+	uint8_t instance;
+	uint8_t code; /* why it cannot be asked, until that is told */
+};
+
+struct mesh_all {
+	struct list waiting; /* in core->alls: somebody cannot be asked */
+	struct mesh_all *next_free;
+	struct mesh_core *core;
+	tela_each_fn each;
+	tela_all_fn all;
+	void *arg;
+	uint32_t n_left, n_ok, quorum;
+	bool cancelling;
+	struct mesh_part part[TELA_MESH_INSTANCES_MAX];
+};
+
+enum { MESH_ALLS = 16 };
+
 struct mesh_core {
 	struct mesh *mesh;
 	struct core *core;
-	struct list of_core, waiting;
+	struct list of_core, waiting, alls;
 	struct mesh_call *calls, *free;
+	struct mesh_all *all, *free_all; /* [MESH_ALLS] */
 	struct balance balance;
 	int64_t budget; /* hundredths of a retry */
 	bool open;
@@ -64,6 +87,10 @@ int mesh_begin(struct core *core, struct tela_client *c, const struct tela_metho
 	size_t size, const struct tela_options *o, struct tela_request *ret);
 void mesh_send(struct mesh_call *k, tela_done_fn done, void *arg);
 void mesh_abandon(struct mesh_call *k);
+/* The first call on this core: every instance begins to connect. */
+void mesh_core_open(struct mesh_core *mc);
+/* Tells what could not be asked. */
+void mesh_all_due(struct mesh_all *a);
 /* What is due on this core; returns whether there was something. */
 bool mesh_due(struct core *core);
 void mesh_free(struct mesh *mesh);

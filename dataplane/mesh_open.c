@@ -98,9 +98,15 @@ static int open_cores(struct mesh *mesh, struct tela_node *n)
 		mc->budget = BUDGET_FIRST;
 		list_init(&mc->of_core);
 		list_init(&mc->waiting);
+		list_init(&mc->alls);
+		mc->all = calloc(MESH_ALLS, sizeof(*mc->all));
 		mc->calls = calloc(TELA_MESH_CALLS, sizeof(*mc->calls));
-		if (!mc->calls)
+		if (!mc->calls || !mc->all)
 			return -ENOMEM;
+		for (uint32_t k = MESH_ALLS; k-- > 0;) {
+			mc->all[k].next_free = mc->free_all;
+			mc->free_all = &mc->all[k];
+		}
 		for (uint32_t k = TELA_MESH_CALLS; k-- > 0;) {
 			mc->calls[k].next_free = mc->free;
 			mc->free = &mc->calls[k];
@@ -112,7 +118,7 @@ static int open_cores(struct mesh *mesh, struct tela_node *n)
 void mesh_free(struct mesh *mesh)
 {
 	for (uint32_t i = 0; mesh && i < mesh->n_cores; i++)
-		free(mesh->core[i].calls);
+		free(mesh->core[i].calls), free(mesh->core[i].all);
 	free(mesh);
 }
 
@@ -154,6 +160,16 @@ no_memory:
 	say(err, err_len, 0, "no memory");
 	errno = ENOMEM;
 	return NULL;
+}
+
+uint32_t tela_mesh_size(const struct tela_client *c)
+{
+	return c->mesh ? c->mesh->balance.n : 0;
+}
+
+const char *tela_mesh_name(const struct tela_client *c, uint32_t instance)
+{
+	return c->mesh->balance.at[instance].name[0] ? c->mesh->balance.at[instance].name : NULL;
 }
 
 bool tela_mesh_view(

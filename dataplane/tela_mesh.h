@@ -67,6 +67,28 @@ struct tela_mesh_config {
 struct tela_client *tela_mesh_open(struct tela_node *n, const struct tela_service_desc *service,
 	const struct tela_mesh_config *c, char *err, size_t err_len);
 
+/* How many instances; the node of one of them, NULL: this one. [any] */
+uint32_t tela_mesh_size(const struct tela_client *c);
+const char *tela_mesh_name(const struct tela_client *c, uint32_t instance);
+
+/* One answer of a call of all: whose, and what. */
+typedef void (*tela_each_fn)(
+	void *arg, uint32_t instance, const char *name, const struct tela_result *result);
+typedef void (*tela_all_fn)(void *arg, uint32_t n_ok, uint32_t n_asked);
+
+/* Calls every instance at once, each exactly once, with one deadline: none takes the place of
+ * another. `each` runs for each of them, `all` once after that. As soon as `quorum` (0: no such)
+ * are OK, the rest are cancelled. 0, -EAGAIN (too many such calls are under way), -EINVAL (no
+ * client of many, a quorum above their number, unknown flags). [core] */
+int tela_mesh_all(struct tela_client *c, const struct tela_method_desc *m, const void *payload,
+	size_t len, const struct tela_options *o, uint32_t quorum, tela_each_fn each,
+	tela_all_fn all, void *arg);
+/* The same, waiting for all: replies[i] is of instance i, each to be freed. 0, or as
+ * tela_thread_call, or -EINVAL, -EAGAIN as above; then none is to be freed. [thread] */
+int tela_thread_all(struct tela_thread *t, struct tela_client *c, const struct tela_method_desc *m,
+	const void *payload, size_t len, const struct tela_options *o, uint32_t quorum,
+	struct tela_reply *replies);
+
 /* What a core knows of an instance, as it was a moment ago. [any] */
 struct tela_mesh_view {
 	const char *peer; /* NULL: this node */

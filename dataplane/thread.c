@@ -27,18 +27,15 @@ static void copy_message(char to[204], struct tela_str s)
 	to[n] = 0;
 }
 
-static void call_done(void *arg, const struct tela_result *r)
+static void fill_reply(struct tela_reply *reply, size_t room, const struct tela_result *r)
 {
-	struct thread_msg *msg = arg;
-	struct tela_reply *reply = msg->reply;
-
 	reply->code = r->code;
 	reply->outcome = r->outcome;
 	reply->resends = r->resends;
 	reply->retry_after_us = r->retry_after_us;
 	reply->len = reply->envelope_len = 0;
 	copy_message(reply->message, r->message);
-	if (r->len && r->len <= msg->reply_room) {
+	if (r->len && r->len <= room) {
 		memcpy(reply->payload, r->payload, r->len);
 		reply->len = r->len;
 	}
@@ -46,7 +43,37 @@ static void call_done(void *arg, const struct tela_result *r)
 		memcpy(reply->envelope, r->envelope, r->envelope_len);
 		reply->envelope_len = r->envelope_len;
 	}
+}
+
+static void call_done(void *arg, const struct tela_result *r)
+{
+	struct thread_msg *msg = arg;
+
+	fill_reply(msg->reply, msg->reply_room, r);
 	give_back(core_current, msg);
+}
+
+static void all_each(void *arg, uint32_t instance, const char *name, const struct tela_result *r)
+{
+	struct thread_msg *msg = arg;
+
+	(void)name;
+	fill_reply(&msg->reply[instance], msg->reply_room, r);
+}
+
+static void all_done(void *arg, uint32_t n_ok, uint32_t n_asked)
+{
+	(void)n_ok;
+	(void)n_asked;
+	give_back(core_current, arg);
+}
+
+static void all_submitted(struct core *c, struct thread_msg *msg)
+{
+	msg->error = tela_mesh_all(msg->client, msg->method, msg->payload, msg->len, msg->options,
+		msg->quorum, all_each, all_done, msg);
+	if (msg->error)
+		give_back(c, msg);
 }
 
 static void call_failed(struct core *c, struct thread_msg *msg, uint8_t code, const char *message)
@@ -116,6 +143,9 @@ static void serve(struct core *c, struct thread_msg *msg)
 	switch (msg->op) {
 	case THREAD_CALL:
 		call_submitted(c, msg);
+		return;
+	case THREAD_ALL:
+		all_submitted(c, msg);
 		return;
 	case THREAD_ANSWER:
 		call_resume(&c->m, msg->handle, false, TELA_OK, NULL, msg->payload, msg->len);
@@ -229,7 +259,7 @@ static void collect(struct tela_thread *t)
 	for (uint32_t i = 0; i < t->node->n_cores; i++) {
 		while ((msg = xring_pop(&t->ring[i].from_core))) {
 			t->ring[i].outstanding--;
-			if (msg->op == THREAD_CALL)
+			if (msg->op == THREAD_CALL || msg->op == THREAD_ALL)
 				msg->done = true;
 			else
 				free(msg);
@@ -371,6 +401,29 @@ int tela_thread_continue_as(
 	return rc;
 }
 
+/* Hands the message to a core and waits until it comes back. */
+static int submit(struct tela_thread *t, struct thread_msg *msg)
+{
+	int rc;
+
+	if (!node_polling(t->node))
+		return -ESHUTDOWN;
+	list_init(&msg->waiting);
+	do
+		rc = push(t, t->place % t->node->n_cores, msg);
+	while (rc == -EAGAIN && node_polling(t->node) && (wait_for_core(t), true));
+	if (rc)
+		return rc;
+	for (collect(t); !msg->done; collect(t)) {
+		if (!node_polling(t->node)) {
+			collect(t); /* the core's last words */
+			return msg->done ? 0 : -ESHUTDOWN;
+		}
+		wait_for_core(t);
+	}
+	return 0;
+}
+
 int tela_thread_call(struct tela_thread *t, struct tela_client *c, const struct tela_method_desc *m,
 	const void *payload, size_t len, const struct tela_options *o, struct tela_reply *reply)
 {
@@ -383,9 +436,6 @@ int tela_thread_call(struct tela_thread *t, struct tela_client *c, const struct 
 	reply->envelope = malloc(ENVELOPE_MAX);
 	if (!msg || !reply->payload || !reply->envelope)
 		goto fail;
-	rc = -ESHUTDOWN;
-	if (!node_polling(t->node))
-		goto fail;
 	*msg = (struct thread_msg){.op = THREAD_CALL,
 		.client = c,
 		.method = m,
@@ -394,27 +444,52 @@ int tela_thread_call(struct tela_thread *t, struct tela_client *c, const struct 
 		.reply_room = room,
 		.payload = payload,
 		.len = len};
-	list_init(&msg->waiting);
-	do
-		rc = push(t, t->place % t->node->n_cores, msg);
-	while (rc == -EAGAIN && node_polling(t->node) && (wait_for_core(t), true));
+	rc = submit(t, msg);
 	if (rc)
 		goto fail;
-	for (collect(t); !msg->done; collect(t)) {
-		if (!node_polling(t->node)) {
-			collect(t); /* the core's last words */
-			rc = -ESHUTDOWN;
-			if (!msg->done)
-				goto fail;
-			break;
-		}
-		wait_for_core(t);
-	}
 	free(msg);
 	return 0;
 fail:
 	free(msg);
 	tela_reply_free(reply);
+	return rc;
+}
+
+static bool reply_room(struct tela_reply *reply, size_t room)
+{
+	reply->payload = malloc(room);
+	reply->envelope = malloc(ENVELOPE_MAX);
+	return reply->payload && reply->envelope;
+}
+
+int tela_thread_all(struct tela_thread *t, struct tela_client *c, const struct tela_method_desc *m,
+	const void *payload, size_t len, const struct tela_options *o, uint32_t quorum,
+	struct tela_reply *replies)
+{
+	size_t room = o && o->max_reply_bytes ? o->max_reply_bytes : REPLY_LIMIT_DEFAULT;
+	struct thread_msg *msg = calloc(1, sizeof(*msg));
+	uint32_t n = tela_mesh_size(c);
+	int rc = msg ? 0 : -ENOMEM;
+
+	memset(replies, 0, n * sizeof(*replies));
+	for (uint32_t i = 0; i < n && !rc; i++)
+		rc = reply_room(&replies[i], room) ? 0 : -ENOMEM;
+	if (!rc) {
+		*msg = (struct thread_msg){.op = THREAD_ALL,
+			.client = c,
+			.method = m,
+			.options = o,
+			.reply = replies,
+			.reply_room = room,
+			.payload = payload,
+			.len = len,
+			.quorum = quorum};
+		rc = submit(t, msg);
+		rc = rc ? rc : msg->error;
+	}
+	for (uint32_t i = 0; i < n && rc; i++)
+		tela_reply_free(&replies[i]);
+	free(msg);
 	return rc;
 }
 

@@ -8,7 +8,7 @@
 
 #include "core.h"
 
-enum thread_op { THREAD_CALL, THREAD_ANSWER, THREAD_STATUS, THREAD_STATUS_WITH, THREAD_CONTINUE };
+enum thread_op { THREAD_CALL, THREAD_ALL, THREAD_ANSWER, THREAD_STATUS, THREAD_STATUS_WITH, THREAD_CONTINUE };
 
 struct thread_msg {
 	enum thread_op op;
@@ -24,6 +24,8 @@ struct thread_msg {
 	size_t reply_room;
 	uint64_t deadline_ns, submitted_ns; /* set by the core */
 	/* call and resume */
+	uint32_t quorum; /* THREAD_ALL */
+	int error;
 	struct tela_handle handle;
 	uint16_t identity; /* THREAD_CONTINUE: 0, or who was proved to call */
 	const char *subject;

@@ -292,6 +292,27 @@ const struct tela_policy *tela_policy_named(const char *name)
 	return strcmp(name, "mesh") ? NULL : &mesh;
 }
 
+uint32_t tela_mesh_size(const struct tela_client *c)
+{
+	(void)c;
+	return 1;
+}
+
+const char *tela_mesh_name(const struct tela_client *c, uint32_t instance)
+{
+	(void)c;
+	(void)instance;
+	return NULL;
+}
+
+int tela_thread_all(struct tela_thread *t, struct tela_client *c, const struct tela_method_desc *m,
+	const void *payload, size_t len, const struct tela_options *o, uint32_t quorum,
+	struct tela_reply *replies)
+{
+	(void)quorum;
+	return tela_thread_call(t, c, m, payload, len, o, replies);
+}
+
 int tela_balance_named(const char *name)
 {
 	return strcmp(name, "round_robin") ? -EINVAL : 0;

@@ -134,6 +134,36 @@ class Calling(mesh.Case):
                             config={'delay_ppm': 1_000_000, 'delay_us': 400_000})
         self.addCleanup(self.nodes[name].do, 'chain.remove', service='calculator', name='fault')
 
+    def all(self, **options):
+        reply = self.front.do('call', service='calculator', method='add', node='a,b,.', all=True,
+                              payload=mesh.table('calculator.Operands', a=1.0, b=2.0).hex(), **options)
+        return {r['node']: (r['status'], r['outcome']) for r in reply['replies']}, reply
+
+    def test_all_at_once(self):
+        ok = ('OK', 'executed')
+        self.assertEqual(self.all()[0], {'a': ok, 'b': ok, '.': ok})
+        self.assertEqual(self.shares(), {'a': 1, 'b': 1})
+        self.pause('a')  # one that fails: nobody takes its place
+        self.assertEqual(self.all()[0], {'a': ('UNAVAILABLE', 'not executed'), 'b': ok, '.': ok})
+        self.assertEqual(self.shares(), {'a': 1, 'b': 2})
+        self.slow('b')
+        states, reply = self.all(quorum=1)
+        self.assertEqual((states['.'], states['b'][0]), (ok, 'CANCELLED'))
+        self.assertLess(reply['took_us'], 300_000)
+        states, reply = self.all(deadline_ms=100)
+        self.assertEqual(states['b'], ('DEADLINE_EXCEEDED', 'maybe executed'))
+        for i in range(40):  # more than there is room for at once
+            self.assertEqual(self.all(quorum=1)[0]['.'], ok)
+        refused = self.front.ask('call', service='calculator', method='add', node='a,b', all=True, quorum=3,
+                                 payload=mesh.table('calculator.Operands').hex())
+        self.assertIn('Invalid argument', refused['error']['message'])
+
+    def test_all_with_one_that_is_not_there(self):
+        reply = self.front.do('call', service='calculator', method='add', node='ghost,b', all=True, deadline_ms=5000,
+                              payload=mesh.table('calculator.Operands').hex())
+        self.assertEqual([(r['node'], r['status'], r['outcome']) for r in reply['replies']],
+                         [('ghost', 'UNAVAILABLE', 'not executed'), ('b', 'OK', 'executed')])
+
     def test_hedge(self):
         """One of two is slow: its calls are asked of the other one too, which answers first."""
         self.slow('b')
