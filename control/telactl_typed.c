@@ -454,7 +454,7 @@ static int show_result(const struct target *t, const json_t *method, json_t *rep
 	char err[SENTENCE_MAX] = "", *payload = NULL;
 	size_t len;
 
-	if (ok && !*text_of(reply, "payload"))
+	if (ok && !*text_of(reply, "payload") && *text_of(reply, "name"))
 		payload = strdup(json ? "null" : text_of(reply, "name"));
 	else if (ok && !protocol_hex(text_of(reply, "payload"), &bytes, &len))
 		payload = typed_print(t->schema, text_of(method, "response"), bytes, len,
