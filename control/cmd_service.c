@@ -27,10 +27,11 @@ static void moved(void *arg, struct stack *s, int error)
 static void move(struct control *c, struct request *r, enum admin_status wanted)
 {
 	struct stack *s = command_service(c, r);
-	const char *reason = request_text(r, "reason");
+	const char *reason;
 
 	if (!s)
-		return;
+		return; /* and the request is gone */
+	reason = request_text(r, "reason");
 	if (reason && strlen(reason) >= sizeof(s->reason)) {
 		request_fail(r, -EINVAL, "reason: expected at most %zu bytes, found %zu",
 			sizeof(s->reason) - 1, strlen(reason));

@@ -130,11 +130,12 @@ static void show_status(json_t *o, const struct stack *s)
 	json_object_set_new(o, "since", json_integer(s->status_since));
 	json_object_set_new(o, "last_error_at", json_integer(s->last_error_at));
 	json_object_set_new(o, "live",
-		json_boolean(s->status != TELA_SERVICE_FAILED && s->status != TELA_SERVICE_UNKNOWN));
+		json_boolean(
+			s->status != TELA_SERVICE_FAILED && s->status != TELA_SERVICE_UNKNOWN));
 	json_object_set_new(o, "not_ready",
 		json_string(s->status != TELA_SERVICE_RUNNING ? running_name(s->status)
-			    : s->ready                       ? ""
-							     : s->not_ready));
+			    : s->ready                        ? ""
+							      : s->not_ready));
 	json_object_set_new(
 		o, "failed_starts", json_integer(s->n_tries + (s->status == TELA_SERVICE_FAILED)));
 	json_object_set_new(o, "tries_left", json_integer(left));
@@ -207,16 +208,17 @@ static void add_image(struct image_list *l, uint64_t generation, uint64_t calls,
 void cmd_images(struct control *c, struct request *r)
 {
 	struct stack *s = command_service(c, r);
-	struct image_list l = {
+	struct image_list l;
+	uint64_t kept;
+
+	if (!s)
+		return; /* and the request is gone */
+	l = (struct image_list){
+		.list = json_array(),
 		.from = (uint64_t)request_number(r, "from", 0),
 		.to = (uint64_t)request_number(r, "to", INT64_MAX),
 		.left = min_u64((uint64_t)request_number(r, "limit", 1000), 10000),
 	};
-	uint64_t kept;
-
-	if (!s)
-		return;
-	l.list = json_array();
 	kept = min_u64(s->n_history, STACK_HISTORY);
 	for (uint64_t i = s->n_history - kept; i < s->n_history; i++)
 		add_image(&l, s->history[i % STACK_HISTORY].generation,

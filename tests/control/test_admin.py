@@ -192,6 +192,7 @@ class Chain(NodeTest):
         self.assertEqual(sorted(i["generation"] for i in r["images"]), [5, 6, 7])
         r = self.node.ask("images", service="svc", limit=3)
         self.assertEqual((len(r["images"]), r["more"]), (3, True))
+        self.refused(self.node.ask("images", service="none", limit=3), "NOT_FOUND", "no service is named 'none'")
 
     def test_changes_are_merged_while_too_many_images_are_pinned(self):
         with open(self.node.pin, "w"):
