@@ -1,4 +1,4 @@
-#include "machine.h"
+#include "caller.h"
 
 /* ---- sending ---- */
 
@@ -93,11 +93,14 @@ static bool send_fragment(struct machine *m, struct bulk_tx *t, uint16_t index, 
 
 	if (!to)
 		return false;
+	if (index == 0 && t->request)
+		caller_patch_budget(m, t->request); /* it may have waited for its turn */
 	h.fragment = index;
 	h.length = (uint16_t)(WIRE_PACKET + timing + len);
 	if (resent) {
 		h.flags |= frame_PacketFlag_resent;
 		count(m->counts, count_resends);
+		congest_loss(m, t->path);
 	}
 	memset(to + padded - 8, 0, 8);
 	frame_Packet_store(to, &h);
@@ -107,6 +110,12 @@ static bool send_fragment(struct machine *m, struct bulk_tx *t, uint16_t index, 
 	return true;
 }
 
+/* A paced path takes a fragment when its time has come. */
+static inline bool may_send(struct machine *m, const struct bulk_tx *t)
+{
+	return likely(!t->path->congest.paced) || !congest_waits(m, t->path);
+}
+
 /* What the receiver misses, the hole named first first. False: no buffer. */
 static bool send_again(struct machine *m, struct bulk_tx *t, uint32_t *budget)
 {
@@ -114,7 +123,7 @@ static bool send_again(struct machine *m, struct bulk_tx *t, uint32_t *budget)
 		struct hole *h = &t->holes[0];
 
 		for (; h->first < h->end; (*budget)--, h->first++)
-			if (!*budget)
+			if (!*budget || !may_send(m, t))
 				return true;
 			else if (!send_fragment(m, t, h->first, true))
 				return false;
@@ -126,11 +135,12 @@ static bool send_again(struct machine *m, struct bulk_tx *t, uint32_t *budget)
 
 bool bulk_send(struct machine *m)
 {
-	bool worked = m->n_bulks > 0;
+	uint32_t waiting = 0; /* one after the other */
+	bool worked = false;
 
 	/* In turns, so that none waits for another's whole window. */
-	for (uint32_t budget = BULK_PER_PASS; m->n_bulks && budget;) {
-		uint32_t turn = min_u32(budget, BULK_TURN);
+	for (uint32_t budget = BULK_PER_PASS; waiting < m->n_bulks && budget;) {
+		uint32_t turn = min_u32(budget, BULK_TURN), given = turn;
 		struct bulk_tx *t;
 
 		if (m->bulk_turn >= m->n_bulks)
@@ -138,11 +148,14 @@ bool bulk_send(struct machine *m)
 		t = m->bulks[m->bulk_turn];
 		budget -= turn;
 		if (unlikely(t->n_holes) && !send_again(m, t, &turn))
-			return worked;
-		for (; turn && t->next < t->limit; turn--, t->next++)
+			return true;
+		for (; turn && !t->n_holes && t->next < t->limit && may_send(m, t);
+			turn--, t->next++)
 			if (!send_fragment(m, t, t->next, false))
-				return worked;
+				return true;
 		budget += turn;
+		waiting = turn == given ? waiting + 1 : 0;
+		worked |= turn < given;
 		if (t->n_holes || t->next < t->limit)
 			m->bulk_turn++;
 		else
@@ -295,12 +308,14 @@ void bulk_rx_report(struct machine *m, struct path *p, struct bulk_rx *r, const 
 	holes(m, p, r, h, force);
 	r->reported = r->highest;
 	/* The credit is there as soon as the memory is. */
-	if (force || r->first_missing - r->acked_at >= BULK_ACK_EVERY || r->limit == BULK_ASKED) {
+	if (force || r->first_missing - r->acked_at >= BULK_ACK_EVERY || r->limit == BULK_ASKED ||
+		(r->first_missing != r->acked_at && m->now_ns - r->acked_ns >= BULK_ACK_NS)) {
 		frame_Window w = {.limit = limit > r->limit ? (uint16_t)limit : r->limit};
 
 		h.kind = frame_Kind_acknowledge;
 		path_packet(m, p, h, &w, sizeof(w));
 		r->acked_at = r->first_missing;
 		r->limit = w.limit;
+		r->acked_ns = m->now_ns;
 	}
 }

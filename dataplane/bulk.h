@@ -24,6 +24,9 @@ enum {
 	BULK_WINDOW_MAX = 960,
 	BULK_SEEN = 1024, /* not less than the two together */
 	BULK_ACK_EVERY = 16,
+	/* A fragment that comes so long after the last acknowledgement has its own: a slow sender
+	 * is told of the path's delay as often as a fast one. */
+	BULK_ACK_NS = 20000,
 	BULK_HOLES = 16,
 	BULK_PER_PASS = 64,
 	BULK_TURN = 16, /* of these, for one message before the next one's turn */
@@ -40,6 +43,7 @@ struct bulk_tx {
 	frame_Packet head;   /* kind, flags, session, slot, call, lengths as in every fragment */
 	frame_Timing timing; /* responses: goes into fragment 0 */
 	struct path *path;
+	struct caller_slot *request;    /* whose message it is; NULL: a response */
 	uint32_t len, place;            /* in machine->bulks */
 	uint16_t n, next, acked, limit; /* fragments: in all, next new one, first unacknowledged,
 					   end of the window */
@@ -59,6 +63,7 @@ struct bulk_rx {
 	uint16_t had, was_first, envelope_len;
 	/* When something new came last; when the first hole was named, or became the first. */
 	uint64_t progress_ns, named_ns;
+	uint64_t acked_ns;
 	uint64_t deadline_ns; /* of a request: after it nobody waits for the rest */
 	frame_Timing timing;
 	uint64_t seen[BULK_SEEN /

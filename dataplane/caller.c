@@ -77,6 +77,8 @@ int caller_begin(struct machine *m, struct caller_session *s, const struct tela_
 
 	if (unlikely(s->path && (s->path->state == PATH_DOWN || s->path->draining)))
 		return -ENOTCONN;
+	if (unlikely(s->path && s->path->congest.n_held >= CONGEST_HELD_CALLS))
+		return -EAGAIN;
 	if (unlikely(!slot || m->n_made >= m->cfg.budgets.in_flight)) {
 		caller_ask_credit(m, s);
 		return -EAGAIN;
@@ -137,6 +139,7 @@ void caller_transmit(struct machine *m, struct path *p, struct caller_slot *s, u
 		s->tx = bulk_tx_start(m, p, &h, NULL, s->body, s->body_len);
 		if (!s->tx)
 			return; /* tried again when a ping shows it unanswered */
+		s->tx->request = s;
 		s->state = CALLER_SENDING;
 		s->on_wire = true;
 		return;

@@ -14,6 +14,7 @@ static void resend(struct machine *m, struct path *p, struct caller_slot *s)
 	if (s->resends < UINT16_MAX)
 		s->resends++;
 	count(m->counts, count_resends);
+	congest_loss(m, p);
 	caller_patch_budget(m, s);
 	switch (s->state) {
 	case CALLER_SENDING:

@@ -57,6 +57,9 @@
 	EVENT(binds, "services bound on a session")                                                \
 	EVENT(rebinds, "rebind answers sent")                                                      \
 	EVENT(gaps_reported, "gap reports sent")                                                   \
+	EVENT(congested, "paths whose delay or loss began to be kept in a window")                 \
+	EVENT(window_cuts, "cuts of a congested path's window")                                    \
+	EVENT(paced, "datagrams held back for pacing")                                             \
 	EVENT(slot_grants, "slots granted to sessions")                                            \
 	EVENT(wakes, "sleepers woken")                                                             \
 	EVENT(sleeps, "sleeps of the poll loop")                                                   \

@@ -219,6 +219,7 @@ static void on_hello(struct machine *m, const struct net_addr *from, const frame
 		p->integrity = shared ? frame_Integrity_none : frame_Integrity_crc32c;
 		p->state = PATH_UP;
 		p->last_rx_ns = m->now_ns;
+		congest_begin(m, p, UINT64_MAX, shared);
 		count(m->counts, count_handshakes);
 	}
 	send_accept(m, p);
@@ -251,6 +252,7 @@ static void on_cookie(struct machine *m, struct path *p, const frame_Hello *h)
 		return;
 	if (p->cookie == h->cookie && p->cookie_time == h->cookie_time)
 		return; /* a duplicate: the hello that carries it is on its way */
+	p->asked_ns = m->now_ns;
 	p->cookie = h->cookie;
 	p->cookie_time = h->cookie_time;
 	handshake_hello(m, p);
@@ -278,6 +280,7 @@ static void on_accept(struct machine *m, struct path *p, const frame_Hello *h)
 	p->state = PATH_UP;
 	p->cookie = 0;
 	p->last_rx_ns = m->now_ns;
+	congest_begin(m, p, m->now_ns - p->asked_ns, p->integrity == frame_Integrity_none);
 	count(m->counts, count_handshakes);
 	caller_path_up(m, p);
 }

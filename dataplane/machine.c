@@ -167,7 +167,8 @@ int machine_init(struct machine *m, const struct machine_config *cfg, const stru
 	m->due_ns = UINT64_MAX;
 	m->cookie_key[0] = ops->random(io);
 	m->cookie_key[1] = ops->random(io);
-	if (!take_all(m, &bytes) || !path_tables(m) || !(m->reports = report_ring_create())) {
+	if (!take_all(m, &bytes) || !path_tables(m) || wheel_init(&m->wheel, &bytes) ||
+		!(m->reports = report_ring_create())) {
 		machine_fini(m);
 		return -ENOMEM;
 	}
@@ -184,6 +185,7 @@ void machine_fini(struct machine *m)
 	for (uint32_t i = 0; m->paths && i < b->paths; i++) {
 		if (m->paths[i].open.buf)
 			m->ops->drop(m->io, m->paths[i].open.buf);
+		congest_end(m, &m->paths[i]);
 		free(m->paths[i].in);
 		free(m->paths[i].out);
 	}
@@ -203,6 +205,7 @@ void machine_fini(struct machine *m)
 	give(m->arriving.at, n.bulks, sizeof(void *));
 	report_ring_free(m->reports);
 	msgpool_fini(&m->msgs);
+	wheel_fini(&m->wheel);
 	memset(m, 0, sizeof(*m));
 }
 
@@ -260,6 +263,9 @@ void machine_begin(struct machine *m, uint64_t now_ns)
 	/* The longest gap fades ten seconds after it was seen. */
 	if (unlikely(m->gap10_ns && now_ns - m->gap10_at_ns > 10 * (uint64_t)GAP_WINDOW_NS))
 		m->gap10_ns = 0;
+	m->waited_ns = saturate_u32(now_ns - m->emptied_ns);
+	if (likely(!m->rx_left))
+		m->emptied_ns = now_ns;
 	m->slept_ns = 0;
 	m->now_ns = now_ns;
 }
@@ -282,6 +288,8 @@ bool machine_timers(struct machine *m)
 		m->due_ns = min_u64(m->due_ns, due);
 		worked = true;
 	}
+	if (unlikely(m->wheel.n))
+		worked |= wheel_turn(m);
 	return bulk_send(m) || worked;
 }
 
@@ -319,7 +327,7 @@ void machine_flush(struct machine *m, uint64_t now_ns)
 
 uint64_t machine_idle_ns(const struct machine *m)
 {
-	if (!list_empty(&m->local) || m->n_bulks)
+	if (!list_empty(&m->local) || m->n_bulks || m->wheel.n)
 		return 0;
 	return m->due_ns <= m->now_ns ? 0 : m->due_ns - m->now_ns;
 }
@@ -638,6 +646,6 @@ void machine_rx(struct machine *m, const struct net_addr *from, uint8_t *data, u
 		return;
 	}
 	count(m->counts, count_rx_datagrams);
-	path_stamps(m, p, h.stamp, h.echo, h.age);
+	path_stamps(m, p, h.stamp, h.echo, h.wait);
 	packets(m, p, data + h.header_length, data + end);
 }

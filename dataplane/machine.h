@@ -68,6 +68,11 @@ struct machine {
 	bool draining;
 	uint16_t landed;   /* core that the device brought the datagram in hand to */
 	uint64_t slept_ns; /* set by the loop: so much of the next gap was chosen, it is no stall */
+	bool rx_left;      /* set by the loop: its burst was full, so that more may be waiting */
+	/* What this pass takes has waited for it so long at most: since the rings were last empty.
+	 */
+	uint32_t waited_ns;
+	uint64_t emptied_ns;
 	/* paths */
 	struct path *paths;            /* [budgets.paths] */
 	uint32_t *conn_key, conn_mask; /* connection id -> index + 1, open addressing */
@@ -76,6 +81,7 @@ struct machine {
 	struct path *dirty[MACHINE_DIRTY];
 	uint32_t n_dirty, n_paths;
 	uint64_t cookie_key[2];
+	struct wheel wheel; /* paths with datagrams that wait for their time */
 	/* slabs */
 	struct caller_slot *caller_slots;
 	struct caller_slot **caller_blocks; /* free blocks */
@@ -142,6 +148,13 @@ void machine_link_down(struct machine *m, uint16_t netif);
 void machine_drain(struct machine *m);
 
 /* ---- between the machine's files ---- */
+
+/* A round trip in the network alone. Less than the shortest one wraps, and is looked at as well. */
+static inline void congest_sample(struct machine *m, struct path *p, uint64_t rtt_ns)
+{
+	if (unlikely(rtt_ns - p->congest.min_ns > CONGEST_TARGET_NS || p->congest.watched))
+		congest_delay(m, p, rtt_ns);
+}
 
 void handshake_packet(struct machine *m, struct path *p, const struct net_addr *from,
 	const frame_Packet *h, const uint8_t *body, uint32_t len);

@@ -12,6 +12,9 @@ enum {
 
 #define HEAD_REFRESH_NS (5 * NS_PER_S)
 #define WATCH_NS        (10 * NS_PER_S)
+#define URGENT_KINDS                                                                               \
+	(1u << frame_Kind_acknowledge | 1u << frame_Kind_gap | 1u << frame_Kind_credit |           \
+		1u << frame_Kind_cancel | 1u << frame_Kind_go_away)
 
 /* ---- datagrams out ---- */
 
@@ -27,6 +30,7 @@ static bool path_open(struct machine *m, struct path *p)
 	if (p->integrity == frame_Integrity_crc32c)
 		d->room -= WIRE_CRC;
 	d->len = p->header_len;
+	d->urgent = false;
 	if (!p->dirty) {
 		if (unlikely(m->n_dirty == MACHINE_DIRTY)) {
 			path_flush(m, m->dirty[0], m->now_ns);
@@ -63,18 +67,19 @@ bool path_packet(struct machine *m, struct path *p, frame_Packet h, const void *
 	frame_Packet_store(at, &h);
 	if (len)
 		memcpy(at + WIRE_PACKET, body, len);
+	/* What opens a peer's window or saves it work overtakes what is held back. Pings and
+	 * answers do not: they say something about what was sent before them. */
+	if (1u << h.kind & URGENT_KINDS)
+		p->open.urgent = true;
 	return true;
 }
 
-void path_flush(struct machine *m, struct path *p, uint64_t now_ns)
+void path_send(struct machine *m, struct path *p, struct dgram *d, uint64_t now_ns)
 {
-	struct dgram *d = &p->open;
 	uint64_t age = (now_ns - m->now_ns) / WIRE_STAMP_NS;
 	uint64_t number;
 	frame_Datagram h;
 
-	if (!d->buf)
-		return;
 	number = ++p->tx_number;
 	h = (frame_Datagram){
 		.version = WIRE_VERSION,
@@ -86,7 +91,8 @@ void path_flush(struct machine *m, struct path *p, uint64_t now_ns)
 		.stamp = wire_stamp(now_ns) | 1, /* never 0: that is "none" in an echo */
 		.echo = p->last_stamp ? (p->last_stamp + wire_stamp(now_ns - p->last_stamp_ns)) | 1
 				      : 0,
-		.age = age > UINT16_MAX ? UINT16_MAX : (uint16_t)age,
+		.age = saturate_u16(age),
+		.wait = saturate_u16(p->last_wait_ns / WIRE_STAMP_NS),
 	};
 	memset(d->data + WIRE_DATAGRAM, 0, p->header_len - WIRE_DATAGRAM);
 	frame_Datagram_store(d->data, &h);
@@ -96,9 +102,18 @@ void path_flush(struct machine *m, struct path *p, uint64_t now_ns)
 		memcpy(d->data + d->len, &crc, WIRE_CRC);
 		d->len += WIRE_CRC;
 	}
+	p->congest.tx_bytes += d->len;
 	m->ops->send(m->io, p, d->buf, d->len);
 	count(m->counts, count_tx_datagrams);
 	d->buf = NULL;
+}
+
+void path_flush(struct machine *m, struct path *p, uint64_t now_ns)
+{
+	if (!p->open.buf)
+		return;
+	if (likely(!p->congest.paced) || congest_pass(m, p))
+		path_send(m, p, &p->open, now_ns);
 }
 
 /* ---- datagrams in: replay and round trip ---- */
@@ -144,20 +159,29 @@ void path_rtt_sample(struct path *p, uint64_t rtt_ns)
 	p->rto_ns = min_u64(p->rto_ns, RTO_CEILING_NS);
 }
 
-void path_stamps(struct machine *m, struct path *p, uint32_t stamp, uint32_t echo, uint16_t age)
+void path_stamps(struct machine *m, struct path *p, uint32_t stamp, uint32_t echo, uint16_t wait)
 {
 	uint32_t back = wire_stamp(m->now_ns) - echo;
+	uint64_t rtt_ns, waited_ns, net_ns;
 
 	p->last_rx_ns = m->now_ns;
 	p->silent_since_ns = 0;
 	p->last_stamp = stamp;
 	p->last_stamp_ns = m->now_ns;
-	(void)age; /* the echo is advanced to the flush, so the sender's pass is no part of `back`
-		    */
+	p->last_wait_ns = m->waited_ns;
 	/* A loop that was away measures itself, not the path. */
 	if (!echo || m->gap_ns || back > INT32_MAX)
 		return;
-	path_rtt_sample(p, (uint64_t)back * WIRE_STAMP_NS);
+	rtt_ns = (uint64_t)back * WIRE_STAMP_NS;
+	path_rtt_sample(p, rtt_ns);
+	/* Nobody knows how much of the longest wait it was. What may have waited for long says that
+	 * there is a queue, if it was late even so; never that the path is shorter than was known.
+	 */
+	waited_ns = wait * (uint64_t)WIRE_STAMP_NS + m->waited_ns;
+	net_ns = rtt_ns > waited_ns && wait != UINT16_MAX ? rtt_ns - waited_ns : 0;
+	if (waited_ns > CONGEST_SURE_NS)
+		net_ns = max_u64(net_ns, min_u64(rtt_ns, p->congest.min_ns));
+	congest_sample(m, p, net_ns);
 }
 
 /* ---- connection ids ---- */
@@ -213,6 +237,8 @@ static void path_reset(struct machine *m, struct path *p)
 	if (p->open.buf)
 		m->ops->drop(m->io, p->open.buf);
 	p->open.buf = NULL;
+	congest_end(m, p);
+	p->congest = (struct congest){0};
 	p->peer_id = 0;
 	p->integrity = frame_Integrity_none;
 	p->draining = false;
@@ -350,7 +376,7 @@ static bool path_probe(struct machine *m, struct path *p)
 static void path_refresh(struct machine *m, struct path *p)
 {
 	p->refresh_ns = m->now_ns + HEAD_REFRESH_NS;
-	if (!p->open.buf) /* what is being filled has room for the present one */
+	if (!p->open.buf && !p->congest.n_held) /* these have room for the present one */
 		m->ops->resolve(m->io, p);
 }
 
@@ -392,6 +418,8 @@ bool path_timers(struct machine *m, struct path *p)
 		}
 		if (unlikely(m->now_ns >= p->refresh_ns))
 			path_refresh(m, p);
+		if (unlikely(m->now_ns >= p->congest.look_ns))
+			congest_look(m, p);
 		worked = path_probe(m, p) || path_watch(m, p);
 		if (p->state != PATH_UP)
 			return true;

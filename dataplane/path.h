@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#include "congest.h"
 #include "list.h"
 #include "net.h"
 #include "session.h"
@@ -21,25 +22,19 @@ enum path_state { PATH_FREE, PATH_CONNECTING, PATH_DOWN, PATH_UP };
 
 enum { REPLAY_WORDS = 16, REPLAY_WINDOW = REPLAY_WORDS * 64 };
 
-/* An outgoing datagram being filled. */
-struct dgram {
-	void *buf; /* NULL: none open */
-	uint8_t *data;
-	uint32_t len, room;
-};
-
 struct path {
 	uint32_t id;      /* the peer puts it into datagrams to us */
 	uint32_t peer_id; /* we put it into datagrams to the peer */
 	uint8_t state, integrity, header_len;
 	bool initiator, dirty, draining, head_ok;
 	struct net_addr peer;
-	uint32_t fragment; /* body bytes of a fragment */
-	uint32_t last_stamp;
+	uint32_t fragment;                 /* body bytes of a fragment */
+	uint32_t last_stamp, last_wait_ns; /* that it may have waited before it was taken */
 	uint64_t last_stamp_ns, last_rx_ns;
 	/* datagrams */
 	struct dgram open;
 	uint64_t tx_number, rx_number;
+	struct congest congest;
 	uint64_t replay[REPLAY_WORDS];
 	/* round trip and loss */
 	uint64_t srtt_ns, rttvar_ns, rto_ns;
@@ -57,6 +52,7 @@ struct path {
 	uint16_t peer_sessions, peer_slots;
 	/* handshake */
 	uint64_t hello_ns, hello_wait_ns, connecting_ns;
+	uint64_t asked_ns; /* when the first hello with a cookie went */
 	uint64_t cookie;
 	uint32_t cookie_time;
 	uint64_t node, incarnation; /* of the peer */
@@ -87,14 +83,16 @@ static inline uint8_t *path_append(struct machine *m, struct path *p, uint32_t l
 /* A packet of `body` (len bytes, copied) with the header `h`; h->length is filled in. Returns
  * whether it went. */
 bool path_packet(struct machine *m, struct path *p, frame_Packet h, const void *body, uint32_t len);
-/* Closes the open datagram: header, stamps, trailer; hands it to the device. `now_ns` is the time
- * of the flush. */
+/* Closes the open datagram and sends it, or holds it back if the path is paced. `now_ns` is the
+ * time of the flush. */
 void path_flush(struct machine *m, struct path *p, uint64_t now_ns);
+/* Header, stamps, trailer; hands it to the device. */
+void path_send(struct machine *m, struct path *p, struct dgram *d, uint64_t now_ns);
 
 /* Is `number` new on this path? Marks it seen. */
 bool path_replay_check(struct path *p, uint64_t number);
-/* Takes stamps of a good datagram: round trip, echo. `age` in stamp units. */
-void path_stamps(struct machine *m, struct path *p, uint32_t stamp, uint32_t echo, uint16_t age);
+/* Takes stamps of a good datagram: round trip, echo. `wait` in stamp units. */
+void path_stamps(struct machine *m, struct path *p, uint32_t stamp, uint32_t echo, uint16_t wait);
 void path_rtt_sample(struct path *p, uint64_t rtt_ns);
 
 struct path *path_find(const struct machine *m, uint32_t id);

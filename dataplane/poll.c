@@ -122,8 +122,13 @@ bool core_pass(struct core *c)
 	unsigned frames = 0;
 	bool worked;
 
-	for (uint32_t i = 0; i < c->n_polled; i++)
-		frames += netif_burst(&c->netif[i]);
+	c->m.rx_left = false;
+	for (uint32_t i = 0; i < c->n_polled; i++) {
+		unsigned n = netif_burst(&c->netif[i]);
+
+		frames += n;
+		c->m.rx_left |= n == NET_BURST;
+	}
 	machine_begin(&c->m, core_clock(c));
 	for (uint32_t i = 0; i < c->n_polled; i++)
 		netif_input(&c->netif[i], c->m.now_ns, core_deliver, c);

@@ -39,6 +39,11 @@ static inline uint32_t wire_stamp(uint64_t ns)
 	return (uint32_t)(ns / WIRE_STAMP_NS);
 }
 
+static inline uint16_t saturate_u16(uint64_t v)
+{
+	return v > UINT16_MAX ? UINT16_MAX : (uint16_t)v;
+}
+
 static inline uint32_t saturate_u32(uint64_t v)
 {
 	return v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;

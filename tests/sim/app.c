@@ -351,7 +351,7 @@ static int make(struct node *n, struct record *r)
 	rc = caller_begin(&n->m, s, &methods[r->method - 1], r->len, &o, &request);
 	if (rc)
 		return rc;
-	if (r->id % 64 == 63 && !r->probe) { /* built, and not sent after all */
+	if (r->id % 64 == 63 && !r->probe && !n->sim->s.study) { /* built, and not sent after all */
 		caller_abandon(&n->m, request.slot);
 		return -ECANCELED;
 	}
@@ -470,8 +470,10 @@ void app_done(void *arg, const struct tela_result *result)
 	oracle_done(r, result);
 	if (r->probe)
 		probed(r, result->code);
+	else if (sim->o.study)
+		study_done(sim, r);
 	/* Now and then the completion calls again at once. */
-	if (sim->phase == PHASE_LOAD && rng_below(&sim->app_rng, 8) == 0) {
+	if (sim->phase == PHASE_LOAD && sim->s.n_calls && rng_below(&sim->app_rng, 8) == 0) {
 		next = draw_call(sim, r->caller);
 		if (next)
 			start(sim->current, next);

@@ -10,6 +10,7 @@ struct held {
 	uint32_t msgs[MSG_CLASSES], txs, rxs, active;
 	uint32_t caller_blocks, callee_blocks, callee_sessions, busy_callers, calls, detached,
 		pending, retained, arriving;
+	uint32_t dgrams, in_wheel; /* held back for pacing */
 	uint64_t reassembly, due_ns;
 };
 
@@ -216,8 +217,18 @@ static uint32_t count_queued(const struct path *p)
 
 static void audit_path(struct held *h, const struct path *p)
 {
+	const struct held_dgram *d = p->congest.first;
 	uint64_t sent = 0;
+	uint32_t n = 0;
 
+	for (; d && n < CONGEST_HELD; d = d->next)
+		n++;
+	HOLDS(h, n == p->congest.n_held, "a path holds back %u datagrams, %u are said to be", n,
+		p->congest.n_held);
+	HOLDS(h, !n == list_empty(&p->congest.wheel) || !p->congest.wheel.next,
+		"a path with %u datagrams held back is %s the wheel", n, n ? "not in" : "in");
+	h->dgrams += n;
+	h->in_wheel += n > 0;
 	HOLDS(h, path_find(h->m, p->id) == p, "path %08x is not found", p->id);
 	HOLDS(h, !p->open.buf && !p->dirty, "a datagram has not been flushed");
 	for (uint32_t i = 0; i < p->n_in; i++)
@@ -247,6 +258,9 @@ static void audit_paths(struct held *h)
 			audit_path(h, &h->m->paths[i]);
 		}
 	HOLDS(h, paths == h->m->n_paths, "%u paths, %u are said to be", paths, h->m->n_paths);
+	HOLDS(h, h->in_wheel == h->m->wheel.n && h->dgrams == h->m->wheel.n_held,
+		"%u paths and %u datagrams in the wheel, %u and %u are said to be", h->in_wheel,
+		h->dgrams, h->m->wheel.n, h->m->wheel.n_held);
 }
 
 static void audit_pools(struct held *h)
@@ -329,8 +343,8 @@ void audit_node(const struct node *n)
 		"a reply is kept for very long");
 	HOLDS(&h, n->m.due_ns <= h.due_ns, "something is due %llu us before the machine looks",
 		(unsigned long long)(n->m.due_ns - h.due_ns) / 1000);
-	HOLDS(&h, n->n_buffers == n->n_tx, "%u buffers are out, %u are to be sent", n->n_buffers,
-		n->n_tx);
+	HOLDS(&h, n->n_buffers == n->n_tx + h.dgrams, "%u buffers are out, %u are to be sent",
+		n->n_buffers, n->n_tx + h.dgrams);
 }
 
 void audit_rest(const struct node *n)

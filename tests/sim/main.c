@@ -27,6 +27,8 @@ static const char help[] =
 	"  --calls N       so many calls, in place of what the seed says\n"
 	"  --without LIST  leaves faults out, by name (below), with commas; the rest stays the "
 	"same\n"
+	"  --study NAME    one kind of load in a good network (below), in figures that must be "
+	"met\n"
 	"  --verbose       prints the scenario and everything that happens\n"
 	"  --follow N      with --verbose: of the calls, only call N, and no datagrams\n"
 	"  --hash          prints a hash of everything that happened: equal runs have equal "
@@ -38,6 +40,16 @@ static const char *const fault_name[] = {
 #define FAULT_NAME(name, help) #name,
 	FAULT_LIST(FAULT_NAME)
 #undef FAULT_NAME
+};
+static const char *const study_name[] = {
+#define STUDY_NAME(name, help) #name,
+	STUDY_LIST(STUDY_NAME)
+#undef STUDY_NAME
+};
+static const char *const study_help[] = {
+#define STUDY_HELP(name, help) help,
+	STUDY_LIST(STUDY_HELP)
+#undef STUDY_HELP
 };
 static const char *const fault_help[] = {
 #define FAULT_HELP(name, help) help,
@@ -56,6 +68,9 @@ static void print_help(void)
 	fputs(help, stdout);
 	for (int i = 0; i < FAULT_N; i++)
 		printf("  %-14s  %s\n", fault_name[i], fault_help[i]);
+	printf("\nStudies:\n");
+	for (int i = 1; i < STUDY_N; i++)
+		printf("  %-14s  %s\n", study_name[i], study_help[i]);
 }
 
 static uint32_t fault_bits(char *list)
@@ -75,6 +90,15 @@ static uint32_t fault_bits(char *list)
 		bits |= 1u << i;
 	}
 	return bits;
+}
+
+static enum study study_of(const char *text)
+{
+	for (int i = 1; i < STUDY_N; i++)
+		if (!strcmp(text, study_name[i]))
+			return (enum study)i;
+	fprintf(stderr, "tela-sim: no study is named \"%s\"; --help lists them\n", text);
+	exit(2);
 }
 
 static uint64_t number(const char *option, const char *text, uint64_t low, uint64_t high)
@@ -108,6 +132,7 @@ enum word {
 	OPT_NODES,
 	OPT_CALLS,
 	OPT_WITHOUT,
+	OPT_STUDY,
 	OPT_VERBOSE,
 	OPT_FOLLOW,
 	OPT_HASH,
@@ -136,6 +161,9 @@ static void set(enum word option, char *value)
 	case OPT_WITHOUT:
 		options.without |= fault_bits(value);
 		break;
+	case OPT_STUDY:
+		options.study = study_of(value);
+		break;
 	case OPT_VERBOSE:
 		options.verbose = true;
 		break;
@@ -162,6 +190,7 @@ static void read_options(int argc, char **argv)
 		[OPT_NODES] = {"nodes", true},
 		[OPT_CALLS] = {"calls", true},
 		[OPT_WITHOUT] = {"without", true},
+		[OPT_STUDY] = {"study", true},
 		[OPT_VERBOSE] = {"verbose", false},
 		[OPT_FOLLOW] = {"follow", true},
 		[OPT_HASH] = {"hash", false},
@@ -245,6 +274,9 @@ static void remember(const char *program)
 
 	if (options.nodes)
 		at += snprintf(replay + at, sizeof(replay) - at, " --nodes %u", options.nodes);
+	if (options.study)
+		at += snprintf(
+			replay + at, sizeof(replay) - at, " --study %s", study_name[options.study]);
 	if (options.calls)
 		at += snprintf(replay + at, sizeof(replay) - at, " --calls %u", options.calls);
 	for (int i = 0, n = 0; i < FAULT_N; i++)

@@ -8,7 +8,14 @@
  * what incarnations exclude, and are not made. */
 #include "sim.h"
 
-enum { MANY_NODES = 100, LOOP_SPINS_NS = 40000, CHORES_NS = 2000, REST_IDLE_NS = 2000000 };
+enum {
+	MANY_NODES = 100,
+	LOOP_SPINS_NS = 40000,
+	CHORES_NS = 2000,
+	REST_IDLE_NS = 2000000,
+	WAITS_IDLE_NS = 8000,
+	STUDY_PASS_NS = 500
+};
 
 /* ---- what the machine asks of the world ---- */
 
@@ -36,7 +43,7 @@ static void *io_get(void *io, const struct path *path, uint8_t **ret_data, uint3
 	struct node *n = io;
 	struct frame *f;
 
-	if (n->n_buffers >= n->tx_ring + 4 || alloc_fails())
+	if (n->n_buffers - n->m.wheel.n_held >= n->tx_ring + 4 || alloc_fails())
 		return NULL;
 	*ret_room = io_mtu(n, path->peer.netif) - 28u;
 	f = frame_new(n->sim, *ret_room);
@@ -121,6 +128,8 @@ void node_create(struct node *n, struct sim *sim, uint32_t index)
 	n->cost_ns = rng_scale(&r, 300, 3000);
 	if (rng_below(&r, 16) == 0 && scenario_has(&sim->s, FAULT_slow))
 		n->cost_ns = rng_scale(&r, 20000, 400000);
+	if (sim->s.study)
+		n->cost_ns = STUDY_PASS_NS;
 	n->usual_cost_ns = n->cost_ns;
 	n->rx_ring = sim->s.rx_ring;
 	n->tx_ring = sim->s.tx_ring;
@@ -207,6 +216,7 @@ bool node_boot(struct node *n)
 	if (sim->s.hub && !n->index) {
 		cfg.budgets.paths += sim->s.n_nodes;
 		cfg.budgets.slots += 8 * SESSIONS_MAX * sim->s.n_nodes;
+		cfg.budgets.messages_64k += sim->s.study ? 2 * sim->s.n_nodes : 0;
 	}
 	memset(&n->counts, 0, sizeof(n->counts));
 	if (machine_init(&n->m, &cfg, &ops, n, &n->counts))
@@ -338,6 +348,8 @@ static void next_pass(struct node *n, bool worked)
 	bool rests = idle && (n->sim->phase != PHASE_LOAD || n->sim->s.n_nodes > MANY_NODES);
 	uint64_t idle_max = rests ? REST_IDLE_NS : n->idle_max_ns;
 
+	if (!idle && !machine_idle_ns(&n->m))
+		idle_max = min_u64(idle_max, n->sim->s.study ? CHORES_NS : WAITS_IDLE_NS);
 	n->idle_ns = worked ? 0 : min_u64(2 * n->idle_ns + 1000, idle_max);
 	if (n->idle_ns > 20000 && (!n->spins || rests))
 		n->slept_ns = n->idle_ns;
@@ -357,6 +369,10 @@ void node_pass(struct node *n)
 	n->began_ns = sim->now_ns;
 	n->m.slept_ns = n->slept_ns;
 	n->slept_ns = 0;
+	/* A loop that spins has looked just now, though that pass was not made. */
+	if (n->spins && !n->m.rx_left && n->m.emptied_ns + n->idle_ns <= node_clock(n))
+		n->m.emptied_ns += n->idle_ns;
+	n->m.rx_left = n->n_rx > n->burst;
 	machine_begin(&n->m, node_clock(n));
 	frames = receive(n);
 	machine_flush(&n->m, node_clock(n) + n->cost_ns / 2);

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 
-# name, what it is, file, piece of source, what takes its place
+# name, what it is, file, piece of source, what takes its place; the study that finds it, if seeds do not
 BUGS = [
     ('dropped-ack', 'acknowledgements of fragments open no window', 'bulk.c',
         '\tt->acked = upto;\n\tt->limit = limit;\n', '\tt->acked = upto;\n'),
@@ -70,6 +70,12 @@ BUGS = [
         '\ts->n_slots = SLOT_BLOCK;\n\tfor', '\tfor'),
     ('old-cancel', 'the cancel of an older call ends the next one in its slot', 'callee_session.c',
         '\t\treturn; /* of an older call */\n', '\t\t;\n'),
+    ('kept-back', 'what a path holds back is not given back with it', 'congest.c',
+        '\twhile (held_take(m, &p->congest, &d))\n\t\tm->ops->drop(m->io, d.buf);\n', '\t(void)held_take(m, &p->congest, &d);\n'),
+    ('no-pace', 'pacing is off by a unit', 'congest.c', '(len * cost >> 16)', '(len * cost >> 26)', 'incast'),
+    ('too-slow', 'pacing is off by a unit the other way', 'congest.c', '(len * cost >> 16)', '(len * cost >> 12)', 'single'),
+    ('no-start', 'a path starts with all it can', 'congest.c',
+        '\t\tstart_slowly(m, p);\n}\n\nvoid congest_end', '\t\tc->look_ns = UINT64_MAX;\n}\n\nvoid congest_end', 'incast'),
 ]
 
 
@@ -105,7 +111,7 @@ class Build:
         self.link = shlex.split(commands[-1])
 
     def plant(self, bug, folder):
-        _, _, name, old, new = bug
+        name, old, new = bug[2:5]
         path = os.path.join(self.source, 'dataplane', name)
         with open(path) as f:
             text = f.read()
@@ -133,12 +139,13 @@ def find(build, bug, seconds):
     """Returns the seed and what was seen; (None, why) if nothing was."""
     with tempfile.TemporaryDirectory(prefix='tela-plant-') as folder:
         program = build.plant(bug, folder)
-        code, text = run([program, '--seed', '1', '--runs', '1000000'], folder, seconds)
+        options = ['--study', bug[5]] if len(bug) > 5 else []
+        code, text = run([program, '--seed', '1', '--runs', '1000000', *options], folder, seconds)
         seed = re.search(r'^FAILED: seed (\d+)', text, re.M)
         if not seed:
             return None, f'not found in {seconds} s' if code is None else f'exit {code} without a seed: {text[-500:]}'
         seen = re.search(r'VIOLATION[^:]*: (.*)', text) or re.search(r'(check failed: .*|(runtime error|Sanitizer): .*)', text)
-        code, text = run([build.program, '--seed', seed[1]], folder, 120)
+        code, text = run([build.program, '--seed', seed[1], *options], folder, 120)
         if code != 0:
             return None, f'seed {seed[1]} fails without the bug too: {text[-500:]}'
         return int(seed[1]), seen[1] if seen else 'the program crashed'

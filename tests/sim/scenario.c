@@ -188,6 +188,10 @@ void scenario_draw(struct scenario *s, const struct options *o)
 	draw_load(s, &load);
 	draw_faults(s, &faults);
 	draw_huge(s, &huge);
+	if (o->study) {
+		study_scenario(s, o->study);
+		return;
+	}
 	s->calm = !s->n_faults && !s->loss_ppm && !s->reorder_ppm && !s->late_ppm &&
 		  !s->corrupt_ppm && !s->alloc_ppm && s->rx_ring == RING_MAX &&
 		  s->tx_ring == RING_MAX && !s->scarce;

@@ -13,6 +13,7 @@
  *   app.c       the services, and the calls made to them
  *   oracle.c    every call's record, and what must hold of it
  *   audit.c     what must hold of a machine between two passes, and at rest
+ *   study.c     one kind of load in a good network, measured
  *   trace.c     what happened, as a hash and as text
  */
 #pragma once
@@ -66,6 +67,19 @@ static inline uint64_t rng_scale(struct rng *r, uint64_t low, uint64_t high)
 }
 
 /* ---- scenario ---- */
+
+/* One kind of load in a good network, measured (--study). */
+#define STUDY_LIST(X)                                                                              \
+	X(none, "")                                                                                \
+	X(single, "one node sends all it can to another over a slow link")                         \
+	X(incast, "a hundred nodes send all they can to one over a slow link")
+
+enum study {
+#define STUDY_ENUM(name, help) STUDY_##name,
+	STUDY_LIST(STUDY_ENUM)
+#undef STUDY_ENUM
+		STUDY_N
+};
 
 /* Kinds of faults, each of which can be left out (--without). */
 #define FAULT_LIST(X)                                                                              \
@@ -121,6 +135,9 @@ struct scenario {
 	bool long_quiet, hub; /* everybody also calls node 0 */
 	bool calm;            /* nothing goes wrong */
 	bool huge;            /* calls of up to 16 MiB */
+	enum study study;
+	/* The link to node 0: its rate, and what fits its queue. 0: it has neither. */
+	uint32_t link_ps_per_byte, link_queue_bytes;
 	struct fault_event faults[FAULTS_MAX];
 	uint32_t n_faults;
 };
@@ -128,6 +145,7 @@ struct scenario {
 struct options {
 	uint64_t seed;
 	uint32_t nodes, calls, without; /* 0: as the seed says */
+	enum study study;
 	bool verbose;
 	int64_t follow; /* trace only this call; -1: all */
 };
@@ -275,6 +293,13 @@ struct parked {
 
 enum phase { PHASE_LOAD, PHASE_SETTLE, PHASE_PROBE, PHASE_QUIET };
 
+/* The queue in front of node 0. */
+struct link {
+	uint64_t free_ns; /* when what it holds has gone */
+	uint64_t frames, dropped, wait_sum_ns, wait_max_ns;
+	uint64_t *from; /* bytes that arrived, by sender */
+};
+
 struct sim {
 	struct scenario s;
 	struct options o;
@@ -291,6 +316,7 @@ struct sim {
 	uint32_t n_parked;
 	struct rule rule[FAULTS_MAX];
 	uint32_t n_rules;
+	struct link link;
 	uint64_t fifo[4096]; /* latest arrival, by pair */
 	uint64_t max_age_ns; /* of a datagram that was taken */
 	uint32_t frames;     /* under way and in rings */
@@ -310,6 +336,7 @@ extern struct sim *sim_now; /* the one that runs */
  * sim_free. */
 void sim_run(struct sim *sim, const struct options *o);
 void sim_free(struct sim *sim);
+void sim_run_until(struct sim *sim, uint64_t ns);
 void sim_at(struct sim *sim, uint64_t at_ns, enum event_kind kind, uint32_t node, uint64_t number,
 	void *ptr);
 /* Says what does not hold, and how to see it again. */
@@ -370,6 +397,11 @@ bool oracle_same(const uint8_t *bytes, uint32_t id, uint32_t salt, size_t len);
 void audit_node(const struct node *n);
 /* When nothing is under way any more. */
 void audit_rest(const struct node *n);
+
+void study_scenario(struct scenario *s, enum study study);
+/* Runs the study, prints its figures; a violation if they are not what they must be. */
+void study_run(struct sim *sim);
+void study_done(struct sim *sim, const struct record *r);
 
 void trace(struct sim *sim, const char *what, uint32_t node, int64_t call, uint64_t a, uint64_t b);
 void trace_frame(struct sim *sim, const char *what, const struct frame *f);

@@ -60,9 +60,10 @@ def test_options():
     text = run('--help')
     for fault in FAULTS:
         assert re.search(rf'^  {fault} +\w', text, re.M), fault
-    for option in ('seed', 'runs', 'minutes', 'nodes', 'calls', 'without', 'verbose', 'follow', 'hash'):
+    for option in ('seed', 'runs', 'minutes', 'nodes', 'calls', 'without', 'study', 'verbose', 'follow', 'hash'):
         assert re.search(rf'^  --{option}\b.*\w', text, re.M), option
     assert 'no fault is named "rain"' in run('--without', 'loss,rain', code=2)
+    assert 'no study is named "rain"' in run('--study', 'rain', code=2)
     assert 'no number' in run('--seed', 'x', code=2)
     assert 'no number' in run('--nodes', '1', code=2)
     assert 'means nothing' in run('seed', code=2)

@@ -89,9 +89,46 @@ static uint64_t travel_ns(struct sim *sim, const struct frame *f)
 	return ns;
 }
 
+/* A datagram waits for those before it; then it takes its own time. False: no room. */
+static bool link_takes(struct sim *sim, const struct frame *f, uint64_t *ret_ns)
+{
+	enum { ETHERNET_IP_UDP = 18 + 20 + 28 }; /* preamble, gap and checksum of the frame too */
+	struct link *l = &sim->link;
+	uint64_t wait = l->free_ns > sim->now_ns ? l->free_ns - sim->now_ns : 0;
+	uint64_t ps = sim->s.link_ps_per_byte;
+
+	*ret_ns = 0;
+	if (!ps || f->to != 0)
+		return true;
+	if (wait * 1000 / ps + f->len > sim->s.link_queue_bytes) {
+		l->dropped++;
+		return false;
+	}
+	l->frames++;
+	l->wait_sum_ns += wait;
+	l->wait_max_ns = max_u64(l->wait_max_ns, wait);
+	l->from[f->from] += f->len + ETHERNET_IP_UDP;
+	*ret_ns = wait + (f->len + ETHERNET_IP_UDP) * ps / 1000;
+	l->free_ns = sim->now_ns + *ret_ns;
+	return true;
+}
+
+static void drop(struct sim *sim, const char *why, struct frame *f)
+{
+	trace_frame(sim, why, f);
+	sim->n_dropped++;
+	frame_free(sim, f);
+}
+
 static void depart(struct sim *sim, struct frame *f)
 {
-	uint64_t at = sim->now_ns + travel_ns(sim, f);
+	uint64_t at, queue_ns;
+
+	if (!link_takes(sim, f, &queue_ns)) {
+		drop(sim, "queue full", f);
+		return;
+	}
+	at = sim->now_ns + queue_ns + travel_ns(sim, f);
 
 	if (!sim->s.jitter_ns && !sim->s.reorder_ppm && !sim->s.late_ppm) {
 		/* In order. Pairs may share a place, which only delays. */
@@ -100,13 +137,6 @@ static void depart(struct sim *sim, struct frame *f)
 		at = *last = max_u64(at, *last + 1);
 	}
 	sim_at(sim, at, EVENT_ARRIVE, f->to, 0, f);
-}
-
-static void drop(struct sim *sim, const char *why, struct frame *f)
-{
-	trace_frame(sim, why, f);
-	sim->n_dropped++;
-	frame_free(sim, f);
 }
 
 void wire_send(struct sim *sim, struct frame *f)

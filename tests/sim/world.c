@@ -81,7 +81,7 @@ static void happen(struct sim *sim, const struct event *e)
 	}
 }
 
-static void run_until(struct sim *sim, uint64_t ns)
+void sim_run_until(struct sim *sim, uint64_t ns)
 {
 	while (sim->n_heap && sim->heap[0].at_ns <= ns) {
 		struct event e = take(sim);
@@ -111,7 +111,7 @@ static void settle(struct sim *sim, uint64_t at_most_ns, const char *what)
 		if (sim->now_ns > limit)
 			sim_violation("%s have not ended after %llu ms", what,
 				(unsigned long long)(at_most_ns / NS_PER_MS));
-		run_until(sim, sim->now_ns + NS_PER_MS);
+		sim_run_until(sim, sim->now_ns + NS_PER_MS);
 	}
 }
 
@@ -130,10 +130,11 @@ static void begin(struct sim *sim, const struct options *o)
 	sim->node = aligned_alloc(CACHE_LINE, sim->s.n_nodes * sizeof(*sim->node));
 	CHECK(sim->node);
 	memset(sim->node, 0, sim->s.n_nodes * sizeof(*sim->node));
-	sim->records_cap = 4 * sim->s.n_calls + 64 * sim->s.n_nodes * sim->s.n_peers + 1024;
+	sim->records_cap = 4 * sim->s.n_calls + 64 * sim->s.n_nodes * sim->s.n_peers + 8192;
 	sim->record = calloc(sim->records_cap, sizeof(*sim->record));
 	sim->parked = calloc(sim->records_cap, sizeof(*sim->parked));
-	CHECK(sim->record && sim->parked);
+	sim->link.from = calloc(sim->s.n_nodes, sizeof(*sim->link.from));
+	CHECK(sim->record && sim->parked && sim->link.from);
 	sim_now = sim;
 	if (o->verbose)
 		scenario_print(&sim->s);
@@ -150,10 +151,10 @@ static void quiet(struct sim *sim)
 	uint64_t ns = (sim->s.long_quiet ? 15 : 5) * NS_PER_S;
 
 	sim->phase = PHASE_QUIET;
-	run_until(sim, sim->now_ns + ns);
+	sim_run_until(sim, sim->now_ns + ns);
 	for (uint32_t i = 0; i < sim->s.n_nodes; i++)
 		sim->node[i].sent = 0;
-	run_until(sim, sim->now_ns + NS_PER_S);
+	sim_run_until(sim, sim->now_ns + NS_PER_S);
 	for (uint32_t i = 0; i < sim->s.n_nodes; i++)
 		audit_rest(&sim->node[i]);
 }
@@ -161,12 +162,14 @@ static void quiet(struct sim *sim)
 void sim_run(struct sim *sim, const struct options *o)
 {
 	begin(sim, o);
-	run_until(sim, sim->s.load_ns);
+	if (o->study)
+		study_run(sim);
+	sim_run_until(sim, max_u64(sim->now_ns, sim->s.load_ns));
 	sim->phase = PHASE_SETTLE;
-	run_until(sim, sim->s.load_ns + 310 * NS_PER_MS); /* the last fault has healed */
+	sim_run_until(sim, sim->now_ns + 310 * NS_PER_MS); /* the last fault has healed */
 	settle(sim, 5 * NS_PER_S, "calls");
 	sim->clean = true;
-	run_until(sim, sim->now_ns + 1600 * NS_PER_MS); /* nothing late is under way */
+	sim_run_until(sim, sim->now_ns + 1600 * NS_PER_MS); /* nothing late is under way */
 	sim->phase = PHASE_PROBE;
 	app_probe(sim);
 	settle(sim, 60 * NS_PER_S, "calls between good nodes");
@@ -185,6 +188,7 @@ void sim_free(struct sim *sim)
 	free(sim->heap);
 	free(sim->record);
 	free(sim->parked);
+	free(sim->link.from);
 	free(sim->node);
 	sim_now = NULL;
 }
