@@ -94,8 +94,7 @@ static inline void random_wide_vectors(struct random_args *r, struct test_wide_W
 	a->texts_len = a->texts ? n : 0;
 }
 
-static inline void random_wide(
-	struct random_args *r, struct test_wide_Wide_args *a, unsigned depth)
+static inline void random_wide(struct random_args *r, struct test_wide_Wide_args *a, unsigned depth)
 {
 	test_wide_Outer *outer = (test_wide_Outer *)random_alloc(r, sizeof(*outer));
 	test_wide_Inner *inner = (test_wide_Inner *)random_alloc(r, sizeof(*inner));
@@ -148,7 +147,8 @@ static inline void random_envelope(struct random_args *r, struct frame_Envelope_
 {
 	frame_Id128 *ids = (frame_Id128 *)random_alloc(r, 2 * sizeof(*ids));
 	frame_Trace *trace = (frame_Trace *)random_alloc(r, sizeof(*trace));
-	struct frame_Pair_args *pairs = (struct frame_Pair_args *)random_alloc(r, 4 * sizeof(*pairs));
+	struct frame_Pair_args *pairs =
+		(struct frame_Pair_args *)random_alloc(r, 4 * sizeof(*pairs));
 	struct frame_Status_args *status =
 		(struct frame_Status_args *)random_alloc(r, sizeof(*status));
 	size_t i;
@@ -163,6 +163,10 @@ static inline void random_envelope(struct random_args *r, struct frame_Envelope_
 	status->name = random_str(r, 2);
 	status->message = random_str(r, 2);
 	status->retry_after_us = (uint32_t)random_bits(r);
+	status->http = (uint16_t)random_bits(r);
+	status->result = (frame_Result)random_below(r, 4);
+	status->data = random_below(r, 2) ? pairs : NULL;
+	status->data_len = status->data ? random_below(r, 5) : 0;
 	for (i = 0; i < 4; i++) {
 		pairs[i].key = random_str(r, 0);
 		pairs[i].value = random_str(r, 1);

@@ -1,4 +1,5 @@
-/* read_all.h - touches everything that the readers of a table can reach, for sanitizers to watch. */
+/* read_all.h - touches everything that the readers of a table can reach, for sanitizers to watch.
+ */
 #pragma once
 
 #include "random_wide.h"
@@ -75,6 +76,11 @@ static inline uint64_t read_wide(test_wide_Wide_t t)
 	return sum;
 }
 
+static inline uint64_t read_pair(frame_Pair_t pair)
+{
+	return read_str(frame_Pair_key(pair)) + read_str(frame_Pair_value(pair));
+}
+
 static inline uint64_t read_envelope(frame_Envelope_t t)
 {
 	const frame_Status_t status = frame_Envelope_status(t);
@@ -88,10 +94,10 @@ static inline uint64_t read_envelope(frame_Envelope_t t)
 	sum += trace.span + id.low + frame_Envelope_schema(t) + frame_Envelope_reply_limit(t);
 	sum += read_str(frame_Envelope_service(t)) + read_str(frame_Status_name(status));
 	sum += read_str(frame_Status_message(status)) + frame_Status_retry_after_us(status);
-	for (i = 0; i < frame_Envelope_metadata_len(t); i++) {
-		const frame_Pair_t pair = frame_Envelope_metadata_at(t, i);
-
-		sum += read_str(frame_Pair_key(pair)) + read_str(frame_Pair_value(pair));
-	}
+	for (i = 0; i < frame_Envelope_metadata_len(t); i++)
+		sum += read_pair(frame_Envelope_metadata_at(t, i));
+	sum += frame_Status_http(status) + frame_Status_result(status);
+	for (i = 0; i < frame_Status_data_len(status); i++)
+		sum += read_pair(frame_Status_data_at(status, i));
 	return sum;
 }

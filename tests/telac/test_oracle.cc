@@ -12,7 +12,8 @@
 #include "kv_generated.h"
 #include "wide_generated.h"
 
-namespace {
+namespace
+{
 
 template <class T> bool same_outer(const T &a, const T &b)
 {
@@ -116,6 +117,11 @@ void compare(calculator_Expression_t t, const calculator_Expression_args *a)
 	compare(calculator_Expression_right(t), a->right);
 }
 
+void compare(frame_Pair_t t, const frame_Pair_args &a)
+{
+	CHECK(same(frame_Pair_key(t), a.key) && same(frame_Pair_value(t), a.value));
+}
+
 void compare(frame_Status_t t, const frame_Status_args *a)
 {
 	CHECK(!t.p == !a);
@@ -124,6 +130,10 @@ void compare(frame_Status_t t, const frame_Status_args *a)
 	CHECK(frame_Status_code(t) == a->code && frame_Status_outcome(t) == a->outcome);
 	CHECK(same(frame_Status_name(t), a->name) && same(frame_Status_message(t), a->message));
 	CHECK(frame_Status_retry_after_us(t) == a->retry_after_us);
+	CHECK(frame_Status_http(t) == a->http && frame_Status_result(t) == a->result);
+	CHECK(frame_Status_data_len(t) == a->data_len);
+	for (size_t i = 0; i < a->data_len; i++)
+		compare(frame_Status_data_at(t, i), a->data[i]);
 }
 
 void compare(frame_Envelope_t t, const frame_Envelope_args *a)
@@ -143,11 +153,8 @@ void compare(frame_Envelope_t t, const frame_Envelope_args *a)
 	CHECK(frame_Envelope_key(t, &id) == !!a->key);
 	CHECK(!a->key || !std::memcmp(&id, a->key, sizeof(id)));
 	CHECK(frame_Envelope_metadata_len(t) == a->metadata_len);
-	for (size_t i = 0; i < a->metadata_len; i++) {
-		CHECK(same(frame_Pair_key(frame_Envelope_metadata_at(t, i)), a->metadata[i].key));
-		CHECK(same(
-			frame_Pair_value(frame_Envelope_metadata_at(t, i)), a->metadata[i].value));
-	}
+	for (size_t i = 0; i < a->metadata_len; i++)
+		compare(frame_Envelope_metadata_at(t, i), a->metadata[i]);
 	compare(frame_Envelope_status(t), a->status);
 }
 
