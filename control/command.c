@@ -108,7 +108,7 @@ const struct command commands[] = {
 	{"config.merge",
 		"put keys over it, for several plugins at once: what changes gets a new instance, "
 		"all or none",
-		"echo counter.limit=5 logger.rate=100", merge_arguments, cmd_config_merge},
+		"echo echo.queue=512 log.rate=100", merge_arguments, cmd_config_merge},
 	{"images",
 		"images of a service: current, retiring and retired, with the calls each has "
 		"served",
