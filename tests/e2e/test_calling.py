@@ -189,6 +189,21 @@ class Calling(mesh.Case):
             self.assertFalse(got.ok, options)
             self.assertIn(said, got.message)
 
+    def test_y_a_node_that_ends_meanwhile(self):
+        """It may have run there, and echo.later may not run twice: nobody asks the other one, in all the time that is left."""
+        made = self.front.counters()['calls_made']
+        other = self.front.connect()
+        payload = mesh.table('echo.Delayed', delay_us=8_000_000, data=b'x')
+        number = other.send('call', service='echo', method='later', node='a,b', deadline_ms=20_000, payload=payload.hex())
+        name = mesh.until(lambda: [n for n in self.nodes if self.nodes[n].in_flight()], 'one of them has it')[0]
+        self.nodes[name].kill(signal.SIGKILL)
+        self.nodes[name].end()
+        got = mesh.Call(other.receive(number))
+        other.close()
+        self.assertEqual((got.status, got.outcome), ('UNAVAILABLE', 'maybe executed'), got)
+        self.assertEqual(self.front.counters()['calls_made'] - made, 1)
+        self.nodes[name] = self.nodes[name].again()
+
     def test_z_a_node_that_ends(self):
         """Killed and started again: idempotent calls go on all the time."""
         self.nodes['a'].kill(signal.SIGKILL)
