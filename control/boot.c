@@ -105,7 +105,7 @@ static void check_service(struct check *c, const struct conf_service *s, uint32_
 	struct order_item items[ORDER_MAX];
 	uint32_t n = 1;
 	struct plugin *p, *own;
-	char key[64];
+	char key[64], err[256];
 	bool all;
 
 	snprintf(key, sizeof(key), "services[%u]", index);
@@ -119,6 +119,11 @@ static void check_service(struct check *c, const struct conf_service *s, uint32_
 	all = own != NULL;
 	if (own) {
 		check_fit(c, s->line, key, own, own->desc->serves, &s->config);
+		if (stack_check_blocking(own->desc->serves, s->blocking, err, sizeof(err)))
+			complain(c, s->line, "%s.%s", key, err);
+		if (s->blocking && !c->conf->node.n_workers)
+			complain(c, s->line,
+				"%s.blocking: the node has no workers: set node.workers", key);
 		items[0] = item_of(s->name, own);
 		items[0].also = own->desc->serves->name;
 	}

@@ -20,11 +20,11 @@ static json_t *show_cores(struct control *c)
 		if (tela_node_core_info(c->node, i, &info))
 			continue;
 		json_array_append_new(
-			list, json_pack("{s:i,s:i,s:s,s:f,s:I,s:I,s:b}", "core", (int)i, "cpu",
+			list, json_pack("{s:i,s:i,s:s,s:f,s:I,s:I,s:b,s:s}", "core", (int)i, "cpu",
 				      info.cpu, "idle", idle_name(info.idle), "busy_percent",
 				      load_sample_busy(i, &info), "passes", (json_int_t)info.passes,
 				      "loop_gap_us", (json_int_t)info.loop_gap_us, "stalled",
-				      info.stalled));
+				      info.stalled, "running", info.running));
 	}
 	return list;
 }

@@ -36,6 +36,7 @@ struct conf_plugin {
 struct conf_service {
 	const char *name; /* of a plugin that serves */
 	const char *object;
+	const char *blocking; /* methods that run on workers, "all", or NULL */
 	struct tela_plugin_config config;
 	struct conf_plugin *plugins;
 	uint32_t n_plugins;

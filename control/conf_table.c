@@ -119,6 +119,8 @@ static const struct conf_field node_fields[] = {
 		.fallback = "200", .help = "a peer silent for so long is down"},
 	{"share_cpu", CONF_BOOL, false, NODE(share_cpu), .fallback = "false",
 		.help = "allow a CPU that already has a poller"},
+	{"workers", CONF_U32, false, NODE(n_workers), 0, 64, .fallback = "0",
+		.help = "threads for methods and links that block"},
 	{"reflection", CONF_BOOL, false, offsetof(struct conf, reflection), .fallback = "true",
 		.help = "tell callers what is served and by which schemas, as telactl describe "
 			"asks"},
@@ -214,6 +216,8 @@ static const struct conf_field service_fields[] = {
 		.help = "shared object to load it from"},
 	{"status", CONF_CHOICE, false, SERVICE(admin), .choices = admin_status_names,
 		.fallback = "active", .help = "what it shall be when the node starts"},
+	{"blocking", CONF_STRING, false, SERVICE(blocking), .check = check_text,
+		.help = "methods that may wait, and so run on the node's workers: names, or all"},
 	{"config", CONF_FREE, false, SERVICE(config), .help = "the service's own keys"},
 	{"plugins", CONF_LIST, false, SERVICE(plugins), .sub = plugin_fields,
 		.size = sizeof(struct conf_plugin), .count = SERVICE(n_plugins),

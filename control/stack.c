@@ -107,11 +107,66 @@ static bool concerns(const struct tela_link *l, const struct tela_service_desc *
 	return l->callback || (l->service && !strcmp(l->service->name, d->name));
 }
 
+/* The word at *at, which is moved behind it. */
+static size_t next_word(const char **at, const char **ret_word)
+{
+	size_t n;
+
+	*ret_word = *at + strspn(*at, " ,");
+	n = strcspn(*ret_word, " ,");
+	*at = *ret_word + n;
+	return n;
+}
+
+static bool is_word(const char *word, size_t n, const char *name)
+{
+	return strlen(name) == n && !memcmp(word, name, n);
+}
+
+int stack_check_blocking(
+	const struct tela_service_desc *d, const char *blocking, char *err, size_t err_len)
+{
+	const char *word;
+	size_t n;
+
+	while (blocking && (n = next_word(&blocking, &word))) {
+		bool found = is_word(word, n, "all");
+
+		for (uint32_t i = 0; i < d->n_methods; i++)
+			found |= is_word(word, n, d->methods[i].name);
+		if (!found) {
+			snprintf(err, err_len, "blocking: %s has no method '%.*s'", d->name, (int)n,
+				word);
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+/* Of the service's own plugin: whether the configuration says that this link blocks. */
+static bool blocks(const struct stack *s, const struct tela_plugin *p, const struct tela_link *l)
+{
+	const char *blocking = s->conf->blocking, *word;
+	size_t n;
+
+	while (p->serves && !l->callback && blocking && (n = next_word(&blocking, &word))) {
+		if (is_word(word, n, "all"))
+			return true;
+		for (uint32_t i = 0; i < s->desc->n_methods; i++)
+			if (s->desc->methods[i].id == l->method &&
+				is_word(word, n, s->desc->methods[i].name))
+				return true;
+	}
+	return false;
+}
+
 struct tela_image *stack_build(struct stack *s, const struct record *r, char *err, size_t err_len)
 {
 	struct tela_image_link links[STACK_LINKS_MAX];
 	uint32_t n = 0;
 
+	if (stack_check_blocking(s->desc, s->conf->blocking, err, err_len))
+		return NULL;
 	for (uint32_t i = 0; i < r->n; i++) {
 		const struct tela_instance *instance = r->declared[r->call[i]];
 		const struct tela_plugin *desc = instance->plugin->desc;
@@ -124,8 +179,8 @@ struct tela_image *stack_build(struct stack *s, const struct record *r, char *er
 					STACK_LINKS_MAX);
 				return NULL;
 			}
-			links[n++] = (struct tela_image_link){
-				&desc->links[l], instance->self, instance->name};
+			links[n++] = (struct tela_image_link){&desc->links[l], instance->self,
+				instance->name, blocks(s, desc, &desc->links[l])};
 		}
 	}
 	return tela_image_build(s->service, links, n, err, err_len);

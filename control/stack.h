@@ -118,6 +118,10 @@ struct stack {
 
 /* ---- stack.c ---- */
 
+/* Whether every word of `blocking` is a method of `d`, or it is "all". 0 or -EINVAL with `err`. */
+int stack_check_blocking(
+	const struct tela_service_desc *d, const char *blocking, char *err, size_t err_len);
+
 struct stack *stack_create(struct control *c, const struct conf_service *conf);
 /* By the plugin's name or the schema's. */
 struct stack *stack_find(struct control *c, const char *name);

@@ -12,7 +12,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-enum { EXIT_USAGE = 2, OUTCALL_WAIT_MS = 2000 };
+enum { EXIT_USAGE = 2, OUTCALL_WAIT_MS = 2000, WORKERS_WAIT_MS = 500 };
 
 static const char usage[] =
 	"telad - one node of a Tela mesh\n"
@@ -196,6 +196,16 @@ static int open_node(struct control *c, struct conf *conf)
 	return 0;
 }
 
+/* Links that block and are in the middle of it get a last moment. */
+static bool workers_hang(const struct tela_node *n)
+{
+	const struct timespec tick = {.tv_nsec = 10000000};
+
+	for (int i = 0; i < WORKERS_WAIT_MS / 10 && tela_node_workers_busy(n); i++)
+		nanosleep(&tick, NULL);
+	return tela_node_workers_busy(n);
+}
+
 /* With foreign code that hangs, or that was not stopped and may have threads, nothing can be taken
  * down under it: the process then ends as it is. */
 static void close_node(struct control *c, int status)
@@ -205,7 +215,8 @@ static void close_node(struct control *c, int status)
 	admin_close(c->admin);
 	c->admin = NULL;
 	free_to_go = outcall_destroy(c, OUTCALL_WAIT_MS);
-	if (c->left_behind || (c->lifecycle && lifecycle_abandoned(c->lifecycle)))
+	if (c->left_behind || (c->node && workers_hang(c->node)) ||
+		(c->lifecycle && lifecycle_abandoned(c->lifecycle)))
 		free_to_go = false;
 	fflush(stdout);
 	if (!free_to_go)

@@ -57,8 +57,12 @@ static void reply_drop(struct machine *m, const struct call *c)
 
 static void finish(struct machine *m, struct call *c)
 {
-	if (unlikely(c->chain && c->chain->n_leaves && c->cursor != UINT32_MAX))
+	if (unlikely(c->chain && c->chain->n_leaves && c->cursor != UINT32_MAX)) {
+		uint32_t before = machine_running(m, c->chain->key);
+
 		chain_leave(c->chain, c->cursor, &c->pub);
+		machine_running(m, before);
+	}
 	if (unlikely(c->pub.reply_code || c->has_status))
 		status_seen(c);
 	if (unlikely(c->detached))
@@ -89,7 +93,10 @@ static void park(struct machine *m, struct call *c)
 void call_run(struct machine *m, struct call *c)
 {
 	enum tela_verdict verdict;
-	uint32_t at = chain_walk(c->chain, c->cursor, &c->pub, &verdict);
+	uint32_t before = machine_running(m, c->chain->key), at;
+
+	at = chain_walk(c->chain, c->cursor, &c->pub, &verdict);
+	machine_running(m, before);
 
 	if (unlikely(verdict == TELA_PENDING)) {
 		c->cursor = at;
@@ -408,6 +415,7 @@ void call_detach(struct machine *m, struct call *c)
 	if (c->detached)
 		return;
 	c->detached = true;
+	atomic_store_explicit(&c->unwanted, true, memory_order_relaxed);
 	m->n_detached++;
 	if (!c->one_way)
 		count(m->counts, count_calls_detached);
@@ -475,6 +483,50 @@ int call_resume_with(struct machine *m, struct tela_handle h, const struct tela_
 	if (!c)
 		return -ESTALE;
 	tela_reply_with(&c->pub, s);
+	finish(m, c);
+	return 0;
+}
+
+/* What was made of metadata and status elsewhere, in place of the call's own. */
+static void take_meta(struct call *c, const struct call_work *w)
+{
+	c->retry_after_us = w->retry_after_us;
+	if (!w->meta || !call_meta(c))
+		return;
+	memcpy(c->meta->data, w->meta, META_BYTES);
+	c->meta_len = w->meta_len;
+	c->n_meta = w->n_meta;
+	c->meta_used = w->meta_used;
+	c->has_status = w->has_status;
+}
+
+int call_worked(struct machine *m, struct tela_handle h, const struct call_work *w)
+{
+	struct call *c = resumed(m, h);
+
+	if (!c)
+		return -ESTALE;
+	tela_call_identify(&c->pub, w->identity, w->subject);
+	if (w->verdict == TELA_CONTINUE && c->pub.deadline_ns <= m->now_ns) {
+		call_status(c, TELA_DEADLINE_EXCEEDED, TELA_MAYBE_EXECUTED,
+			"deadline passed while the call was pending");
+	} else if (w->verdict == TELA_CONTINUE &&
+		   (!w->payload || !tela_call_replace(&c->pub, w->payload, w->len))) {
+		take_meta(c, w);
+		c->cursor++;
+		call_run(m, c);
+		return 0;
+	} else if (w->verdict != TELA_CONTINUE) {
+		if (w->code)
+			call_status(c, w->code, w->outcome, NULL);
+		else
+			tela_reply_copy(&c->pub, w->payload ? w->payload : "", w->len);
+		if (c->pub.reply_code == w->code)
+			take_meta(c, w);
+	} else if (!c->replied) {
+		call_status(
+			c, TELA_INTERNAL, TELA_EXECUTED, "a link went on with an invalid request");
+	}
 	finish(m, c);
 	return 0;
 }

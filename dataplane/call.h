@@ -61,8 +61,10 @@ struct call {
 	struct msg *meta; /* reply metadata as key\0value\0..., and the status at its end */
 	uint32_t arena_used;
 	bool prepared /* tela_call_pend has been called */, detached, pinned;
-	struct list of_machine; /* pending ones, in order of arrival */
-	uint64_t generation;    /* of this object, for handles */
+	_Atomic bool unwanted;    /* read by a worker: its caller has gone */
+	struct worker_link *work; /* while a worker has it */
+	struct list of_machine;   /* pending ones, in order of arrival */
+	uint64_t generation;      /* of this object, for handles */
 	uint32_t index;
 	struct call *next_free;
 };
@@ -99,6 +101,23 @@ int call_resume_with(struct machine *m, struct tela_handle h, const struct tela_
  * -ESTALE. */
 int call_resume(struct machine *m, struct tela_handle h, bool go_on, uint8_t code,
 	const char *message, const void *payload, size_t len);
+/* What a link has made of a call on another thread, which had a copy of it. */
+struct call_work {
+	enum tela_verdict verdict;
+	uint8_t code, outcome;
+	bool has_status;
+	uint16_t identity; /* with `subject`: tela_call_identify() */
+	const char *subject;
+	uint32_t retry_after_us;
+	uint32_t meta_len, n_meta, meta_used;
+	const void *payload; /* the reply, or with TELA_CONTINUE another request; NULL: none */
+	size_t len;
+	const uint8_t *meta; /* META_BYTES as the call keeps them, NULL: none */
+};
+
+/* Goes on with it: 0 or -ESTALE. */
+int call_worked(struct machine *m, struct tela_handle h, const struct call_work *w);
+
 /* Whether the reply says more than its payload. */
 static inline bool call_needs_envelope(const struct call *c)
 {

@@ -227,7 +227,10 @@ struct tela_core *tela_core_self(void)
 
 struct tela_core *tela_call_core(const struct tela_call *call)
 {
-	return (struct tela_core *)core_of(call_of(call)->machine);
+	const struct machine *m = call_of(call)->machine;
+
+	/* A worker's machine is no core's. */
+	return m->io ? (struct tela_core *)core_of(call_of(call)->machine) : NULL;
 }
 
 uint64_t tela_core_now(const struct tela_core *core)

@@ -41,6 +41,11 @@
 	EVENT(calls_pending, "calls that went pending")                                            \
 	EVENT(pending_full, "links that found no room to go pending")                              \
 	EVENT(calls_resumed, "pending calls resumed")                                              \
+	EVENT(calls_worked, "calls left to a worker: their link blocks")                           \
+	EVENT(workers_full, "calls refused because too many wait for a worker")                    \
+	EVENT(work_skipped, "calls that a worker did not start: cancelled, or too late")           \
+	EVENT(stalls, "times that the watchdog found a core that did not poll")                    \
+	EVENT(worker_stalls, "times that it found a worker that did not come back")                \
 	EVENT(calls_detached, "calls that went on without a caller")                               \
 	EVENT(detached_full, "looks that found no room to detach a call whose caller has gone")    \
 	EVENT(calls_cancelled, "cancels that met a running call")                                  \

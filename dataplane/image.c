@@ -129,6 +129,8 @@ uint64_t tela_image_generation(const struct tela_image *i)
 
 void tela_image_free(struct tela_image *i)
 {
+	if (i)
+		free(i->extra);
 	free(i);
 }
 
@@ -308,6 +310,7 @@ struct tela_image *image_build(struct tela_service *s, uint32_t n_cores,
 	image->chains = at.chain;
 	for (uint32_t i = 0; i < d->n_methods; i++) {
 		image->chains[i].method = &d->methods[i];
+		image->chains[i].key = CHAIN_KEY(s->index, d->methods[i].id);
 		fill_chain(&image->chains[i], &at, d, links, n_links);
 		image->by_method[d->methods[i].id] = &image->chains[i];
 	}

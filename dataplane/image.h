@@ -42,7 +42,10 @@ struct chain {
 	const struct chain_link *links;
 	const struct chain_leave *leaves; /* in call order */
 	uint16_t n_links, n_leaves;
+	uint32_t key; /* what stands for service and method: CHAIN_KEY; never 0 */
 };
+
+#define CHAIN_KEY(service_index, method) ((uint32_t)((service_index) + 1) << 16 | (method))
 
 struct image_core {
 	_Atomic uint64_t calls; /* whose chain was started under this image by this core */
@@ -68,6 +71,7 @@ struct tela_image {
 	uint32_t n_statuses, n_status_hooks;
 	void (*retired)(void *arg, uint64_t generation, uint64_t calls);
 	void *retired_arg;
+	void *extra;             /* freed with it */
 	struct tela_image *next; /* among those being retired */
 };
 

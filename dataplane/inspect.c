@@ -69,6 +69,9 @@ int tela_node_core_info(const struct tela_node *n, uint32_t core, struct tela_co
 		.handed_in = count_read(&c->counts, count_handed_in),
 		.handed_out = count_read(&c->counts, count_handed_out),
 	};
+	if (ret->stalled)
+		node_running_name(
+			n, atomic_load_explicit(&c->m.running, memory_order_relaxed), ret->running);
 	return 0;
 }
 

@@ -66,7 +66,8 @@ struct machine {
 	void *io;
 	struct machine_config cfg;
 	bool draining;
-	uint16_t landed;   /* core that the device brought the datagram in hand to */
+	_Atomic uint32_t running; /* chain->key of what runs, 0: nothing; for the watchdog */
+	uint16_t landed;          /* core that the device brought the datagram in hand to */
 	uint64_t slept_ns; /* set by the loop: so much of the next gap was chosen, it is no stall */
 	bool rx_left;      /* set by the loop: its burst was full, so that more may be waiting */
 	/* What this pass takes has waited for it so long at most: since the rings were last empty.
@@ -110,6 +111,15 @@ struct machine {
 	uint32_t n_pending;
 	uint64_t due_ns; /* nothing in `sessions` and `pending` is due before */
 };
+
+/* Says what runs from now on; returns what did. */
+static inline uint32_t machine_running(struct machine *m, uint32_t key)
+{
+	uint32_t before = atomic_load_explicit(&m->running, memory_order_relaxed);
+
+	atomic_store_explicit(&m->running, key, memory_order_relaxed);
+	return before;
+}
 
 /* Takes all the memory it will ever use. 0 or -ENOMEM. */
 int machine_init(struct machine *m, const struct machine_config *cfg, const struct machine_ops *ops,

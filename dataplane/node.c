@@ -10,6 +10,7 @@
 #include "say.h"
 #include "state.h"
 #include "thread.h"
+#include "worker.h"
 
 #include <arpa/inet.h>
 #include <inttypes.h>
@@ -335,6 +336,8 @@ static int node_build(
 	rc = open_further_queues(n, err, err_len);
 	if (rc)
 		return rc;
+	if (cfg->n_workers && workers_start(n, min_u32(cfg->n_workers, WORKERS_MAX)))
+		return say(err, err_len, -ENOMEM, "cannot start %u workers", cfg->n_workers);
 	if (hand_init(n))
 		return say(err, err_len, -ENOMEM, "out of memory for %u cores", n->n_cores);
 	for (uint32_t i = 0; i < cfg->n_peers; i++) {
@@ -482,12 +485,14 @@ void tela_node_destroy(struct tela_node *n)
 {
 	if (!n)
 		return;
+	workers_stop(n);
 	watchdog_stop(n);
 	if (n->cores)
 		stop_cores(n);
 	reclaimer_stop(n);
 	if (n->cores && n->ports)
 		free_images(n);
+	workers_free(n);
 	while (n->clients) {
 		struct tela_client *c = n->clients;
 

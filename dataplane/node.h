@@ -21,7 +21,8 @@ struct tela_node {
 	char name[TELA_NAME_MAX + 1];
 	uint64_t incarnation;
 	uint16_t udp_port;
-	uint32_t n_cores, n_ports, n_peers, n_services;
+	uint32_t n_cores, n_ports, n_peers;
+	_Atomic uint32_t n_services; /* read by the watchdog too */
 	struct core **cores;
 	struct hand_ring *hand; /* [from * n_cores + to], NULL: one core */
 	struct port *ports;
@@ -42,7 +43,8 @@ struct tela_node {
 	struct tela_image *retiring;
 	_Atomic uint32_t n_retiring; /* published once, not yet retired */
 	struct tela_storage *store;
-	_Atomic uint64_t n_graced; /* grace periods that the reclaimer has acted upon */
+	_Atomic uint64_t n_graced;   /* grace periods that the reclaimer has acted upon */
+	struct worker_pool *workers; /* NULL: none */
 	/* watchdog */
 	pthread_t watchdog;
 	bool watching;
@@ -70,6 +72,10 @@ void node_free_later(struct tela_node *n, void *memory);
 void node_reclaim_barrier(struct tela_node *n);
 int reclaimer_start(struct tela_node *n);
 void reclaimer_stop(struct tela_node *n);
+
+/* "echo.Echo.later" for the key of a chain; "a task or completion" for 0. */
+enum { TELA_RUNNING_MAX = 160 };
+void node_running_name(const struct tela_node *n, uint32_t key, char ret[TELA_RUNNING_MAX]);
 
 int watchdog_start(struct tela_node *n);
 void watchdog_stop(struct tela_node *n);

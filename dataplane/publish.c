@@ -6,8 +6,8 @@
  * from there (tela_node_poll) and looks at pins.
  */
 #include "fault.h"
-#include "node.h"
 #include "report.h"
+#include "worker.h"
 #include "say.h"
 #include "state.h"
 #include "thread.h"
@@ -242,6 +242,9 @@ uint32_t tela_service_in_flight(const struct tela_service *s)
 struct tela_image *tela_image_build(struct tela_service *s, const struct tela_image_link *links,
 	uint32_t n_links, char *err, size_t err_len)
 {
+	for (uint32_t i = 0; i < n_links; i++)
+		if (links[i].blocking || links[i].link->blocking)
+			return worker_build(s, links, n_links, err, err_len);
 	return image_build(s, s->node->n_cores, links, n_links, err, err_len);
 }
 
@@ -291,6 +294,7 @@ void tela_node_poll(struct tela_node *n)
 {
 	for (uint32_t i = 0; i < n->n_cores && n->cores[i] && n->cores[i]->m.reports; i++)
 		report_drain(n->cores[i]->m.reports, i, n->on_report, n->on_report_arg);
+	workers_poll(n);
 	retire_images(n);
 	for (uint32_t i = 0; i < n->n_ports; i++) {
 		struct port *p = &n->ports[i];

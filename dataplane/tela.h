@@ -212,6 +212,21 @@ int tela_core_answer_status(
 int tela_core_continue(
 	struct tela_core *core, struct tela_handle h, const void *payload, size_t len);
 
+/* ---- links that block ----
+ *
+ * A link may take its time, wait for a file or another service, if it is marked `blocking`
+ * (tela_plugin.h), or its method is by the node's configuration. It then runs on a worker, an
+ * ordinary thread of the node: the call is pending meanwhile, its core goes on. The link is written
+ * as any other and may use what takes a struct tela_call, but for tela_call_pend() and
+ * tela_call_core(); its reply is at most 3 MiB. Several workers may run it at once, so what its
+ * instance shares needs a lock. Its leave hook runs on the core. Calls that nobody waits for any
+ * more, because of a cancel or the deadline, are not started; when 256 of a core wait for a worker,
+ * the next is refused RESOURCE_EXHAUSTED (surely not executed). */
+
+/* The worker as an attached thread, for blocking calls from inside such a link; NULL on any other
+ * thread. [any] */
+struct tela_thread *tela_thread_self(void);
+
 /* ---- calling ---- */
 
 enum {

@@ -80,6 +80,7 @@ struct tela_node_config {
 	bool share_cpu;      /* allow a CPU that already has a poller, in this process or another */
 	uint32_t memory_mib; /* 0: 256 */
 	const char *file_prefix;  /* EAL's; NULL: made from the name and the process id */
+	uint32_t n_workers;       /* threads for links that block, at most 64; 0: none */
 	uint32_t peer_silence_us; /* a peer silent for so long, and three of its loop gaps, is down;
 				     0: 1 s */
 	struct tela_budgets budgets;
@@ -95,6 +96,8 @@ int tela_node_start(struct tela_node *n, char *err, size_t err_len);
 void tela_node_drain(struct tela_node *n);
 /* Calls being served, and calls made, on all cores. */
 uint32_t tela_node_in_flight(const struct tela_node *n);
+/* Workers that run a link just now: tela_node_destroy() waits for them. [any but data cores] */
+uint32_t tela_node_workers_busy(const struct tela_node *n);
 /* Ends the data cores, closes the ports, cleans EAL up, frees all. Calls in flight end UNAVAILABLE.
  */
 void tela_node_destroy(struct tela_node *n);
@@ -121,6 +124,7 @@ struct tela_image_link {
 	const struct tela_link *link;
 	void *self;
 	const char *plugin; /* whose it is, for people */
+	bool blocking;      /* runs on a worker, whatever the link itself says */
 };
 
 /* Compiles the chains of every method: request_in links first, then the method's own, in the order
@@ -197,6 +201,7 @@ struct tela_core_info {
 	uint64_t passes, busy_ns, polled_ns; /* time in passes that found work; in all */
 	uint64_t loop_gap_us;                /* longest of the last 10 s */
 	bool stalled;                        /* as the watchdog sees it */
+	char running[160];                   /* "service.method" that a stalled core is in */
 	uint32_t sessions;                   /* served and opened */
 	uint64_t calls_served, calls_made;
 	uint64_t handed_in, handed_out; /* frames, from and to other cores of the node */

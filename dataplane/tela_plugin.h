@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-#define TELA_PLUGIN_ABI 6
+#define TELA_PLUGIN_ABI 7
 
 /* Names the chain of a callback that belongs to no schema: every call from outside walks it first.
  */
@@ -34,6 +34,8 @@ struct tela_link {
 	uint16_t method;
 	tela_enter_fn enter;
 	tela_leave_fn leave;
+	bool blocking; /* `enter` may wait: it runs on a worker of the node (see tela.h); without
+			  workers the plugin is refused */
 	/* TELA_STATUS only, instead of enter and leave. The first plugin in call order that
 	 * registers a name wins, before the node's own table: so a service overrides. */
 	const struct tela_status_def *statuses;

@@ -140,6 +140,8 @@ static void call_identify(
 
 static void serve(struct core *c, struct thread_msg *msg)
 {
+	if (unlikely(msg->skipped))
+		count(&c->counts, count_work_skipped);
 	switch (msg->op) {
 	case THREAD_CALL:
 		call_submitted(c, msg);
@@ -155,6 +157,9 @@ static void serve(struct core *c, struct thread_msg *msg)
 		break;
 	case THREAD_STATUS_WITH:
 		call_resume_with(&c->m, msg->handle, msg->payload);
+		break;
+	case THREAD_WORKED:
+		call_worked(&c->m, msg->handle, &msg->work);
 		break;
 	case THREAD_CONTINUE:
 		if (msg->identity)
@@ -276,7 +281,7 @@ static uint32_t outstanding(const struct tela_thread *t)
 	return n;
 }
 
-static void wait_for_core(struct tela_thread *t)
+void thread_wait(struct tela_thread *t)
 {
 	wake_prepare(&t->wake);
 	for (uint32_t i = 0; i < t->node->n_cores; i++) {
@@ -298,7 +303,7 @@ void tela_thread_detach(struct tela_thread *t)
 		return;
 	n = t->node;
 	for (collect(t); outstanding(t) && node_polling(n); collect(t))
-		wait_for_core(t);
+		thread_wait(t);
 	pthread_mutex_lock(&n->threads_lock);
 	n->threads[t->place] = NULL;
 	for (uint32_t i = 0; i < n->n_cores; i++)
@@ -320,31 +325,42 @@ static int push(struct tela_thread *t, uint32_t core, struct thread_msg *msg)
 	return 0;
 }
 
-static int resume(struct tela_thread *t, struct tela_handle h, enum thread_op op, uint8_t code,
-	const char *message, const void *payload, size_t len)
+static void copy_work(struct thread_msg *msg, const struct call_work *work)
+{
+	msg->work = *work;
+	msg->work.payload = msg->has_payload ? msg->bytes : NULL;
+	msg->work.len = msg->len;
+	if (work->meta)
+		msg->work.meta = memcpy(msg->bytes + msg->len, work->meta, META_BYTES);
+}
+
+int thread_resume(struct tela_thread *t, const struct thread_resume *r)
 {
 	struct thread_msg *msg;
 	int rc;
 
-	if (h.core >= t->node->n_cores)
+	if (r->handle.core >= t->node->n_cores)
 		return -EINVAL;
-	msg = malloc(sizeof(*msg) + len);
+	msg = malloc(sizeof(*msg) + r->len + (r->work && r->work->meta ? META_BYTES : 0));
 	if (!msg)
 		return -ENOMEM;
-	*msg = (struct thread_msg){.op = op,
-		.code = code,
-		.handle = h,
+	*msg = (struct thread_msg){.op = r->op,
+		.code = r->code,
+		.handle = r->handle,
 		.payload = msg->bytes,
-		.len = len,
-		.has_payload = payload != NULL};
+		.len = r->len,
+		.has_payload = r->payload != NULL,
+		.skipped = r->skipped};
 	list_init(&msg->waiting);
-	if (len)
-		memcpy(msg->bytes, payload, len);
-	if (op == THREAD_STATUS_WITH)
+	if (r->len)
+		memcpy(msg->bytes, r->payload, r->len);
+	if (r->op == THREAD_STATUS_WITH)
 		status_unpack(msg->bytes);
-	if (message)
-		copy_message(msg->message, (struct tela_str){message, strlen(message)});
-	rc = push(t, h.core, msg);
+	if (r->work)
+		copy_work(msg, r->work);
+	if (r->message)
+		copy_message(msg->message, (struct tela_str){r->message, strlen(r->message)});
+	rc = push(t, r->handle.core, msg);
 	if (rc)
 		free(msg);
 	return rc;
@@ -352,13 +368,17 @@ static int resume(struct tela_thread *t, struct tela_handle h, enum thread_op op
 
 int tela_thread_answer(struct tela_thread *t, struct tela_handle h, const void *payload, size_t len)
 {
-	return resume(t, h, THREAD_ANSWER, 0, NULL, payload, len);
+	return thread_resume(
+		t, &(struct thread_resume){
+			   .handle = h, .op = THREAD_ANSWER, .payload = payload, .len = len});
 }
 
 int tela_thread_answer_status(
 	struct tela_thread *t, struct tela_handle h, uint8_t code, const char *message)
 {
-	return resume(t, h, THREAD_STATUS, code, message, NULL, 0);
+	return thread_resume(
+		t, &(struct thread_resume){
+			   .handle = h, .op = THREAD_STATUS, .code = code, .message = message});
 }
 
 int tela_thread_answer_with(
@@ -371,7 +391,9 @@ int tela_thread_answer_with(
 	if (!packed)
 		return -ENOMEM;
 	status_pack(s, packed);
-	rc = resume(t, h, THREAD_STATUS_WITH, 0, NULL, packed, len);
+	rc = thread_resume(
+		t, &(struct thread_resume){
+			   .handle = h, .op = THREAD_STATUS_WITH, .payload = packed, .len = len});
 	free(packed);
 	return rc;
 }
@@ -379,7 +401,10 @@ int tela_thread_answer_with(
 int tela_thread_continue(
 	struct tela_thread *t, struct tela_handle h, const void *payload, size_t len)
 {
-	return resume(t, h, THREAD_CONTINUE, 0, NULL, payload, payload ? len : 0);
+	return thread_resume(t, &(struct thread_resume){.handle = h,
+					.op = THREAD_CONTINUE,
+					.payload = payload,
+					.len = payload ? len : 0});
 }
 
 int tela_thread_continue_as(
@@ -411,7 +436,7 @@ static int submit(struct tela_thread *t, struct thread_msg *msg)
 	list_init(&msg->waiting);
 	do
 		rc = push(t, t->place % t->node->n_cores, msg);
-	while (rc == -EAGAIN && node_polling(t->node) && (wait_for_core(t), true));
+	while (rc == -EAGAIN && node_polling(t->node) && (thread_wait(t), true));
 	if (rc)
 		return rc;
 	for (collect(t); !msg->done; collect(t)) {
@@ -419,7 +444,7 @@ static int submit(struct tela_thread *t, struct thread_msg *msg)
 			collect(t); /* the core's last words */
 			return msg->done ? 0 : -ESHUTDOWN;
 		}
-		wait_for_core(t);
+		thread_wait(t);
 	}
 	return 0;
 }

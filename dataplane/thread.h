@@ -8,12 +8,20 @@
 
 #include "core.h"
 
-enum thread_op { THREAD_CALL, THREAD_ALL, THREAD_ANSWER, THREAD_STATUS, THREAD_STATUS_WITH, THREAD_CONTINUE };
+enum thread_op {
+	THREAD_CALL,
+	THREAD_ALL,
+	THREAD_ANSWER,
+	THREAD_STATUS,
+	THREAD_STATUS_WITH,
+	THREAD_WORKED,
+	THREAD_CONTINUE
+};
 
 struct thread_msg {
 	enum thread_op op;
 	uint8_t code;
-	bool has_payload;
+	bool has_payload, skipped;
 	struct thread_ring *ring;
 	struct list waiting; /* THREAD_CALL, in core->waiting */
 	/* call */
@@ -34,7 +42,20 @@ struct thread_msg {
 	char message[204];
 	bool done;
 	struct thread_msg *next;
-	uint8_t bytes[]; /* a resume's payload */
+	struct call_work work;
+	uint8_t bytes[]; /* a resume's payload, then what `work` keeps of metadata */
+};
+
+/* How a pending call goes on. */
+struct thread_resume {
+	struct tela_handle handle;
+	enum thread_op op;
+	uint8_t code;
+	bool skipped;        /* work that was not started */
+	const char *message; /* NULL: none */
+	const void *payload;
+	size_t len;
+	const struct call_work *work; /* THREAD_WORKED */
 };
 
 struct thread_ring {
@@ -42,6 +63,11 @@ struct thread_ring {
 	struct tela_thread *thread;
 	uint32_t outstanding; /* thread's: messages that have not come back */
 };
+
+/* 0, -EAGAIN, -ENOMEM, -EINVAL. [thread] */
+int thread_resume(struct tela_thread *t, const struct thread_resume *r);
+/* Waits until a core has something for the thread, or a little while. [thread] */
+void thread_wait(struct tela_thread *t);
 
 struct tela_thread {
 	struct tela_node *node;

@@ -1,37 +1,58 @@
 /* watchdog.c - notices a data core that has stopped polling.
  *
  * It counts silence in its own ticks: when the whole process was stopped, so was the watchdog, and
- * no core is blamed for it. A core silent past the first limit is marked (its handler holds it);
+ * no core is blamed for it. A core silent past the first limit is marked, and what it runs is named
+ * (it says so in one word, machine_running(), that is true while nothing can be freed under it);
  * past the second the process ends with a core dump, since nothing that the core may still read can
  * ever be freed after it.
  */
-#include "node.h"
 #include "eal.h"
+#include "worker.h"
 
 #include <signal.h>
 
 enum { TICK_MS = 50 };
 
+void node_running_name(const struct tela_node *n, uint32_t key, char ret[TELA_RUNNING_MAX])
+{
+	uint32_t service = (key >> 16) - 1, method = key & UINT16_MAX;
+	const struct tela_service_desc *d = NULL;
+
+	if (key && service < atomic_load(&n->n_services))
+		d = n->services[service]->desc;
+	snprintf(ret, TELA_RUNNING_MAX, "%s", d ? d->name : "a task or completion");
+	for (uint32_t i = 0; d && i < d->n_methods; i++)
+		if (d->methods[i].id == method)
+			snprintf(ret, TELA_RUNNING_MAX, "%.80s.%.64s", d->name, d->methods[i].name);
+}
+
 static void watch_core(struct tela_node *n, struct core *c, uint64_t *last, uint32_t *silent_ms)
 {
 	uint64_t now = atomic_load_explicit(&c->passes, memory_order_relaxed);
+	char name[TELA_RUNNING_MAX];
 
 	if (now != *last) {
 		*last = now;
+		if (atomic_exchange(&c->stalled, false))
+			fprintf(stderr, "<5>%s: core %u polls again, after %u ms\n", n->name,
+				c->index, *silent_ms);
 		*silent_ms = 0;
-		atomic_store(&c->stalled, false);
 		return;
 	}
 	*silent_ms += TICK_MS;
-	if (*silent_ms >= n->stall_warn_ms && !atomic_exchange(&c->stalled, true))
-		fprintf(stderr,
-			"<3>%s: core %u (CPU %d) has not polled for %u ms: a handler holds it\n",
-			n->name, c->index, c->cpu, *silent_ms);
+	if (*silent_ms < n->stall_warn_ms)
+		return;
+	node_running_name(n, atomic_load_explicit(&c->m.running, memory_order_relaxed), name);
+	if (!atomic_exchange(&c->stalled, true)) {
+		count(&c->counts, count_stalls); /* the watchdog's word alone */
+		fprintf(stderr, "<3>%s: core %u (CPU %d) has not polled for %u ms: %s holds it\n",
+			n->name, c->index, c->cpu, *silent_ms, name);
+	}
 	if (n->stall_abort_ms && *silent_ms >= n->stall_abort_ms) {
 		fprintf(stderr,
-			"<2>%s: core %u (CPU %d) has not polled for %u ms: ending with a core "
-			"dump\n",
-			n->name, c->index, c->cpu, *silent_ms);
+			"<2>%s: core %u (CPU %d) has not polled for %u ms, held by %s: ending with "
+			"a core dump\n",
+			n->name, c->index, c->cpu, *silent_ms, name);
 		abort();
 	}
 }
@@ -47,6 +68,7 @@ static void *watch(void *arg)
 		nanosleep(&tick, NULL);
 		for (uint32_t i = 0; i < n->n_cores && !atomic_load(&n->watch_stop); i++)
 			watch_core(n, n->cores[i], &last[i], &silent_ms[i]);
+		workers_watch(n, TICK_MS);
 	}
 	return NULL;
 }

@@ -41,6 +41,14 @@ static inline void *xring_pop(struct xring *r)
 	return p;
 }
 
+/* [producer] */
+static inline bool xring_full(const struct xring *r)
+{
+	return atomic_load_explicit(&r->head, memory_order_relaxed) -
+		       atomic_load_explicit(&r->tail, memory_order_acquire) ==
+	       XRING_SIZE;
+}
+
 static inline bool xring_empty(const struct xring *r)
 {
 	return atomic_load_explicit(&r->head, memory_order_acquire) ==

@@ -77,6 +77,12 @@ uint32_t tela_node_in_flight(const struct tela_node *n)
 	return 0;
 }
 
+uint32_t tela_node_workers_busy(const struct tela_node *n)
+{
+	(void)n;
+	return 0;
+}
+
 void tela_node_destroy(struct tela_node *n)
 {
 	struct tela_service *s, *next;
