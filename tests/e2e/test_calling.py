@@ -191,6 +191,8 @@ class Calling(mesh.Case):
 
     def test_y_a_node_that_ends_meanwhile(self):
         """It may have run there, and echo.later may not run twice: nobody asks the other one, in all the time that is left."""
+        for node in self.nodes.values():
+            mesh.until(lambda node=node: node.in_flight() == 0, 'what earlier tests left there has ended', 5)
         made = self.front.counters()['calls_made']
         other = self.front.connect()
         payload = mesh.table('echo.Delayed', delay_us=8_000_000, data=b'x')
