@@ -224,7 +224,8 @@ void machine_budget_bytes(const struct machine *m, size_t ret_bytes[MACHINE_BUDG
 	memset(ret_bytes, 0, MACHINE_BUDGETS * sizeof(*ret_bytes));
 	ret_bytes[BUDGET(paths)] =
 		b->paths * (sizeof(struct path) + 2 * b->sessions * sizeof(void *)) +
-		n.conn * (sizeof(*m->conn_key) + sizeof(*m->conn_index));
+		n.conn * (sizeof(*m->conn_key) + sizeof(*m->conn_index)) +
+		CONGEST_HELD * sizeof(struct held_dgram); /* what paths hold back */
 	ret_bytes[BUDGET(slots)] = n.callee_slots * sizeof(struct callee_slot) +
 				   n.sessions * (sizeof(struct callee_session) + sizeof(void *));
 	ret_bytes[BUDGET(calls)] = b->calls * sizeof(struct call);
