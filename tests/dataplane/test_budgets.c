@@ -341,11 +341,11 @@ static void test_bytes(void **state)
 	machine_budget_bytes(m, bytes);
 	for (int i = 0; i < MACHINE_BUDGETS; i++)
 		sum += bytes[i];
-	/* The wheel that paces and cache lines at the ends are nobody's; and the sessions' tables,
-	 * which calloc() gives when they are used. */
+	/* Cache lines at the ends, and the sessions' tables, which calloc() gives when they are
+	 * used. */
 	sum += REPORT_BYTES; /* of no budget */
 	sum -= 2 * b.paths * b.sessions * sizeof(void *);
-	assert_in_range(machine_bytes(m), sum, sum + (64 << 10));
+	assert_in_range(machine_bytes(m), sum, sum + 20 * CACHE_LINE);
 	for (uint32_t i = 0; i < 16; i++)
 		assert_int_equal(start(p, i, 1, i, 40, &o[i], NULL), 0);
 	pair_run(p, 2 * NS_PER_MS);
