@@ -223,7 +223,7 @@ static struct cache *make(uint32_t n_cores, const struct options *o)
 
 static int start(struct tela_hook *h, void **ret_self)
 {
-	struct options o;
+	struct options o = {0}; /* the compiler does not see that 0 means filled */
 	int rc = options(h, &o);
 
 	if (rc)
