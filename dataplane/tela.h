@@ -69,6 +69,12 @@ struct tela_node;
 
 enum { TELA_METHOD_IDEMPOTENT = 1 };
 
+/* What the schema says of a method beside its types: `idempotent`, `streaming`, words of one's own.
+ */
+struct tela_attribute {
+	const char *key, *value; /* value "0", as flatc says it: none was given */
+};
+
 /* One method. verify_*: 0, or -EBADMSG for a payload that must not be read. */
 struct tela_method_desc {
 	const char *name;
@@ -77,7 +83,20 @@ struct tela_method_desc {
 	uint32_t deadline_us; /* default of the schema, 0: none */
 	int (*verify_request)(const void *payload, size_t len);
 	int (*verify_response)(const void *payload, size_t len);
+	const struct tela_attribute *attributes; /* sorted by key */
+	uint32_t n_attributes;
 };
+
+/* The value of that attribute of the method; NULL: it has none. [any] */
+static inline const char *tela_method_attribute(const struct tela_method_desc *m, const char *key)
+{
+	uint32_t i;
+
+	for (i = 0; i < m->n_attributes; i++)
+		if (!strcmp(m->attributes[i].key, key))
+			return m->attributes[i].value;
+	return NULL;
+}
 
 struct tela_service_desc {
 	const char *name;           /* "echo.Echo" */

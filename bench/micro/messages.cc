@@ -1,5 +1,5 @@
-// messages.cc - the messages of messages.h by C++ FlatBuffers, and the benchmarks of both. Each pair
-// works on bytes of the same builder where it verifies and reads.
+// messages.cc - the messages of messages.h by C++ FlatBuffers, and the benchmarks of both. Each
+// pair works on bytes of the same builder where it verifies and reads.
 #include "messages.h"
 
 #include "calculator_generated.h"
@@ -11,7 +11,8 @@
 
 #define NOINLINE __attribute__((noinline))
 
-namespace {
+namespace
+{
 
 using flatbuffers::FlatBufferBuilder;
 
@@ -35,6 +36,18 @@ NOINLINE size_t small_build(uint8_t *, double a)
 {
 	builder.Clear();
 	return finish(calculator::CreateOperands(builder, a, 2));
+}
+
+NOINLINE size_t small_build_batch(uint8_t *, double a)
+{
+	size_t len = 0;
+
+	for (int i = 0; i < MESSAGE_BATCH; i++) {
+		builder.Clear();
+		len += finish(calculator::CreateOperands(builder, a + i, 2));
+		asm volatile("" ::: "memory");
+	}
+	return len;
 }
 
 template <class T> NOINLINE bool verify(const uint8_t *from, size_t len)
@@ -85,8 +98,8 @@ double ends(const flatbuffers::String *s)
 NOINLINE double medium_read(const uint8_t *from)
 {
 	const auto *t = flatbuffers::GetRoot<frame::Envelope>(from);
-	double sum = t->budget_us() + t->bind() + t->method() + double(t->schema()) + t->identity() +
-		     t->hops() + t->reply_limit() + ends(t->service());
+	double sum = t->budget_us() + t->bind() + t->method() + double(t->schema()) +
+		     t->identity() + t->hops() + t->reply_limit() + ends(t->service());
 
 	sum += double((t->trace() ? t->trace()->span() : 0) + (t->root() ? t->root()->low() : 0) +
 		      (t->key() ? t->key()->low() : 0));
@@ -135,12 +148,22 @@ void build(benchmark::State &state, functions f)
 		benchmark::DoNotOptimize(f.build(reinterpret_cast<uint8_t *>(to.data()), a += 1));
 }
 
+void build_batch(benchmark::State &state, size_t (*build)(uint8_t *, double))
+{
+	std::vector<uint64_t> to(MESSAGE_ROOM / 8);
+	double a = 1;
+
+	for (auto _ : state)
+		benchmark::DoNotOptimize(build(reinterpret_cast<uint8_t *>(to.data()), a += 1));
+}
+
 struct message {
 	std::vector<uint64_t> words = std::vector<uint64_t>(MESSAGE_ROOM / 8);
 	const uint8_t *at = reinterpret_cast<uint8_t *>(words.data());
 	size_t len;
 
-	explicit message(functions ours) : len(ours.build(reinterpret_cast<uint8_t *>(words.data()), 7))
+	explicit message(functions ours)
+	    : len(ours.build(reinterpret_cast<uint8_t *>(words.data()), 7))
 	{
 	}
 };
@@ -166,8 +189,8 @@ void read_one(benchmark::State &state, functions ours, functions f)
 }
 
 #define BOTH(size, table)                                                                          \
-	const functions size##_tela = {message_##size##_build, message_##size##_verify,            \
-		message_##size##_read};                                                            \
+	const functions size##_tela = {                                                            \
+		message_##size##_build, message_##size##_verify, message_##size##_read};           \
 	const functions size##_cpp = {size##_build, verify<table>, size##_read};                   \
 	BENCHMARK_CAPTURE(build, size##_tela, size##_tela);                                        \
 	BENCHMARK_CAPTURE(build, size##_cpp, size##_cpp);                                          \
@@ -176,6 +199,8 @@ void read_one(benchmark::State &state, functions ours, functions f)
 	BENCHMARK_CAPTURE(read_one, size##_tela, size##_tela, size##_tela);                        \
 	BENCHMARK_CAPTURE(read_one, size##_cpp, size##_tela, size##_cpp)
 
+BENCHMARK_CAPTURE(build_batch, small_tela, message_small_build_batch);
+BENCHMARK_CAPTURE(build_batch, small_cpp, small_build_batch);
 BOTH(small, calculator::Operands);
 BOTH(medium, frame::Envelope);
 BOTH(large, calculator::Expression);

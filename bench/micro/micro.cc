@@ -402,7 +402,7 @@ BENCHMARK(hand_between_cores)->Arg(1)->Arg(8)->Arg(32)->UseManualTime()->Iterati
 
 class Figures : public benchmark::ConsoleReporter
 {
-public:
+      public:
 	std::map<std::string, double> ns;
 	bool failed = false;
 
@@ -452,6 +452,8 @@ public:
 				beside((size + " message: " + what.substr(0, what.find('_')))
 						.c_str(),
 					what + "/" + size + "_tela", what + "/" + size + "_cpp");
+		beside("32 small messages: build", "build_batch/small_tela",
+			"build_batch/small_cpp");
 		beside("service by name (std::unordered_map)", "lookup_service_tela",
 			"lookup_service_map");
 		beside("method by id (std::unordered_map)", "lookup_method_tela",

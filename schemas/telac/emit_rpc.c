@@ -2,6 +2,7 @@
 #include "emit.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { BFBS_MAX = 256 << 10 }; /* what telactl takes in one line of a node */
@@ -48,18 +49,64 @@ static void emit_bfbs(struct emit *e, const struct service *first)
 		first->c_name, first->c_name, first->c_name, first->c_name);
 }
 
+/* As a C string; a schema may hold any byte there. */
+static void out_string(struct emit *e, const char *s)
+{
+	out(e, "\"");
+	for (; *s; s++) {
+		const unsigned char c = (unsigned char)*s;
+
+		/* Three octal digits end by themselves, whatever follows; ? could begin a trigraph.
+		 */
+		if (c < ' ' || c > '~' || c == '"' || c == '\\' || c == '?')
+			out(e, "\\%03o", c);
+		else
+			out(e, "%c", c);
+	}
+	out(e, "\"");
+}
+
+static int by_key(const void *a, const void *b)
+{
+	return strcmp(((const struct attribute *)a)->key, ((const struct attribute *)b)->key);
+}
+
+static void emit_attributes(struct emit *e, const struct service *v, const struct method *m)
+{
+	size_t i;
+
+	if (!m->attributes.n)
+		return;
+	qsort(m->attributes.at, m->attributes.n, sizeof(*m->attributes.at), by_key);
+	out(e, "static const struct tela_attribute %s_%s_attributes[] = {\n", v->c_name, m->name);
+	for (i = 0; i < m->attributes.n; i++) {
+		out(e, "\t{");
+		out_string(e, m->attributes.at[i].key);
+		out(e, ", ");
+		out_string(e, m->attributes.at[i].value);
+		out(e, "},\n");
+	}
+	out(e, "};\n\n");
+}
+
 static void emit_descriptors(struct emit *e, const struct service *v, const struct service *first)
 {
 	size_t i;
 
+	for (i = 0; i < v->n_methods; i++)
+		emit_attributes(e, v, &v->methods[i]);
 	out(e, "static const struct tela_method_desc %s_methods[] __attribute__((unused)) = {\n",
 		v->c_name);
 	for (i = 0; i < v->n_methods; i++) {
 		const struct method *m = &v->methods[i];
 
-		out(e, "\t{\"%s\", %u, %s, %" PRIu32 ", %s_verify, %s_verify},\n", m->name, m->id,
+		out(e, "\t{\"%s\", %u, %s, %" PRIu32 ", %s_verify, %s_verify, ", m->name, m->id,
 			m->idempotent ? "TELA_METHOD_IDEMPOTENT" : "0", m->deadline_us,
 			m->request->c_name, m->response->c_name);
+		if (m->attributes.n)
+			out(e, "%s_%s_attributes, %zu},\n", v->c_name, m->name, m->attributes.n);
+		else
+			out(e, "NULL, 0},\n");
 	}
 	out(e, "};\n\n");
 	if (v->n_compatible) {

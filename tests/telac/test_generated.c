@@ -9,6 +9,7 @@
 
 #include "crafted.h"
 #include "read_all.h"
+#include "wide_rpc.h"
 
 static struct random_args random_state;
 static volatile uint64_t sink;
@@ -216,6 +217,25 @@ static void absent_reads_as_default(void **state)
 	assert_int_equal(test_wide_Wide_doubles_len(none), 0);
 }
 
+static void methods_have_their_attributes(void **state)
+{
+	const struct tela_method_desc *other = &test_wide_Service_methods[0],
+				      *m = &test_wide_Service_methods[1];
+
+	(void)state;
+	assert_int_equal(other->id, 1);
+	assert_int_equal(other->n_attributes, 1);
+	assert_string_equal(tela_method_attribute(other, "method_id"), "1");
+	assert_null(tela_method_attribute(other, "idempotent"));
+	assert_int_equal(m->n_attributes, 5);
+	assert_string_equal(tela_method_attribute(m, "deadline_us"), "4294967295");
+	assert_string_equal(
+		tela_method_attribute(m, "idempotent"), "0"); /* flatc's word for none */
+	assert_string_equal(tela_method_attribute(m, "streaming"), "none");
+	assert_string_equal(tela_method_attribute(m, "note"), "a \"quote\", a \\, what?"
+							      "?/ and \xc3\xa9");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -228,6 +248,7 @@ int main(void)
 		cmocka_unit_test(small_message_is_small),
 		cmocka_unit_test(required_is_verified),
 		cmocka_unit_test(absent_reads_as_default),
+		cmocka_unit_test(methods_have_their_attributes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
