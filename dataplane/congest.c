@@ -184,12 +184,19 @@ static void pace(struct machine *m, struct path *p, uint64_t window, bool slow_s
 	window_set(m, p, min_u64(window, CONGEST_WINDOW_MAX / 2));
 }
 
+/* On a long path a queue is good as long as it is an eighth of the round trip: its jitter is larger
+ * too, and a cut costs more. */
+static uint64_t good_ns(const struct congest *c)
+{
+	return max_u64(CONGEST_TARGET_NS, c->min_ns == UINT64_MAX ? 0 : c->min_ns / 8);
+}
+
 /* Who has the larger window is content with less of a queue, so that shares become equal (Swift's
  * flow scaling): from the whole target down to a quarter. */
 static uint64_t target_ns(const struct congest *c)
 {
-	return CONGEST_TARGET_NS / 4 + CONGEST_TARGET_NS * 3ull / 4 * CONGEST_WINDOW_EVEN /
-					       (CONGEST_WINDOW_EVEN + c->window);
+	return good_ns(c) / 4 +
+	       good_ns(c) * 3 / 4 * CONGEST_WINDOW_EVEN / (CONGEST_WINDOW_EVEN + c->window);
 }
 
 static void cut(struct machine *m, struct path *p, uint64_t queue_ns, bool lossy)
@@ -208,20 +215,25 @@ static void cut(struct machine *m, struct path *p, uint64_t queue_ns, bool lossy
 	window_set(m, p, window);
 }
 
+/* The longer the round trip, the more: a rate grows as fast whatever the distance. */
+static uint64_t step_bytes(const struct congest *c)
+{
+	return CONGEST_STEP_BYTES * max_u64(1, c->min_ns / CONGEST_TARGET_NS);
+}
+
 static void grow(struct machine *m, struct path *p, uint64_t queue_ns)
 {
 	struct congest *c = &p->congest;
 
 	if (c->tx_bytes - c->round_bytes > c->window / 2 || c->held_back) {
 		c->quiet = 0;
-		c->slow_start &= queue_ns < CONGEST_TARGET_NS / 8; /* others start too */
+		c->slow_start &= queue_ns < good_ns(c) / 8; /* others start too */
 		/* Faster with every round, as long as there is hardly a queue. */
-		c->streak = queue_ns < CONGEST_TARGET_NS / 4
+		c->streak = queue_ns < good_ns(c) / 4
 				    ? (uint8_t)min_u32(c->streak + 1u, CONGEST_STREAK_MAX)
 				    : 1;
 		window_set(m, p,
-			c->slow_start ? 2 * c->window
-				      : c->window + CONGEST_STEP_BYTES * (uint64_t)c->streak);
+			c->slow_start ? 2 * c->window : c->window + step_bytes(c) * c->streak);
 	} else if (!c->slow_start && ++c->quiet >= CONGEST_QUIET_ROUNDS) {
 		window_set(m, p, CONGEST_WINDOW_MAX);
 	}
@@ -231,10 +243,12 @@ static void grow(struct machine *m, struct path *p, uint64_t queue_ns)
 static void round_end(struct machine *m, struct path *p, uint64_t since_ns)
 {
 	struct congest *c = &p->congest;
-	uint64_t queue_ns = c->round_min_ns - c->min_ns, datagrams = p->tx_number - c->round_number;
+	/* The shortest of all may have been forgotten a little since (congest_look). */
+	uint64_t queue_ns = c->round_min_ns - min_u64(c->min_ns, c->round_min_ns);
+	uint64_t datagrams = p->tx_number - c->round_number;
 	bool lossy =
 		c->lost >= CONGEST_LOSS_MIN && c->lost * (uint64_t)CONGEST_LOSS_SHARE > datagrams;
-	bool bad = queue_ns > (c->paced ? target_ns(c) : CONGEST_TARGET_NS) || lossy;
+	bool bad = queue_ns > (c->paced ? target_ns(c) : good_ns(c)) || lossy;
 
 	if (!c->paced) {
 		c->watched = false;
@@ -266,7 +280,7 @@ void congest_delay(struct machine *m, struct path *p, uint64_t rtt_ns)
 	/* What comes seconds late says nothing of the path as it is. */
 	c->rtt_ns = (c->rtt_ns + min_u64(rtt_ns, CONGEST_RTT_MAX_NS)) / 2;
 	c->rtt_ns = max_u64(c->rtt_ns, CONGEST_RTT_MIN_NS);
-	above = rtt_ns - c->min_ns > CONGEST_TARGET_NS;
+	above = rtt_ns - c->min_ns > good_ns(c);
 	if (!c->watched) {
 		if (above)
 			watch(m, p);
@@ -300,9 +314,8 @@ void congest_begin(struct machine *m, struct path *p, uint64_t rtt_ns, bool shar
 	*c = (struct congest){.min_ns = rtt_ns, .look_ns = m->now_ns + CONGEST_LOOK_NS};
 	list_init(&c->wheel);
 	c->rtt_ns = CONGEST_RTT_FIRST_NS;
-	if (shared_memory)
-		c->look_ns = UINT64_MAX;
-	else
+	c->network = !shared_memory;
+	if (c->network)
 		start_slowly(m, p);
 }
 
@@ -322,8 +335,15 @@ void congest_look(struct machine *m, struct path *p)
 	struct congest *c = &p->congest;
 
 	c->look_ns = m->now_ns + CONGEST_LOOK_NS;
-	if (c->tx_bytes == c->look_bytes && !c->n_held && !c->slow_start)
-		start_slowly(m, p);
+	if (c->tx_bytes == c->look_bytes) {
+		if (c->network && !c->n_held && !c->slow_start)
+			start_slowly(m, p);
+	} else if (c->paced && c->round_min_ns == UINT64_MAX &&
+		   m->now_ns - c->round_ns >= CONGEST_LOOK_NS) {
+		/* A loop whose passes are long measures nothing, and no round would ever end. */
+		window_set(m, p, 2 * c->window);
+		round_begin(m, p);
+	}
 	c->look_bytes = c->tx_bytes;
 	if (c->min_ns != UINT64_MAX)
 		c->min_ns += c->min_ns / 8192 + 1; /* an eighth in 80 s: routes change */

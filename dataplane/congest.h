@@ -32,11 +32,12 @@
 #include <stdbool.h>
 
 enum {
-	CONGEST_TARGET_NS = 50000,    /* delay in queues that is still good */
+	CONGEST_TARGET_NS =
+		50000, /* delay in queues that is still good, or an eighth of the path */
 	CONGEST_BETA_PERCENT = 80,    /* of the share by which the delay is above the target */
 	CONGEST_CUT_MAX_PERCENT = 50, /* most that is cut at once */
-	CONGEST_STEP_BYTES = 64,      /* the window grows by so much in a good round trip, */
-	CONGEST_STREAK_MAX = 2,       /* times the number of such rounds in a row, at most this */
+	CONGEST_STEP_BYTES = 56, /* the window grows by so much in a good round trip (of 50 us), */
+	CONGEST_STREAK_MAX = 2,  /* times the number of such rounds in a row, at most this */
 	CONGEST_WINDOW_FIRST = 1500,
 	CONGEST_WINDOW_EVEN = 1500, /* has five eighths of the target */
 	CONGEST_WINDOW_MIN = 256,
@@ -77,6 +78,7 @@ struct congest {
 	bool paced;   /* what goes out is charged to a window */
 	bool watched; /* every delay is looked at */
 	bool slow_start;
+	bool network;          /* has queues of its own, unlike shared memory */
 	uint8_t quiet, streak; /* rounds: not held back; without a cut */
 	uint32_t n_held;
 	uint64_t min_ns;  /* shortest round trip seen */
@@ -123,5 +125,6 @@ bool congest_waits(struct machine *m, struct path *p);
 void congest_delay(struct machine *m, struct path *p, uint64_t rtt_ns);
 /* A datagram has turned out lost. */
 void congest_loss(struct machine *m, struct path *p);
-/* Now and then: a path that rests starts again slowly, and forgets how short it was. */
+/* Now and then: a path that rests starts again slowly, and forgets how short it was; one that has
+ * no round trip measured for so long is given more. */
 void congest_look(struct machine *m, struct path *p);

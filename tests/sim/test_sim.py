@@ -40,8 +40,9 @@ def test_verbose_changes_nothing():
     assert re.search(r'hash ([0-9a-f]{16})', text)[1] == hashes('--seed', '3')['3']
     for word in ('is made', 'runs', 'ends', 'request(', 'response(', 'nodes:', 'wires:'):
         assert word in text, word
-    one = run('--seed', '3', '--verbose', '--follow', '5')
-    assert set(re.findall(r'call (\d+) ', one)) == {'5'}
+    call = re.findall(r'call (\d+) is made', text)[5]
+    one = run('--seed', '3', '--verbose', '--follow', call)
+    assert set(re.findall(r'call (\d+) ', one)) == {call}
 
 
 def test_without():
