@@ -799,7 +799,7 @@ local function heuristic(tvb, pinfo, tree)
   local s = tvb:raw()
   local h = read(s, 0, DATAGRAM)
   local kind, trailer = trailer_of(h)
-  if h.version ~= VERSION or h.zero ~= 0 or h.flags > 3 or not trailer or h.reserved ~= 0 or
+  if h.version ~= VERSION or h.zero ~= 0 or h.flags > 3 or not trailer or
     h.header_length < DATAGRAM.size or h.header_length > HEADER_MAX or
     h.header_length + PACKET.size + trailer > #s then
     return false

@@ -24,6 +24,7 @@ ELSEWHERE = {
     'deploy/test': 'file .ci/run',
     'bench/table --json table.json --plots plots': 'step bench',
     'tela-micro --benchmark_filter=hand': 'step bench',
+    'telactl status': 'file tests/e2e/mesh.py',
     'telactl cores': 'file tests/e2e/mesh.py',
     'deploy/setup --undo': 'file deploy/demo',
     'telactl call --raw calculator add payload=@request.bin node=a,b policy=mesh balance=least':
