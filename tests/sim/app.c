@@ -445,7 +445,7 @@ void app_probe(struct sim *sim)
 }
 
 /* A path that nobody used may have been lost unnoticed: the first calls show it. With few budgets
- * others may hold what is wanted. */
+ * others may hold what is wanted, and slots that were granted are not returned. */
 static void probed(struct record *r, uint8_t code)
 {
 	struct sim *sim = sim_now;
@@ -457,7 +457,8 @@ static void probed(struct record *r, uint8_t code)
 		probe(sim, r->caller, r->peer, r->attempt + 1u, r->len);
 		return;
 	}
-	if (!sim->s.scarce || code != TELA_RESOURCE_EXHAUSTED)
+	if (code != TELA_RESOURCE_EXHAUSTED ||
+		(!sim->s.scarce && sim->node[r->callee].m.n_callee_blocks))
 		sim_violation(
 			"node %u reaches node %u no more: code %u", r->caller, r->callee, code);
 }

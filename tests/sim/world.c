@@ -167,7 +167,8 @@ void sim_run(struct sim *sim, const struct options *o)
 	sim_run_until(sim, max_u64(sim->now_ns, sim->s.load_ns));
 	sim->phase = PHASE_SETTLE;
 	sim_run_until(sim, sim->now_ns + 310 * NS_PER_MS); /* the last fault has healed */
-	settle(sim, 5 * NS_PER_S, "calls");
+	/* Beyond the longest deadline: that of a call of 16 MiB each way is 17 s (app.c). */
+	settle(sim, (sim->s.huge ? 20 : 5) * NS_PER_S, "calls");
 	sim->clean = true;
 	sim_run_until(sim, sim->now_ns + 1600 * NS_PER_MS); /* nothing late is under way */
 	sim->phase = PHASE_PROBE;
