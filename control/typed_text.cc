@@ -350,8 +350,9 @@ struct printer {
 			if (of_field && !for_people && k == "force_align" &&
 				strtoul(v.c_str(), nullptr, 10) > FLATBUFFERS_MAX_ALIGNMENT)
 				v = std::to_string(FLATBUFFERS_MAX_ALIGNMENT);
-			if (v.find_first_of("\"\\") != string::npos)
-				throw error("attribute " + k + " has a value that cannot be shown");
+			for (size_t at = 0; (at = v.find_first_of("\"\\", at)) != string::npos;
+				at += 2)
+				v.insert(at, 1, '\\');
 			all.push_back(v.empty() || v == "0" || k == "deprecated" || k == "required"
 					      ? k
 					      : k + ": \"" + v + "\"");
