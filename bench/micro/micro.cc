@@ -402,7 +402,7 @@ BENCHMARK(hand_between_cores)->Arg(1)->Arg(8)->Arg(32)->UseManualTime()->Iterati
 
 class Figures : public benchmark::ConsoleReporter
 {
-      public:
+public:
 	std::map<std::string, double> ns;
 	bool failed = false;
 

@@ -91,7 +91,8 @@ static int64_t append(void *arg, struct tela_bytes old, void *to, size_t room)
 		return -ECANCELED;
 	if (n + 1 > room)
 		return (int64_t)n + 1;
-	memcpy(to, old.data, n);
+	if (n)
+		memcpy(to, old.data, n);
 	((char *)to)[n] = '+';
 	return (int64_t)n + 1;
 }

@@ -48,6 +48,7 @@ int main(void)
 
 	memset(&core, 0, sizeof(core));
 	memset(&config, 0, sizeof(config));
+	memset(&link, 0, sizeof(link));
 	core.idle = TELA_IDLE_ADAPTIVE;
 	config.name = "embedded";
 	config.cores = &core;
