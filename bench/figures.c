@@ -96,8 +96,10 @@ static double ratio(const struct figure *f, const struct yard *all, uint32_t n)
 		if (!best || llabs((long long)all[i].in_flight - f->in_flight) <
 				     llabs((long long)best->in_flight - f->in_flight))
 			best = &all[i];
-	return best && best->n ? median(f->per_second, f->n) / median(best->per_second, best->n)
-			       : 0;
+	/* A yardstick may have been left no CPU at all. */
+	double yard = best && best->n ? median(best->per_second, best->n) : 0;
+
+	return yard > 0 ? median(f->per_second, f->n) / yard : 0;
 }
 
 /* ---- output ---- */

@@ -40,6 +40,7 @@ void shim_plugins_make(void)
 	char err[200];
 
 	CHECK(s);
+	core.m.io = &core; /* as a core's own machine has it */
 	for (unsigned i = 0; i < SHIM_PLUGINS; i++) {
 		if (i == SHIM_REQUEST)
 			links[n++] = (struct tela_image_link){
