@@ -468,6 +468,8 @@ static inline const uint8_t *packet_after(const uint8_t *at, const uint8_t *end)
 	return end - at >= WIRE_PACKET && length >= WIRE_PACKET ? at : NULL;
 }
 
+enum { FETCH_SESSIONS = 256 }; /* of fewer the caches hold what is used */
+
 /* With thousands of sessions none is in a cache when its packet comes. So the session of the packet
  * after the next is fetched, and of the next, whose session was fetched before, the slot. */
 static inline void fetch_ahead(const struct path *p, const uint8_t *at, bool slot)
@@ -490,6 +492,7 @@ static inline void fetch_ahead(const struct path *p, const uint8_t *at, bool slo
 static void packets(struct machine *m, struct path *p, uint8_t *at, uint8_t *end)
 {
 	const uint8_t *next, *second;
+	bool many = p->n_in + p->n_out > FETCH_SESSIONS;
 
 	while (end - at >= WIRE_PACKET) {
 		frame_Packet h = frame_Packet_load(at);
@@ -499,7 +502,7 @@ static void packets(struct machine *m, struct path *p, uint8_t *at, uint8_t *end
 			count(m->counts, count_drop_packet_length);
 			return;
 		}
-		if ((next = packet_after(at, end))) {
+		if (unlikely(many) && (next = packet_after(at, end))) {
 			if ((second = packet_after(next, end)))
 				fetch_ahead(p, second, false);
 			fetch_ahead(p, next, true);
