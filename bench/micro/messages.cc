@@ -148,15 +148,6 @@ void build(benchmark::State &state, functions f)
 		benchmark::DoNotOptimize(f.build(reinterpret_cast<uint8_t *>(to.data()), a += 1));
 }
 
-void build_batch(benchmark::State &state, size_t (*build)(uint8_t *, double))
-{
-	std::vector<uint64_t> to(MESSAGE_ROOM / 8);
-	double a = 1;
-
-	for (auto _ : state)
-		benchmark::DoNotOptimize(build(reinterpret_cast<uint8_t *>(to.data()), a += 1));
-}
-
 struct message {
 	std::vector<uint64_t> words = std::vector<uint64_t>(MESSAGE_ROOM / 8);
 	const uint8_t *at = reinterpret_cast<uint8_t *>(words.data());
@@ -199,8 +190,8 @@ void read_one(benchmark::State &state, functions ours, functions f)
 	BENCHMARK_CAPTURE(read_one, size##_tela, size##_tela, size##_tela);                        \
 	BENCHMARK_CAPTURE(read_one, size##_cpp, size##_tela, size##_cpp)
 
-BENCHMARK_CAPTURE(build_batch, small_tela, message_small_build_batch);
-BENCHMARK_CAPTURE(build_batch, small_cpp, small_build_batch);
+BENCHMARK_CAPTURE(build, batch_tela, functions{message_small_build_batch, nullptr, nullptr});
+BENCHMARK_CAPTURE(build, batch_cpp, functions{small_build_batch, nullptr, nullptr});
 BOTH(small, calculator::Operands);
 BOTH(medium, frame::Envelope);
 BOTH(large, calculator::Expression);

@@ -452,8 +452,7 @@ public:
 				beside((size + " message: " + what.substr(0, what.find('_')))
 						.c_str(),
 					what + "/" + size + "_tela", what + "/" + size + "_cpp");
-		beside("32 small messages: build", "build_batch/small_tela",
-			"build_batch/small_cpp");
+		beside("32 small messages: build", "build/batch_tela", "build/batch_cpp");
 		beside("service by name (std::unordered_map)", "lookup_service_tela",
 			"lookup_service_map");
 		beside("method by id (std::unordered_map)", "lookup_method_tela",
