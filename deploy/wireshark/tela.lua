@@ -702,7 +702,7 @@ local function find_path(d, tree)
   end
   if what and what.repeated then
     tree:add(f.repeated, what.repeated):set_generated()
-    tree:add_proto_expert_info(e.repeated, ('datagram %d was seen before, in frame %d'):format(number, what.repeated))
+    tree:add_proto_expert_info(e.repeated, ('datagram %.0f was seen before, in frame %d'):format(number, what.repeated))
   end
 end
 
