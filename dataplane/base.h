@@ -47,27 +47,26 @@ static inline __attribute__((noreturn, cold)) void check_failed(
 	abort();
 }
 
+/* A word at any address, read and written in one piece: volatile, so that the compiler neither
+ * makes wider ones of several nor a call of memcpy(). */
+typedef volatile uint64_t any_word __attribute__((may_alias, aligned(1)));
+
 /* Copies `len` bytes, a multiple of 8, word by word: what was just written in words is then
  * forwarded from the store buffer, while wider loads would wait for it to reach the cache; and a
- * message is too short for a call of memcpy() to pay. The empty asm keeps the compiler from making
- * one of it. */
+ * message is too short for a call of memcpy() to pay. */
 static inline void copy_words(void *to, const void *from, uint32_t len)
 {
-	const char *f = (const char *)from;
-	char *t = (char *)to;
-	uint64_t a, b;
+	const any_word *f = (const any_word *)from;
+	any_word *t = (any_word *)to;
 
-	for (; len >= 16; len -= 16, f += 16, t += 16) {
-		memcpy(&a, f, 8);
-		memcpy(&b, f + 8, 8);
-		__asm__ volatile("" : "+r"(a), "+r"(b));
-		memcpy(t, &a, 8);
-		memcpy(t + 8, &b, 8);
+	for (; len >= 32; len -= 32, f += 4, t += 4) {
+		t[0] = f[0];
+		t[1] = f[1];
+		t[2] = f[2];
+		t[3] = f[3];
 	}
-	if (len) {
-		memcpy(&a, f, 8);
-		memcpy(t, &a, 8);
-	}
+	for (; len; len -= 8)
+		*t++ = *f++;
 }
 
 /* Zeroes what a message of `len` bytes leaves of its last word. */

@@ -103,7 +103,7 @@ static bool send_fragment(struct machine *m, struct bulk_tx *t, uint16_t index, 
 		congest_loss(m, t->path);
 	}
 	memset(to + padded - 8, 0, 8);
-	frame_Packet_store(to, &h);
+	wire_packet_store(to, h);
 	if (timing)
 		frame_Timing_store(to + WIRE_PACKET, &t->timing);
 	memcpy(to + WIRE_PACKET + timing, t->body + at, len);

@@ -13,7 +13,8 @@ static uint64_t retained_max(const struct machine *m)
 	return (uint64_t)m->cfg.budgets.retained_kib * 1024;
 }
 
-void callee_send_reply(struct machine *m, struct callee_session *s, struct callee_slot *slot)
+static inline __attribute__((always_inline)) void send_reply(
+	struct machine *m, struct callee_session *s, struct callee_slot *slot)
 {
 	const frame_Packet h = {.kind = frame_Kind_response,
 		.length = (uint16_t)(WIRE_PACKET + WIRE_TIMING + slot->body_len),
@@ -36,8 +37,13 @@ void callee_send_reply(struct machine *m, struct callee_session *s, struct calle
 	at = path_append(m, p, WIRE_PACKET + len);
 	if (unlikely(!at))
 		return;
-	frame_Packet_store(at, &h);
+	wire_packet_store(at, h);
 	copy_words(at + WIRE_PACKET, slot->body, len);
+}
+
+void callee_send_reply(struct machine *m, struct callee_session *s, struct callee_slot *slot)
+{
+	send_reply(m, s, slot);
 }
 
 void callee_in_progress(struct machine *m, const struct call *c)
@@ -180,7 +186,7 @@ void callee_reply(struct machine *m, struct call *c)
 	slot->running = NULL;
 	slot->state = CALLEE_REPLIED;
 	c->reply_msg = NULL;
-	callee_send_reply(m, c->session, slot);
+	send_reply(m, c->session, slot);
 	if (unlikely(slot->msg != NULL))
 		retain(m, slot, c->pub.deadline_ns);
 }

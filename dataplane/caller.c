@@ -147,7 +147,7 @@ void caller_transmit(struct machine *m, struct path *p, struct caller_slot *s, u
 	at = path_append(m, p, WIRE_PACKET + ALIGN8(s->body_len));
 	if (unlikely(!at))
 		return;
-	frame_Packet_store(at, &h);
+	wire_packet_store(at, h);
 	pad_word(s->body, s->body_len);
 	copy_words(at + WIRE_PACKET, s->body, ALIGN8(s->body_len));
 	s->on_wire = true;

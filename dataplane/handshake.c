@@ -35,7 +35,7 @@ static void send_alone(struct machine *m, const struct net_addr *to, uint32_t co
 
 	CHECK(total + WIRE_CRC <= sizeof(bytes));
 	frame_Datagram_store(bytes, &d);
-	frame_Packet_store(bytes + header_len, &h);
+	wire_packet_store(bytes + header_len, h);
 	memcpy(bytes + header_len + WIRE_PACKET, body, len);
 	crc = crc32c(0, bytes, total);
 	memcpy(bytes + total, &crc, WIRE_CRC);

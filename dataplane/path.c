@@ -64,7 +64,7 @@ bool path_packet(struct machine *m, struct path *p, frame_Packet h, const void *
 		return false;
 	h.length = (uint16_t)(WIRE_PACKET + len);
 	memset(at + padded - 8, 0, 8);
-	frame_Packet_store(at, &h);
+	wire_packet_store(at, h);
 	if (len)
 		memcpy(at + WIRE_PACKET, body, len);
 	/* What opens a peer's window or saves it work overtakes what is held back. Pings and

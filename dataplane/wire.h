@@ -39,6 +39,21 @@ static inline uint32_t wire_stamp(uint64_t ns)
 	return (uint32_t)(ns / WIRE_STAMP_NS);
 }
 
+/* A packet's header from values that stand in registers: as three words, since a copy of a struct
+ * filled field by field waits until the fields have left the store buffer. */
+static inline void wire_packet_store(uint8_t *to, frame_Packet h)
+{
+	uint64_t w[3] = {
+		h.kind | (uint32_t)h.flags << 8 | (uint32_t)h.length << 16 |
+			(uint64_t)h.session << 32,
+		h.slot | (uint32_t)h.fragment << 16 | (uint64_t)h.call << 32,
+		h.body_length | (uint64_t)h.envelope_length << 32,
+	};
+
+	for (int i = 0; i < 3; i++)
+		memcpy(to + 8 * i, &w[i], 8);
+}
+
 static inline uint16_t saturate_u16(uint64_t v)
 {
 	return v > UINT16_MAX ? UINT16_MAX : (uint16_t)v;
