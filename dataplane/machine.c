@@ -468,7 +468,7 @@ static inline const uint8_t *packet_after(const uint8_t *at, const uint8_t *end)
 	return end - at >= WIRE_PACKET && length >= WIRE_PACKET ? at : NULL;
 }
 
-enum { FETCH_SESSIONS = 256 }; /* of fewer the caches hold what is used */
+enum { FETCH_SESSIONS = 256 }; /* a core's; of fewer the caches hold what is used */
 
 /* With thousands of sessions none is in a cache when its packet comes. So the session of the packet
  * after the next is fetched, and of the next, whose session was fetched before, the slot. */
@@ -492,7 +492,7 @@ static inline void fetch_ahead(const struct path *p, const uint8_t *at, bool slo
 static void packets(struct machine *m, struct path *p, uint8_t *at, uint8_t *end)
 {
 	const uint8_t *next, *second;
-	bool many = p->n_in + p->n_out > FETCH_SESSIONS;
+	bool many = m->n_sessions > FETCH_SESSIONS;
 
 	while (end - at >= WIRE_PACKET) {
 		frame_Packet h = frame_Packet_load(at);
@@ -507,9 +507,7 @@ static void packets(struct machine *m, struct path *p, uint8_t *at, uint8_t *end
 				fetch_ahead(p, second, false);
 			fetch_ahead(p, next, true);
 		}
-		at += ALIGN8((uint32_t)h.length) <= (uint32_t)(end - at)
-			      ? ALIGN8((uint32_t)h.length)
-			      : (uint32_t)(end - at);
+		at += ALIGN8((uint32_t)h.length); /* the padding of the last may be absent */
 		if (likely(h.kind == frame_Kind_request))
 			callee_request(m, p, &h, body, h.length - WIRE_PACKET);
 		else if (likely(h.kind == frame_Kind_response))
@@ -519,7 +517,7 @@ static void packets(struct machine *m, struct path *p, uint8_t *at, uint8_t *end
 		if (unlikely(p->state != PATH_UP))
 			return; /* a packet may have ended its own path */
 	}
-	if (unlikely(at != end))
+	if (unlikely(at < end))
 		count(m->counts, count_drop_packet_length);
 }
 
