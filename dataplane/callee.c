@@ -8,6 +8,7 @@
 static void receive_start(struct machine *m, struct callee_session *s, struct callee_slot *slot,
 	const frame_Packet *h, const uint8_t *body, uint32_t len)
 {
+	const struct refusal *no;
 	struct admission a;
 	struct envelope e;
 	struct bulk_rx *rx;
@@ -33,17 +34,13 @@ static void receive_start(struct machine *m, struct callee_session *s, struct ca
 	callee_slot_clear(m, slot);
 	slot->call = h->call;
 	callee_slot_gone(slot, GONE_REFUSED);
-	if (!callee_admit(m, s, &e, &a)) {
-		if (a.rebind)
-			callee_rebind(m, s->path, slot, h);
-		else
-			callee_refuse_as(m, s->path, h,
-				&(struct refusal){.message = a.why,
-					.schema = a.schema,
-					.code = a.code,
-					.outcome = TELA_NOT_EXECUTED});
+	no = callee_admit(m, s, &e, &a);
+	if (no && no->rebind)
+		callee_rebind(m, s->path, slot, h);
+	else if (no)
+		callee_refuse_as(m, s->path, h, no);
+	if (no)
 		return;
-	}
 	rx = bulk_rx_start(m, s->path, h->body_length, h->envelope_length);
 	if (!rx) {
 		callee_refuse(m, s->path, h, TELA_RESOURCE_EXHAUSTED,

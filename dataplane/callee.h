@@ -3,13 +3,6 @@
 
 #include "machine.h"
 
-/* What a call is told that does not run. */
-struct refusal {
-	const char *message;
-	uint64_t schema; /* the service's, where the caller's differs; 0: not said */
-	uint8_t code, outcome, flags;
-};
-
 void callee_refuse_as(
 	struct machine *m, struct path *p, const frame_Packet *about, const struct refusal *r);
 /* Surely not executed; the slot remembers that. */
@@ -34,23 +27,18 @@ void callee_slot_gone(struct callee_slot *slot, enum callee_gone why);
 void callee_tell_gone(
 	struct machine *m, struct path *p, const struct callee_slot *slot, const frame_Packet *h);
 
-/* Who runs a call, or why nobody does. */
+/* Who runs a call. */
 struct admission {
 	struct bind *bind; /* NULL: the call names its service */
 	struct tela_service *svc;
 	struct tela_image *image;
 	const struct chain *chain;
-	const char *why;
-	uint64_t schema; /* of the service, where its caller's is not known: the caller may know
-			    this */
-	uint8_t code;
-	bool rebind; /* refused, and to be bound again */
 };
 
 /* Everything that can be decided from the envelope, before the payload is looked at or memory is
- * taken for it. */
-bool callee_admit(
-	struct machine *m, struct callee_session *s, const struct envelope *e, struct admission *a);
+ * taken for it. NULL: it may run; else why not, until the next call of this. */
+const struct refusal *callee_admit(struct machine *m, struct callee_session *s,
+	const struct envelope *e, struct admission *ret);
 /* Surely not executed: the caller is to bind again. */
 void callee_rebind(
 	struct machine *m, struct path *p, struct callee_slot *slot, const frame_Packet *about);

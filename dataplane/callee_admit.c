@@ -2,28 +2,37 @@
  * for, and who runs it. */
 #include "callee.h"
 
-static __attribute__((cold)) bool refused(struct admission *a, uint8_t code, const char *why)
+static __attribute__((cold, noinline)) const struct refusal *refused(
+	struct machine *m, uint8_t code, const char *why)
 {
-	a->code = code;
-	a->why = why;
-	return false;
+	m->refusal = (struct refusal){.code = code, .message = why, .outcome = TELA_NOT_EXECUTED};
+	return &m->refusal;
+}
+
+/* The caller is to bind again. */
+static __attribute__((cold, noinline)) const struct refusal *stale_bind(struct machine *m)
+{
+	m->refusal = (struct refusal){.rebind = true};
+	return &m->refusal;
 }
 
 /* For a call that names its service: a local one, or one that is not bound yet. */
-static bool named_service(
-	struct machine *m, struct tela_str name, uint64_t schema, struct admission *a)
+static const struct refusal *named_service(
+	struct machine *m, struct tela_str name, uint64_t schema, struct tela_service **ret)
 {
 	struct service_table *t = atomic_load_explicit(m->cfg.services, memory_order_acquire);
+	struct tela_service *svc = name.s && t ? service_table_find(t, name.s, name.len) : NULL;
 
-	a->svc = name.s && t ? service_table_find(t, name.s, name.len) : NULL;
-	if (!a->svc)
-		return refused(a, TELA_UNAVAILABLE, "no such service on this node");
-	if (!service_accepts(a->svc->desc, schema)) {
-		a->schema = a->svc->desc->schema;
-		return refused(a, TELA_FAILED_PRECONDITION,
+	*ret = svc;
+	if (!svc)
+		return refused(m, TELA_UNAVAILABLE, "no such service on this node");
+	if (!service_accepts(svc->desc, schema)) {
+		refused(m, TELA_FAILED_PRECONDITION,
 			"schemas differ and neither side knows the other's");
+		m->refusal.schema = svc->desc->schema;
+		return &m->refusal;
 	}
-	return true;
+	return NULL;
 }
 
 /* A first call by name: later ones may carry an index, if there is one left. */
@@ -51,22 +60,19 @@ static void bind_offer(struct machine *m, struct callee_session *s, const frame_
 }
 
 /* Is the bind still good under the service's image? */
-static bool bind_holds(struct admission *a)
+static inline bool bind_holds(struct bind *bind, const struct tela_image *image)
 {
-	struct bind *bind = a->bind;
-
-	if (likely(bind->generation == a->image->generation))
+	if (likely(bind->generation == image->generation))
 		return true;
-	if (!service_accepts(a->svc->desc, bind->schema)) {
-		a->rebind = true;
+	if (!service_accepts(bind->service->desc, bind->schema))
 		return false;
-	}
-	bind->generation = a->image->generation;
+	bind->generation = image->generation;
 	return true;
 }
 
 /* The service's image as it is now, and the method's chain in it. */
-static inline bool service_admits(struct admission *a, uint16_t method)
+static inline const struct refusal *service_admits(
+	struct machine *m, uint16_t method, struct admission *a)
 {
 	const char *refusal;
 
@@ -75,39 +81,47 @@ static inline bool service_admits(struct admission *a, uint16_t method)
 	a->image = atomic_load_explicit(&a->svc->image, memory_order_acquire);
 	refusal = atomic_load_explicit(&a->svc->refusal, memory_order_acquire);
 	if (unlikely(refusal))
-		return refused(a, TELA_UNAVAILABLE, refusal);
+		return refused(m, TELA_UNAVAILABLE, refusal);
 	if (unlikely(!a->image))
-		return refused(a, TELA_UNAVAILABLE, "service is starting");
+		return refused(m, TELA_UNAVAILABLE, "service is starting");
 	a->chain = image_method(a->image, method);
-	return likely(a->chain) || refused(a, TELA_UNIMPLEMENTED, "no such method");
+	return likely(a->chain) ? NULL : refused(m, TELA_UNIMPLEMENTED, "no such method");
 }
 
-static inline bool admit(
-	struct machine *m, struct callee_session *s, const struct envelope *e, struct admission *a)
+/* Nothing here takes the address of `ret`: it stands in registers where this is inlined. */
+static inline __attribute__((always_inline)) const struct refusal *admit(struct machine *m,
+	struct callee_session *s, const struct envelope *e, struct admission *ret)
 {
-	*a = (struct admission){0};
-	if (unlikely(e->bind > s->n_binds)) {
-		a->rebind = true;
-		return false;
-	}
+	const struct refusal *no = NULL;
+	struct tela_service *named;
+
+	*ret = (struct admission){0};
+	if (unlikely(e->bind > s->n_binds))
+		return stale_bind(m);
 	if (likely(e->bind)) {
-		a->bind = &s->binds[e->bind - 1];
-		a->svc = a->bind->service;
-	} else if (!named_service(m, frame_Envelope_service(e->table),
-			   frame_Envelope_schema(e->table), a)) {
-		return false;
+		ret->bind = &s->binds[e->bind - 1];
+		ret->svc = ret->bind->service;
+	} else {
+		no = named_service(m, frame_Envelope_service(e->table),
+			frame_Envelope_schema(e->table), &named);
+		ret->svc = named;
+		if (no)
+			return no;
 	}
 	if (unlikely(m->draining))
-		return refused(a, TELA_UNAVAILABLE, "node is draining");
+		return refused(m, TELA_UNAVAILABLE, "node is draining");
 	if (unlikely(!e->budget_us))
-		return refused(a, TELA_DEADLINE_EXCEEDED, "deadline passed before the call ran");
-	return service_admits(a, e->method) && (unlikely(!a->bind) || bind_holds(a));
+		return refused(m, TELA_DEADLINE_EXCEEDED, "deadline passed before the call ran");
+	no = service_admits(m, e->method, ret);
+	if (likely(!no) && likely(ret->bind) && unlikely(!bind_holds(ret->bind, ret->image)))
+		return stale_bind(m);
+	return no;
 }
 
-bool callee_admit(
-	struct machine *m, struct callee_session *s, const struct envelope *e, struct admission *a)
+const struct refusal *callee_admit(struct machine *m, struct callee_session *s,
+	const struct envelope *e, struct admission *ret)
 {
-	return admit(m, s, e, a);
+	return admit(m, s, e, ret);
 }
 
 /* ---- running ---- */
@@ -166,7 +180,8 @@ static __attribute__((cold, noinline)) void one_way_run(struct machine *m, struc
 }
 
 /* The chain runs, if the payload may be read. */
-static void call_start(struct machine *m, struct call *c, const struct admission *a)
+static inline __attribute__((always_inline)) void call_start(
+	struct machine *m, struct call *c, const struct admission *a)
 {
 	const struct tela_method_desc *method = a->chain->method;
 
@@ -201,6 +216,7 @@ void callee_serve(struct machine *m, struct callee_session *s, struct callee_slo
 {
 	uint32_t at = ALIGN8(h->envelope_length);
 	struct call *c = call_open(m, body + at, h->body_length - at);
+	const struct refusal *no;
 	struct admission a;
 
 	if (unlikely(!c)) {
@@ -225,7 +241,8 @@ void callee_serve(struct machine *m, struct callee_session *s, struct callee_slo
 	}
 	slot->state = CALLEE_RUNNING;
 	slot->running = c;
-	if (likely(admit(m, s, e, &a))) {
+	no = admit(m, s, e, &a);
+	if (likely(!no)) {
 		c->pub.deadline_ns = e->budget_us == ENVELOPE_NO_DEADLINE
 					     ? UINT64_MAX
 					     : m->now_ns + e->budget_us * NS_PER_US;
@@ -233,24 +250,25 @@ void callee_serve(struct machine *m, struct callee_session *s, struct callee_slo
 			bind_offer(m, s, h, a.svc, frame_Envelope_schema(e->table),
 				a.image->generation);
 		call_start(m, c, &a);
-	} else if (a.rebind) {
+	} else if (no->rebind) {
 		slot->running = NULL;
 		callee_rebind(m, s->path, slot, h);
 		call_put(m, c);
 	} else {
 		c->svc = a.svc;
-		c->tells_schema = a.schema != 0;
-		refuse(m, c, a.code, a.why);
+		c->tells_schema = no->schema != 0;
+		refuse(m, c, no->code, no->message);
 	}
 }
 
 /* A local caller sees at once what a remote one is told with the refusal. */
-static bool agreed(struct machine *m, const struct tela_service_desc *caller, struct admission *a)
+static const struct refusal *agreed(
+	struct machine *m, const struct tela_service_desc *caller, struct tela_service **ret)
 {
 	const struct tela_str name = {caller->name, strlen(caller->name)};
+	const struct refusal *no = named_service(m, name, caller->schema, ret);
 
-	return named_service(m, name, caller->schema, a) ||
-	       (a->schema && service_accepts(caller, a->schema));
+	return no && no->schema && service_accepts(caller, no->schema) ? NULL : no;
 }
 
 void callee_serve_local(struct machine *m, struct caller_slot *s)
@@ -259,6 +277,7 @@ void callee_serve_local(struct machine *m, struct caller_slot *s)
 	uint32_t at = ALIGN8(s->envelope_len);
 	const uint8_t *body = s->body;
 	struct admission a = {0};
+	const struct refusal *no;
 	struct call *c;
 
 	if (unlikely(m->draining)) {
@@ -285,8 +304,11 @@ void callee_serve_local(struct machine *m, struct caller_slot *s)
 	c->envelope_bytes = body;
 	c->envelope_len = s->envelope_len;
 	c->pub.deadline_ns = s->deadline_ns;
-	if (agreed(m, desc, &a) && service_admits(&a, s->method->id))
-		call_start(m, c, &a);
+	no = agreed(m, desc, &a.svc);
+	if (!no)
+		no = service_admits(m, s->method->id, &a);
+	if (no)
+		refuse(m, c, no->code, no->message);
 	else
-		refuse(m, c, a.code, a.why);
+		call_start(m, c, &a);
 }

@@ -39,6 +39,14 @@ struct machine_ops {
 
 struct report_ring;
 
+/* What a call is told that does not run. */
+struct refusal {
+	const char *message;
+	uint64_t schema; /* the service's, where the caller's differs; 0: not said */
+	uint8_t code, outcome, flags;
+	bool rebind; /* it is only to be bound again */
+};
+
 struct machine_config {
 	uint64_t node_id, incarnation;
 	uint16_t core, n_cores;
@@ -67,6 +75,7 @@ struct machine {
 	struct machine_config cfg;
 	bool draining;
 	_Atomic uint32_t running; /* chain->key of what runs, 0: nothing; for the watchdog */
+	struct refusal refusal;   /* of the request in hand */
 	uint16_t landed;          /* core that the device brought the datagram in hand to */
 	uint64_t slept_ns; /* set by the loop: so much of the next gap was chosen, it is no stall */
 	bool rx_left;      /* set by the loop: its burst was full, so that more may be waiting */
@@ -101,10 +110,10 @@ struct machine {
 	struct msgpool msgs;
 	size_t bytes; /* of all of it */
 	/* lists */
-	struct list sessions; /* caller sessions */
-	struct list pending;  /* calls */
+	struct list sessions;        /* caller sessions */
+	struct list pending;         /* calls */
 	struct report_ring *reports; /* to the control side */
-	struct list local;    /* caller slots of local calls, to be served */
+	struct list local;           /* caller slots of local calls, to be served */
 	struct expiry retained,
 		arriving;          /* large replies, large requests; owners are callee slots */
 	uint64_t reassembly_bytes; /* of buffers that messages arrive in, either way */
