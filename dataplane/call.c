@@ -1,5 +1,8 @@
 #include "machine.h"
+#include "nest.h"
 #include "status.h"
+
+enum { NESTING_MAX = 16 }; /* completions of local calls inside one another */
 
 struct call *call_get(struct machine *m)
 {
@@ -31,10 +34,11 @@ void call_put(struct machine *m, struct call *c)
 	}
 	if (unlikely(c->detached))
 		m->n_detached--;
-	if (unlikely(c->reply_msg || c->request_msg || c->arena || c->meta)) {
+	if (unlikely(c->reply_msg || c->request_msg || c->arena || c->nest || c->meta)) {
 		msg_drop(m, &c->reply_msg);
 		msg_drop(m, &c->request_msg);
 		msg_drop(m, &c->arena);
+		msg_drop(m, &c->nest);
 		msg_drop(m, &c->meta);
 	}
 	c->detached = c->prepared = false;
@@ -55,6 +59,45 @@ static void reply_drop(struct machine *m, const struct call *c)
 		count(m->counts, count_one_way_failed);
 }
 
+/* Tells whoever waits for it. */
+static void end(struct machine *m, struct call *c)
+{
+	if (unlikely(c->detached))
+		reply_drop(m, c);
+	else if (unlikely(c->local != NULL))
+		caller_local_done(m, c);
+	else
+		callee_reply(m, c);
+	call_put(m, c);
+}
+
+/* The completion of a local call may end the call that it was made for, and so on up to the root of
+ * the tree: the stack of a core does not grow with its depth. */
+static __attribute__((cold, noinline)) void end_local(struct machine *m, struct call *c)
+{
+	if (m->nesting == NESTING_MAX) {
+		list_del(&c->of_machine);
+		list_add_tail(&m->ended, &c->of_machine);
+		return;
+	}
+	m->nesting++;
+	end(m, c);
+	m->nesting--;
+}
+
+bool call_finish_late(struct machine *m)
+{
+	bool any = !list_empty(&m->ended);
+
+	while (!list_empty(&m->ended)) {
+		struct call *c = list_entry(m->ended.next, struct call, of_machine);
+
+		list_del(&c->of_machine);
+		end_local(m, c);
+	}
+	return any;
+}
+
 static void finish(struct machine *m, struct call *c)
 {
 	if (unlikely(c->chain && c->chain->n_leaves && c->cursor != UINT32_MAX)) {
@@ -65,13 +108,10 @@ static void finish(struct machine *m, struct call *c)
 	}
 	if (unlikely(c->pub.reply_code || c->has_status))
 		status_seen(c);
-	if (unlikely(c->detached))
-		reply_drop(m, c);
-	else if (unlikely(c->local != NULL))
-		caller_local_done(m, c);
+	if (unlikely(c->local != NULL))
+		end_local(m, c);
 	else
-		callee_reply(m, c);
-	call_put(m, c);
+		end(m, c);
 }
 
 /* The call stays: image and service are held until it ends. */
@@ -432,6 +472,8 @@ void call_detach(struct machine *m, struct call *c)
 	c->slot = NULL;
 	c->session = NULL;
 	c->local = NULL;
+	if (unlikely(c->nest != NULL) && !c->one_way)
+		nest_orphan(m, c);
 }
 
 bool call_detach_allowed(struct machine *m)

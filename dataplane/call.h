@@ -53,11 +53,13 @@ struct call {
 		bool has_status;   /* `meta` holds one: see status.h */
 		bool one_way;      /* its caller hears that it was accepted, no more */
 		bool tells_schema; /* refused: `svc` has another, which its caller may know */
+		bool orphan;       /* nobody waits: those made for it are to be cancelled */
 	};
 	/* Nothing while FREE: a call that ends clears what it has used. */
 	struct msg *reply_msg;   /* NULL: in the slot */
 	struct msg *request_msg; /* owned copy or reassembled request */
 	struct msg *arena;
+	struct msg *nest; /* struct nest */
 	struct msg *meta; /* reply metadata as key\0value\0..., and the status at its end */
 	uint32_t arena_used;
 	bool prepared /* tela_call_pend has been called */, detached, pinned;
@@ -87,6 +89,8 @@ void call_put(struct machine *m, struct call *c);
 void call_run(struct machine *m, struct call *c);
 /* Sets a status as if a link had answered it. */
 void call_status(struct call *c, uint8_t code, uint8_t outcome, const char *message);
+/* Ends the local calls whose ends would have nested too deep. True: there was one. */
+bool call_finish_late(struct machine *m);
 /* The call's caller has gone: its reply will be dropped. */
 void call_detach(struct machine *m, struct call *c);
 /* Whether one more call may run without a caller; counted if not. */

@@ -1,6 +1,7 @@
 /* callee_admit.c - from a whole request to its chain: what its envelope may ask
  * for, and who runs it. */
 #include "callee.h"
+#include "nest.h"
 
 static __attribute__((cold, noinline)) const struct refusal *refused(
 	struct machine *m, uint8_t code, const char *why)
@@ -137,6 +138,7 @@ static struct call *call_open(struct machine *m, const uint8_t *payload, uint32_
 	c->pub.identity = 0;
 	c->pub.hops = 0;
 	c->pub.reply_code = TELA_OK;
+	c->pub.context = NULL;
 	c->chain = NULL;
 	c->session = NULL;
 	c->slot = NULL;
@@ -237,7 +239,7 @@ void callee_serve(struct machine *m, struct callee_session *s, struct callee_slo
 		c->envelope = e->table;
 		c->envelope_bytes = body;
 		c->envelope_len = h->envelope_length;
-		c->pub.hops = frame_Envelope_hops(e->table);
+		nest_receive(c);
 	}
 	slot->state = CALLEE_RUNNING;
 	slot->running = c;
@@ -303,6 +305,7 @@ void callee_serve_local(struct machine *m, struct caller_slot *s)
 	c->envelope = frame_Envelope_root(body);
 	c->envelope_bytes = body;
 	c->envelope_len = s->envelope_len;
+	nest_receive(c);
 	c->pub.deadline_ns = s->deadline_ns;
 	no = agreed(m, desc, &a.svc);
 	if (!no)

@@ -1,6 +1,7 @@
 /* caller.c - calls made: from an envelope in a slot to the completion. caller_session.c has the
  * slots, caller_response.c what comes back, caller_time.c what loss and time do. */
 #include "caller.h"
+#include "nest.h"
 
 enum { METADATA_MAX = 16 };
 
@@ -9,7 +10,8 @@ enum { METADATA_MAX = 16 };
 /* A bound call without options fits the canonical envelope. */
 static bool plain(const struct caller_session *s, const struct tela_options *o)
 {
-	return s->bind && (!o || (!o->n_metadata && !o->key && !o->max_reply_bytes));
+	return s->bind &&
+	       (!o || (!o->n_metadata && !o->key && !o->max_reply_bytes && !o->context));
 }
 
 /* Writes the envelope of a call that is not plain. Returns its length, 0 if it is too large. */
@@ -18,7 +20,8 @@ uint32_t caller_envelope(const struct caller_session *s, uint16_t method,
 {
 	struct frame_Envelope_args a = frame_Envelope_ARGS_INIT;
 	struct frame_Pair_args pairs[METADATA_MAX];
-	frame_Id128 key;
+	frame_Id128 key, root;
+	frame_Trace trace;
 	int n;
 
 	a.budget_us = budget_us;
@@ -44,6 +47,19 @@ uint32_t caller_envelope(const struct caller_session *s, uint16_t method,
 		key = (frame_Id128){.low = o->key[0], .high = o->key[1]};
 		a.key = &key;
 	}
+	if (o && o->context) {
+		const struct tela_context *c = o->context;
+
+		root = (frame_Id128){.low = c->root[1], .high = c->root[0]};
+		trace = (frame_Trace){.trace = {.low = c->trace[1], .high = c->trace[0]},
+			.span = c->span,
+			.flags = c->trace_flags};
+		a.hops = c->hops;
+		if (root.low | root.high)
+			a.root = &root;
+		if (trace.trace.low | trace.trace.high)
+			a.trace = &trace;
+	}
 	if (o && o->max_reply_bytes)
 		a.reply_limit = saturate_u32(o->max_reply_bytes);
 	n = frame_Envelope_build(to, ENVELOPE_MAX, &a);
@@ -60,21 +76,17 @@ static inline uint8_t packet_flags(const struct tela_method_desc *m, const struc
 			 (unlikely(flags & TELA_CALL_ONE_WAY) ? frame_PacketFlag_one_way : 0));
 }
 
-int caller_begin(struct machine *m, struct caller_session *s, const struct tela_method_desc *method,
-	size_t size, const struct tela_options *o, struct tela_request *ret)
+static inline int begin(struct machine *m, struct caller_session *s,
+	const struct tela_method_desc *method, size_t size, const struct tela_options *o,
+	uint64_t deadline_us, struct tela_request *ret)
 {
 	uint8_t scratch[ENVELOPE_MAX];
 	struct caller_slot *slot = s->free;
 	uint32_t envelope_len = ENVELOPE_BOUND, head, total, budget_us = ENVELOPE_NO_DEADLINE;
-	uint64_t deadline_us = call_deadline_us(method, o);
 	bool bound;
 
 	if (unlikely(o && o->flags & ~TELA_CALL_FLAGS))
 		return -EINVAL;
-	if (unlikely(o && o->parent))
-		deadline_us = min_u64(
-			deadline_us, caller_budget_left_us(m->now_ns, o->parent->deadline_ns));
-
 	if (unlikely(s->path && (s->path->state == PATH_DOWN || s->path->draining)))
 		return -ENOTCONN;
 	if (unlikely(s->path && s->path->congest.n_held >= CONGEST_HELD_CALLS))
@@ -125,6 +137,46 @@ int caller_begin(struct machine *m, struct caller_session *s, const struct tela_
 	ret->room = size;
 	ret->slot = slot;
 	return 0;
+}
+
+static void cancel_nested(struct machine *m, void *child)
+{
+	struct caller_slot *s = child;
+
+	if (s->state > CALLER_BUILDING)
+		caller_fail(m, s, TELA_CANCELLED, "nobody waits for the call that it was made for");
+}
+
+/* A call made for another. */
+static __attribute__((noinline)) int begin_nested(struct machine *m, struct caller_session *s,
+	const struct tela_method_desc *method, size_t size, const struct tela_options *o,
+	struct tela_request *ret)
+{
+	struct tela_options own = *o;
+	struct tela_context context;
+	struct caller_slot *slot;
+	int rc = nest_context(m, o, &context);
+
+	own.context = &context;
+	if (!rc)
+		rc = begin(m, s, method, size, &own,
+			min_u64(call_deadline_us(method, o),
+				caller_budget_left_us(m->now_ns, context.deadline_ns)),
+			ret);
+	if (rc)
+		return rc;
+	slot = ret->slot;
+	slot->nested = nest_serial(m);
+	nest_add(m, o, &(struct nest_child){cancel_nested, slot, &slot->nested, slot->nested});
+	return 0;
+}
+
+int caller_begin(struct machine *m, struct caller_session *s, const struct tela_method_desc *method,
+	size_t size, const struct tela_options *o, struct tela_request *ret)
+{
+	if (unlikely(o && (o->parent || o->context)))
+		return begin_nested(m, s, method, size, o, ret);
+	return begin(m, s, method, size, o, call_deadline_us(method, o), ret);
 }
 
 /* Sends what the slot holds, whole or as the first fragments of it. */

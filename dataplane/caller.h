@@ -8,6 +8,7 @@ static inline void caller_slot_free(struct caller_slot *s)
 	struct caller_session *session = s->session;
 
 	s->state = CALLER_FREE;
+	s->nested = 0;
 	session->n_busy--;
 	if (unlikely(s->index >= session->n_slots))
 		return; /* no longer granted: offered again with its block */

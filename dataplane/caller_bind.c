@@ -30,9 +30,10 @@ enum { REBIND_PAIRS_MAX = 16 };
 /* What the caller had asked for beside the deadline, as the old envelope says it. The strings stay
  * in it. */
 static void options_again(const struct caller_slot *s, struct tela_options *o,
-	struct tela_pair pairs[REBIND_PAIRS_MAX], uint64_t key[2])
+	struct tela_pair pairs[REBIND_PAIRS_MAX], uint64_t key[2], struct tela_context *context)
 {
 	frame_Envelope_t e = frame_Envelope_root(s->body);
+	frame_Trace trace = {0};
 	frame_Id128 id;
 
 	if (s->reply_limit != REPLY_LIMIT_DEFAULT)
@@ -51,6 +52,17 @@ static void options_again(const struct caller_slot *s, struct tela_options *o,
 		key[1] = id.high;
 		o->key = key;
 	}
+	if (frame_Envelope_hops(e)) {
+		id = (frame_Id128){0};
+		frame_Envelope_root_(e, &id);
+		frame_Envelope_trace(e, &trace);
+		*context = (struct tela_context){.root = {id.high, id.low},
+			.trace = {trace.trace.high, trace.trace.low},
+			.span = trace.span,
+			.trace_flags = (uint8_t)trace.flags,
+			.hops = frame_Envelope_hops(e)};
+		o->context = context;
+	}
 }
 
 /* Surely not executed: names the service, as a new call of the same slot, within the same deadline.
@@ -60,6 +72,7 @@ static void bind_again(struct machine *m, struct caller_slot *s)
 	struct tela_pair pairs[REBIND_PAIRS_MAX];
 	uint32_t payload_len, envelope_len, head;
 	struct tela_options o = {0};
+	struct tela_context context;
 	struct msg *msg;
 	uint64_t key[2];
 
@@ -70,7 +83,7 @@ static void bind_again(struct machine *m, struct caller_slot *s)
 		caller_fail(m, s, TELA_UNAVAILABLE, "no memory to bind again");
 		return;
 	}
-	options_again(s, &o, pairs, key);
+	options_again(s, &o, pairs, key, &context);
 	payload_len = s->body_len - ALIGN8(s->envelope_len);
 	envelope_len = caller_envelope(s->session, s->method->id, &o,
 		caller_budget_left_us(m->now_ns, s->deadline_ns), msg->data);

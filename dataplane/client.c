@@ -265,6 +265,13 @@ int tela_core_continue(
 	return call_resume(&core_private(core)->m, h, true, TELA_OK, NULL, payload, len);
 }
 
+const struct tela_call *tela_core_call(struct tela_core *core, struct tela_handle h)
+{
+	const struct call *c = call_by_handle(&core_private(core)->m, h);
+
+	return c ? &c->pub : NULL;
+}
+
 struct tela_str tela_result_metadata(const struct tela_result *r, const char *key)
 {
 	frame_Envelope_t none = {NULL};

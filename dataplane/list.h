@@ -26,6 +26,11 @@ static inline void list_add_tail(struct list *head, struct list *e)
 	head->prev = e;
 }
 
+static inline void list_add_head(struct list *head, struct list *e)
+{
+	list_add_tail(head->next, e);
+}
+
 /* Leaves `e` empty, so that deleting twice does no harm. */
 static inline void list_del(struct list *e)
 {

@@ -1,6 +1,7 @@
 #include "machine.h"
 
 #include "crc32c.h"
+#include "nest.h"
 #include "report.h"
 #include "slab.h"
 
@@ -164,6 +165,7 @@ int machine_init(struct machine *m, const struct machine_config *cfg, const stru
 	list_init(&m->sessions);
 	list_init(&m->pending);
 	list_init(&m->local);
+	list_init(&m->ended);
 	m->due_ns = UINT64_MAX;
 	m->cookie_key[0] = ops->random(io);
 	m->cookie_key[1] = ops->random(io);
@@ -304,7 +306,9 @@ bool machine_local(struct machine *m)
 		list_del(&s->sent);
 		callee_serve_local(m, s);
 	}
-	return n > 0;
+	if (unlikely(m->orphans))
+		nest_cancel(m);
+	return call_finish_late(m) || n > 0;
 }
 
 bool machine_flush_early(struct machine *m)
@@ -328,7 +332,7 @@ void machine_flush(struct machine *m, uint64_t now_ns)
 
 uint64_t machine_idle_ns(const struct machine *m)
 {
-	if (!list_empty(&m->local) || m->n_bulks || m->wheel.n)
+	if (!list_empty(&m->local) || !list_empty(&m->ended) || m->orphans || m->n_bulks || m->wheel.n)
 		return 0;
 	return m->due_ns <= m->now_ns ? 0 : m->due_ns - m->now_ns;
 }

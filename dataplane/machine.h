@@ -114,6 +114,10 @@ struct machine {
 	struct list pending;         /* calls */
 	struct report_ring *reports; /* to the control side */
 	struct list local;           /* caller slots of local calls, to be served */
+	struct list ended;           /* calls of local callers who are to be told */
+	uint32_t nesting;            /* completions of local calls inside one another, just now */
+	uint32_t nest_serial;        /* of the last call made for another */
+	bool orphans;                /* the first of `pending` may be one */
 	struct expiry retained,
 		arriving;          /* large replies, large requests; owners are callee slots */
 	uint64_t reassembly_bytes; /* of buffers that messages arrive in, either way */

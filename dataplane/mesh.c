@@ -2,6 +2,7 @@
 #include "mesh.h"
 
 #include "caller.h"
+#include "nest.h"
 #include "node.h"
 
 enum {
@@ -23,6 +24,7 @@ static void call_free(struct mesh_call *k)
 	list_del(&k->waiting);
 	msgpool_put(&machine_of(k)->msgs, k->msg);
 	k->msg = NULL;
+	k->serial++;
 	k->next_free = k->core->free;
 	k->core->free = k;
 }
@@ -149,17 +151,50 @@ static struct mesh_call *call_take(struct mesh_core *mc, size_t size)
 	return k;
 }
 
+static bool any_live(const struct mesh_call *k)
+{
+	return k->attempt[0].live || k->attempt[1].live;
+}
+
+/* Nobody waits for the other attempt any more. */
+static void cancel_rest(struct mesh_call *k)
+{
+	for (int i = 0; i < 2; i++) {
+		struct mesh_attempt *a = &k->attempt[i];
+
+		if (!a->live)
+			continue;
+		k->over = true;
+		caller_fail(machine_of(k), a->slot, TELA_CANCELLED, "another answer came first");
+	}
+}
+
+static void cancel_nested(struct machine *m, void *child)
+{
+	struct mesh_call *k = child;
+
+	k->maybe |= any_live(k);
+	cancel_rest(k);
+	end_failed(k, TELA_CANCELLED, "nobody waits for the call that it was made for");
+}
+
 int mesh_begin(struct core *core, struct tela_client *c, const struct tela_method_desc *m,
 	size_t size, const struct tela_options *o, struct tela_request *ret)
 {
 	struct mesh_core *mc = &c->mesh->core[core->index];
 	uint64_t only = allowed(c->mesh, o);
+	struct tela_context context = {.deadline_ns = UINT64_MAX};
+	bool nested = o && (o->parent || o->context);
 	struct mesh_call *k;
+	int rc;
 
 	if (unlikely(o && o->flags & ~TELA_CALL_FLAGS))
 		return -EINVAL;
 	if (!only || (o && o->n_metadata > METADATA_MAX) || size > MSG_1M - ENVELOPE_MAX - 8)
 		return only ? -EMSGSIZE : -EINVAL;
+	rc = nested ? nest_context(&core->m, o, &context) : 0;
+	if (rc)
+		return rc;
 	if (unlikely(!mc->open))
 		mesh_core_open(mc);
 	k = call_take(mc, ALIGN8((uint32_t)size) + metadata_size(o) + 1);
@@ -167,6 +202,8 @@ int mesh_begin(struct core *core, struct tela_client *c, const struct tela_metho
 		return -EAGAIN;
 	*k = (struct mesh_call){.core = mc,
 		.msg = k->msg,
+		.serial = k->serial,
+		.context = context,
 		.method = m,
 		.only = only,
 		.len = (uint32_t)size,
@@ -176,8 +213,9 @@ int mesh_begin(struct core *core, struct tela_client *c, const struct tela_metho
 		.code = TELA_UNAVAILABLE,
 		.deadline_ns = core->m.now_ns + mesh_deadline_us(c, m, o) * NS_PER_US};
 	list_init(&k->waiting);
-	if (o && o->parent)
-		k->deadline_ns = min_u64(k->deadline_ns, o->parent->deadline_ns);
+	k->deadline_ns = min_u64(k->deadline_ns, context.deadline_ns);
+	if (nested)
+		nest_add(&core->m, o, &(struct nest_child){cancel_nested, k, &k->serial, k->serial});
 	if (o && o->n_metadata)
 		keep_metadata(k, o, (char *)k->msg->data + ALIGN8(k->len));
 	if (o && o->key) {
@@ -207,16 +245,19 @@ static int attempt(struct mesh_call *k, struct mesh_attempt *a, int instance)
 {
 	const struct tela_policy *p = &k->core->mesh->policy;
 	struct tela_pair metadata[METADATA_MAX];
+	struct tela_context above = k->context;
 	struct core *core = k->core->core;
 	uint64_t left_ns = k->deadline_ns - core->m.now_ns;
 	struct tela_options o = {.max_reply_bytes = k->max_reply_bytes,
 		.flags = k->flags & (TELA_CALL_IDEMPOTENT | TELA_CALL_ONE_WAY),
 		.key = k->has_key ? k->key : NULL,
 		.n_metadata = k->n_metadata,
-		.metadata = metadata};
+		.metadata = metadata,
+		.context = k->context.hops ? &above : NULL};
 	struct tela_request r;
 	int rc;
 
+	above.hops--; /* counted when the call began */
 	if (p->attempt_ms)
 		left_ns = min_u64(left_ns, p->attempt_ms * NS_PER_MS);
 	o.deadline_us = (left_ns + 999) / NS_PER_US;
@@ -325,24 +366,6 @@ static void try_next(struct mesh_call *k, struct mesh_attempt *a)
 		}
 	}
 	round_over(k, soon ? CONNECT_NS : busy ? BUSY_NS : 0);
-}
-
-static bool any_live(const struct mesh_call *k)
-{
-	return k->attempt[0].live || k->attempt[1].live;
-}
-
-/* Nobody waits for the other attempt any more. */
-static void cancel_rest(struct mesh_call *k)
-{
-	for (int i = 0; i < 2; i++) {
-		struct mesh_attempt *a = &k->attempt[i];
-
-		if (!a->live)
-			continue;
-		k->over = true;
-		caller_fail(machine_of(k), a->slot, TELA_CANCELLED, "another answer came first");
-	}
 }
 
 static enum balance_end judge(const struct tela_result *r)

@@ -26,11 +26,13 @@ struct mesh_call {
 	struct list waiting;
 	struct mesh_call *next_free;
 	struct mesh_core *core;
+	uint32_t serial; /* another one for each call that it is used for */
 	const struct tela_method_desc *method;
 	struct msg *msg; /* payload, then metadata */
 	tela_done_fn done;
 	void *arg;
 	uint64_t deadline_ns, due_ns, hash, max_reply_bytes, key[2];
+	struct tela_context context; /* hops 0: it is made for no other call */
 	uint64_t tried, only; /* masks: in this round; those that may be asked */
 	uint32_t len, n_metadata, flags, rounds;
 	uint8_t code; /* of the last attempt that failed */

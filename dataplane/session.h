@@ -70,6 +70,7 @@ struct caller_slot {
 	uint16_t index, envelope_len;
 	bool bound;   /* body starts with a canonical envelope */
 	bool on_wire; /* some packet of it was sent */
+	uint32_t nested; /* serial of a call made for another (nest.h), 0: it is none */
 	/* third line */
 	_Alignas(8) struct call *serving; /* local calls: who serves it */
 	uint64_t probe_ns;                /* while RUNNING */

@@ -125,6 +125,19 @@ typedef enum tela_verdict (*tela_enter_fn)(struct tela_call *call, void *self);
  * may add reply metadata and replace the reply (tela_reply_*). */
 typedef void (*tela_leave_fn)(struct tela_call *call, void *self);
 
+/* What a call hands on to the calls made for it, in other words than its request. Ids are never 0
+ * where there is one. */
+struct tela_context {
+	uint64_t deadline_ns;  /* on tela_core_now()'s clock; UINT64_MAX: none */
+	uint64_t root[2];      /* of the call that began all this */
+	uint64_t trace[2];     /* W3C trace id, its first half first; 0, 0: not traced */
+	uint64_t span;         /* the span that is open in it */
+	uint8_t trace_flags;   /* W3C: TELA_TRACE_SAMPLED */
+	uint8_t hops;          /* from that call to this one */
+};
+
+enum { TELA_TRACE_SAMPLED = 1 };
+
 /* The public head of a call; read it, do not write it. */
 struct tela_call {
 	const uint8_t *request; /* verified payload */
@@ -136,6 +149,8 @@ struct tela_call {
 	const struct tela_service_desc *service;
 	uint64_t deadline_ns; /* on tela_core_now()'s clock; UINT64_MAX: none */
 	uint64_t generation;  /* of the image the call runs under */
+	/* Root and trace, where the call has a trace; NULL: it has none. */
+	const struct tela_context *context;
 };
 
 /* The request's payload as it now stands. [core] */
@@ -166,6 +181,9 @@ const char *tela_call_subject(const struct tela_call *call);
 /* The 128-bit id that is the same for every attempt at one request; false if the caller set none.
  * [core] */
 bool tela_call_key(const struct tela_call *call, uint64_t ret_key[2]);
+
+/* What the call hands on, as a copy that outlives it: for calls made from other threads. [core] */
+void tela_call_context(const struct tela_call *call, struct tela_context *ret);
 
 /* The core that runs the call. [core] */
 struct tela_core *tela_call_core(const struct tela_call *call);
@@ -230,6 +248,9 @@ int tela_core_answer_status(
 	struct tela_core *core, struct tela_handle h, uint8_t code, const char *message);
 int tela_core_continue(
 	struct tela_core *core, struct tela_handle h, const void *payload, size_t len);
+/* The pending call itself, to make further calls for; NULL: it has ended, or is another core's.
+ * Valid until the function that asks returns or resumes it. [core] */
+const struct tela_call *tela_core_call(struct tela_core *core, struct tela_handle h);
 
 /* ---- links that block ----
  *
@@ -269,8 +290,12 @@ struct tela_options {
 	uint32_t n_metadata;
 	const struct tela_pair *metadata;
 	const uint64_t *key; /* two words: request key; NULL: none */
-	/* The call that this one is made for: it ends no later. NULL: none. [core] */
+	/* The call that this one is made for: it inherits root and trace, ends no later, and is
+	 * cancelled when nobody waits for that one any more (if it is made on its core). NULL:
+	 * none. [core], or a worker for the call that it runs */
 	const struct tela_call *parent;
+	/* The same without the cancelling, where that call is out of reach. NULL: none. */
+	const struct tela_context *context;
 	/* Of a client of many instances: which one, by the name of its node, "" for this one (NULL:
 	 * any); what decides for TELA_BALANCE_HASH. */
 	const char *instance;
@@ -323,7 +348,8 @@ struct tela_request {
 /* Takes a slot and gives room for a payload of exactly `size` bytes. The request must be sent or
  * abandoned before the caller returns. 0; -EAGAIN (every slot is taken: try in a later pass),
  * -EMSGSIZE, -ENOBUFS, -ENOTCONN (peer is down; try later or fail the call), -EINVAL (unknown
- * flags or instance). [core] */
+ * flags or instance), -ECANCELED (nobody waits for the parent any more), -ELOOP (255 calls, each
+ * made for the one before). [core] */
 int tela_request_begin(struct tela_client *c, const struct tela_method_desc *m, size_t size,
 	const struct tela_options *o, struct tela_request *ret);
 /* Sends it; `done` runs on this core, later, exactly once. [core]

@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-#define TELA_PLUGIN_ABI 8
+#define TELA_PLUGIN_ABI 9
 
 /* Names the chain of a callback that belongs to no schema: every call from outside walks it first.
  */

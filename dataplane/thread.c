@@ -109,6 +109,10 @@ static bool call_try(struct core *c, struct thread_msg *msg)
 		call_failed(c, msg, TELA_UNAVAILABLE, "peer is down");
 	} else if (rc == -EINVAL) {
 		call_failed(c, msg, TELA_INVALID_ARGUMENT, "no such option or instance");
+	} else if (rc == -ECANCELED || rc == -ELOOP) {
+		call_failed(c, msg, rc == -ELOOP ? TELA_FAILED_PRECONDITION : TELA_CANCELLED,
+			rc == -ELOOP ? "255 calls, each made for the one before"
+				     : "nobody waits for the call that it is made for");
 	} else if (rc) {
 		call_failed(c, msg, TELA_RESOURCE_EXHAUSTED,
 			rc == -EMSGSIZE ? "request is too large" : "no memory for the request");

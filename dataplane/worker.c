@@ -1,5 +1,6 @@
 #include "worker.h"
 
+#include "nest.h"
 #include "report.h"
 #include "say.h"
 #include "thread.h"
@@ -62,6 +63,7 @@ enum tela_verdict worker_enter(struct tela_call *pub, void *self)
 		return TELA_ANSWER;
 	}
 	c->work = l;
+	nest_of(c); /* for what the link calls */
 	atomic_store_explicit(&c->unwanted, false, memory_order_relaxed);
 	CHECK(xring_push(&p->ring[core->index], c));
 	count(&core->counts, count_calls_worked);
@@ -147,6 +149,7 @@ static struct call *copy_call(struct worker *w, const struct call *from)
 	c->reply_limit = from->reply_limit;
 	c->subject = from->subject;
 	c->one_way = from->one_way;
+	c->nest = from->nest; /* nobody writes there while the call is pending */
 	c->envelope = from->envelope;
 	c->envelope_bytes = from->envelope_bytes;
 	c->envelope_len = from->envelope_len;
@@ -164,6 +167,7 @@ static void work(struct worker *w, struct core *core, const struct call *from)
 	const struct tela_handle h = {core->index, from->index, from->generation};
 	const struct worker_link *l = from->work;
 	const uint8_t *request = from->pub.request;
+	struct msg *nest = from->nest;
 	struct call *c;
 
 	if (atomic_load_explicit(&from->unwanted, memory_order_relaxed) ||
@@ -182,6 +186,8 @@ static void work(struct worker *w, struct core *core, const struct call *from)
 	drop(w, &c->reply_msg);
 	drop(w, &c->arena);
 	drop(w, &c->meta);
+	if (c->nest != nest)
+		drop(w, &c->nest);
 }
 
 static struct call *look(struct worker_pool *p, struct core **ret_core)
