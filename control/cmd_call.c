@@ -6,8 +6,10 @@
 #include "outcall.h"
 #include "command.h"
 #include "dial.h"
+#include "traces.h"
 
 #include "../dataplane/tela_mesh.h"
+#include "../dataplane/tela_trace.h"
 
 #include <ctype.h>
 
@@ -16,6 +18,7 @@ enum { METADATA_MAX = 16 };
 struct call_request {
 	struct outcall call;
 	struct tela_pair metadata[METADATA_MAX]; /* of the request, which outlives the call */
+	struct tela_context context;             /* with trace= */
 	struct request *request;
 };
 
@@ -120,6 +123,12 @@ static void call_done(struct outcall *call)
 				   : reply_json(&call->reply);
 		json_object_set_new(
 			answer, "took_us", json_integer((json_int_t)(call->took_ns / NS_PER_US)));
+		if (call->options.context) {
+			char id[TRACE_ID_TEXT];
+
+			trace_id_text(q->context.trace, id);
+			json_object_set_new(answer, "trace", json_string(id));
+		}
 		request_ok(q->request, answer);
 	}
 	free(call->all);
@@ -272,6 +281,10 @@ void cmd_call(struct control *c, struct request *r)
 	q->call.options.deadline_us = (uint64_t)request_number(r, "deadline_ms", 0) * 1000;
 	q->call.options.max_reply_bytes = 256 << 10; /* twice that in hexadecimal is still a line */
 	q->call.options.flags = request_flag(r, "one_way") ? TELA_CALL_ONE_WAY : 0;
+	if (request_flag(r, "trace")) {
+		tela_trace_new(&q->context);
+		q->call.options.context = &q->context;
+	}
 	if (!read_metadata(q, json_object_get(request_arguments(r), "metadata")) &&
 		!prepare(c, r, &q->call) && outcall_submit(c, r, &q->call))
 		return;

@@ -62,6 +62,7 @@ static const struct argument call_arguments[] = {SERVICE,
 		"a number"},
 	{"idempotent", ARGUMENT_FLAG, false, false, "with schema=: the method may run twice"},
 	{"one_way", ARGUMENT_FLAG, false, false, "no reply, only whether the call was accepted"},
+	{"trace", ARGUMENT_FLAG, false, false, "begin a sampled trace and say its id"},
 	{"metadata", ARGUMENT_CONFIG, false, false, "texts by name that go with the call"},
 	{"policy", ARGUMENT_TEXT, false, false,
 		"mesh or malla: node= then names one or more, with commas between, . for this "
@@ -75,6 +76,10 @@ static const struct argument call_arguments[] = {SERVICE,
 		"with all=: when so many are OK, the rest are cancelled"},
 	{"wait", ARGUMENT_FLAG, false, false, "for one of them, until the deadline"},
 	{"fail_fast", ARGUMENT_FLAG, false, false, "when none of them takes it at once"}, END};
+static const struct argument trace_arguments[] = {
+	{"trace", ARGUMENT_TEXT, false, true,
+		"its id, or how that begins; the latest are listed unless given"},
+	{"limit", ARGUMENT_NUMBER, false, false, "list at most so many, 50 unless given"}, END};
 static const struct argument schema_arguments[] = {
 	{"service", ARGUMENT_TEXT, false, true, "as the list has it; all are listed unless given"},
 	{"node", ARGUMENT_TEXT, false, false, "a peer to ask; this node itself unless given"}, END};
@@ -115,6 +120,8 @@ const struct command commands[] = {
 		"echo from=100 to=200", image_arguments, cmd_images},
 	{"stats", "every counter and drop by name, and what plugins count", "drops=true",
 		stats_arguments, cmd_stats},
+	{"trace", "the latest sampled traces, or one as a tree of its spans", "4bf92f35",
+		trace_arguments, cmd_trace},
 	{"schema", "the schemas that callers need: which there are, or one in binary form",
 		"echo.Echo node=bench", schema_arguments, cmd_schema},
 	{"call",

@@ -25,6 +25,7 @@ struct control {
 	struct stack *stacks; /* first declared first */
 	struct outcall_pool *outcall;
 	struct admin *admin;
+	struct traces *traces;
 	uint64_t last_instance; /* numbers instances, for people */
 	uint64_t started_ns;
 	bool draining;

@@ -21,6 +21,7 @@ struct kept_service {
 };
 
 struct kept_method {
+	char name[8];
 	struct kept_method *next;
 	struct tela_method_desc desc;
 };
@@ -201,7 +202,8 @@ const struct tela_method_desc *dial_method(uint16_t id, bool idempotent)
 	k = keep(&n_methods, sizeof(*k));
 	if (!k)
 		return NULL;
-	k->desc = (struct tela_method_desc){.name = "described", .id = id, .flags = flags};
+	snprintf(k->name, sizeof(k->name), "%u", id); /* how it is called */
+	k->desc = (struct tela_method_desc){.name = k->name, .id = id, .flags = flags};
 	k->next = methods;
 	methods = k;
 	return &k->desc;

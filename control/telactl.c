@@ -150,7 +150,9 @@ static int show(const json_t *reply, bool json)
 {
 	bool ok = json_is_true(json_object_get(reply, "ok"));
 
-	if (ok && !json)
+	if (ok && !json && json_object_get(reply, "spans"))
+		print_trace(reply);
+	else if (ok && !json)
 		print_reply(reply);
 	else
 		print_error(reply, json); /* a reply that is JSON is shown as it came */
@@ -169,8 +171,32 @@ static bool take_raw(char **words, int *n)
 	return false;
 }
 
+/* What other nodes have of the same trace; one that has nothing of it says so, which is no error.
+ */
+static int add_from(json_t *reply, json_t *request, const char *sockets, bool json)
+{
+	char *list = strdup(sockets), *rest = NULL;
+	int status = EXIT_SUCCESS;
+
+	for (char *path = strtok_r(list, ",", &rest); path && !status;
+		path = strtok_r(NULL, ",", &rest)) {
+		json_t *other = NULL;
+
+		fclose(to);
+		fclose(from);
+		if (reach(path))
+			other = node_ask(json_incref(request), !json);
+		status = other ? EXIT_SUCCESS : EXIT_UNREACHED;
+		trace_merge(reply, other);
+		json_decref(other);
+	}
+	free(list);
+	return status;
+}
+
 static int run_one(struct options *o)
 {
+	const char *also = NULL;
 	json_t *request, *reply;
 	int status;
 
@@ -178,13 +204,18 @@ static int run_one(struct options *o)
 		return typed_describe(o->words + 1, o->n - 1, o->json);
 	if (!strcmp(o->words[0], "call") && !take_raw(o->words, &o->n))
 		return typed_call(o->words + 1, o->n - 1, o->json);
+	if (!strcmp(o->words[0], "trace"))
+		also = trace_take_also(o->words, &o->n);
 	request = words_request(commands, o->words, o->n);
 	if (!request)
 		return EXIT_USAGE;
-	reply = node_ask(request, !o->json);
-	if (!reply)
-		return EXIT_UNREACHED;
-	status = show(reply, o->json);
+	reply = node_ask(json_incref(request), !o->json);
+	status = reply ? EXIT_SUCCESS : EXIT_UNREACHED;
+	if (reply && also && json_object_get(reply, "spans"))
+		status = add_from(reply, request, also, o->json);
+	if (!status)
+		status = show(reply, o->json);
+	json_decref(request);
 	json_decref(reply);
 	return status;
 }

@@ -29,6 +29,13 @@ int typed_describe(char **words, int n, bool json);
 int typed_call(char **words, int n, bool json);
 extern const char typed_describe_help[], typed_call_help[];
 
+/* The spans of a reply as a tree. */
+void print_trace(const json_t *reply);
+/* Takes also=SOCKET,SOCKET out of the words of `trace`; NULL: it is not there. */
+const char *trace_take_also(char **words, int *n);
+/* Puts the spans of another node's reply among those of `reply`, in order of their beginning. */
+void trace_merge(json_t *reply, const json_t *other);
+
 enum { EXIT_USAGE = 2, EXIT_UNREACHED = 3 };
 
 void print_reply(const json_t *reply);

@@ -19,13 +19,14 @@ const char typed_describe_help[] =
 	"  for example: telactl describe echo.echo\n";
 
 const char typed_call_help[] =
-	"telactl call SERVICE.METHOD [JSON] [--peer NAME] [--deadline TIME] [--one-way] [--meta "
-	"NAME=TEXT]\n"
+	"telactl call SERVICE.METHOD [JSON] [--peer NAME] [--deadline TIME] [--one-way] [--trace]\n"
+	"             [--meta NAME=TEXT]\n"
 	"  one call, its payload and reply as JSON by the service's schema\n"
 	"    JSON             @FILE or - for standard input; {} unless given\n"
 	"    --peer NAME      call a peer of the node\n"
 	"    --deadline TIME  250ms or 2s; the method's own unless given\n"
 	"    --one-way        no reply is wanted, only whether the call was accepted\n"
+	"    --trace          begin a sampled trace; its id is shown, see telactl trace\n"
 	"    --meta NAME=TEXT metadata of the call, such as authorization=TOKEN; again for more\n"
 	"    --raw            bytes instead: telactl call --raw --help\n"
 	"  A string stands for the bytes of a [ubyte], null for a field that is left out. Bytes "
@@ -37,7 +38,7 @@ struct typed_options {
 	const char *name, *body, *peer;
 	int64_t deadline_ms; /* 0: the method's own */
 	json_t *metadata;    /* NULL: none */
-	bool fbs, one_way;
+	bool fbs, one_way, trace;
 };
 
 /* What a name on the command line leads to. */
@@ -93,6 +94,8 @@ static int read_words(const char *command, char **words, int n, struct typed_opt
 					"expected a time such as 250ms or 2s, found ", next);
 		} else if (is_call && !strcmp(w, "--one-way")) {
 			o->one_way = true;
+		} else if (is_call && !strcmp(w, "--trace")) {
+			o->trace = true;
 		} else if (is_call && !strcmp(w, "--meta") && next && strchr(next, '=')) {
 			char *equals = strchr(words[++i], '=');
 
@@ -412,6 +415,8 @@ static json_t *call_request(const struct target *t, const json_t *method,
 		json_object_set_new(r, "deadline_ms", json_integer(ms));
 	if (o->one_way)
 		json_object_set_new(r, "one_way", json_true());
+	if (o->trace)
+		json_object_set_new(r, "trace", json_true());
 	if (o->metadata)
 		json_object_set(r, "metadata", o->metadata);
 	return r;
@@ -459,6 +464,8 @@ static int show_result(const struct target *t, const json_t *method, json_t *rep
 	else if (ok && !protocol_hex(text_of(reply, "payload"), &bytes, &len))
 		payload = typed_print(t->schema, text_of(method, "response"), bytes, len,
 			json ? TYPED_ONE_LINE : TYPED_TEXT, err, sizeof(err));
+	if (!json && *text_of(reply, "trace"))
+		fprintf(stderr, "trace %s\n", text_of(reply, "trace"));
 	if (ok && !payload)
 		fprintf(stderr, "telactl: %s.%s: %s\n", t->service, t->method, err);
 	else if (json)

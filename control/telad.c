@@ -5,6 +5,7 @@
 #include "outcall.h"
 #include "log.h"
 #include "loop.h"
+#include "traces.h"
 
 #include <event2/event.h>
 #include <event2/thread.h>
@@ -177,10 +178,11 @@ static int open_node(struct control *c, struct conf *conf)
 	}
 	tela_node_print_budgets(c->node, log_line, NULL);
 	tela_node_on_report(c->node, report, NULL);
+	c->traces = traces_create(c);
 	evthread_use_pthreads();
 	c->base = new_event_base();
 	c->lifecycle = lifecycle_create(conf->hook_deadline_ms);
-	if (!c->base || !c->lifecycle) {
+	if (!c->base || !c->lifecycle || !c->traces) {
 		log_error("no event loop or lifecycle thread: out of memory or threads");
 		return -ENOMEM;
 	}
@@ -224,6 +226,7 @@ static void close_node(struct control *c, int status)
 	lifecycle_destroy(c->lifecycle);
 	if (c->node)
 		tela_node_destroy(c->node);
+	traces_free(c->traces);
 	stack_destroy_all(c);
 	if (c->base)
 		event_base_free(c->base);

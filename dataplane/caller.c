@@ -2,6 +2,7 @@
  * slots, caller_response.c what comes back, caller_time.c what loss and time do. */
 #include "caller.h"
 #include "nest.h"
+#include "trace.h"
 
 enum { METADATA_MAX = 16 };
 
@@ -10,8 +11,7 @@ enum { METADATA_MAX = 16 };
 /* A bound call without options fits the canonical envelope. */
 static bool plain(const struct caller_session *s, const struct tela_options *o)
 {
-	return s->bind &&
-	       (!o || (!o->n_metadata && !o->key && !o->max_reply_bytes && !o->context));
+	return s->bind && (!o || (!o->n_metadata && !o->key && !o->max_reply_bytes && !o->context));
 }
 
 /* Writes the envelope of a call that is not plain. Returns its length, 0 if it is too large. */
@@ -156,8 +156,13 @@ static __attribute__((noinline)) int begin_nested(struct machine *m, struct call
 	struct tela_context context;
 	struct caller_slot *slot;
 	int rc = nest_context(m, o, &context);
+	bool sampled = !rc && context.trace_flags & TELA_TRACE_SAMPLED;
+	uint64_t above;
 
 	own.context = &context;
+	above = context.span;
+	if (sampled)
+		context.span = trace_id(m);
 	if (!rc)
 		rc = begin(m, s, method, size, &own,
 			min_u64(call_deadline_us(method, o),
@@ -167,6 +172,8 @@ static __attribute__((noinline)) int begin_nested(struct machine *m, struct call
 		return rc;
 	slot = ret->slot;
 	slot->nested = nest_serial(m);
+	if (sampled)
+		trace_out(m, &context, above, s->service, method);
 	nest_add(m, o, &(struct nest_child){cancel_nested, slot, &slot->nested, slot->nested});
 	return 0;
 }
@@ -249,6 +256,8 @@ void caller_finish(struct machine *m, struct caller_slot *s, struct tela_result 
 	void *arg = s->arg;
 	struct bulk_rx *rx = s->rx;
 
+	if (unlikely(s->nested))
+		trace_out_end(m, s->body, s->envelope_len, r);
 	r->resends = s->resends;
 	list_del(&s->sent);
 	if (unlikely(s->state == CALLER_QUEUED))
@@ -293,6 +302,10 @@ void caller_fail(struct machine *m, struct caller_slot *s, uint8_t code, const c
 
 void caller_abandon(struct machine *m, struct caller_slot *s)
 {
+	if (s->nested)
+		trace_out_end(m, s->body, s->envelope_len,
+			&(struct tela_result){
+				.code = TELA_CANCELLED, .outcome = TELA_NOT_EXECUTED});
 	slot_clear(m, s);
 	caller_slot_free(s);
 	m->n_made--;

@@ -11,6 +11,15 @@ static uint32_t spread_max(const struct tela_node *n, int peer)
 	return peer < 0 ? 1 : (SPREAD_MAX + n->n_cores - 1) / n->n_cores;
 }
 
+/* Plugins open clients on the lifecycle thread, the node's owner on its own. */
+static void enter(struct tela_node *n, struct tela_client *c)
+{
+	pthread_mutex_lock(&n->threads_lock);
+	c->next = n->clients;
+	n->clients = c;
+	pthread_mutex_unlock(&n->threads_lock);
+}
+
 struct tela_client *tela_client_open(struct tela_node *n, const char *peer,
 	const struct tela_service_desc *service, unsigned sessions)
 {
@@ -39,8 +48,7 @@ struct tela_client *tela_client_open(struct tela_node *n, const char *peer,
 			return NULL;
 		}
 	}
-	c->next = n->clients;
-	n->clients = c;
+	enter(n, c);
 	return c;
 }
 
@@ -55,8 +63,7 @@ struct tela_client *client_of_mesh(
 	c->service = service;
 	c->peer = -1;
 	c->mesh = mesh;
-	c->next = n->clients;
-	n->clients = c;
+	enter(n, c);
 	return c;
 }
 
@@ -277,21 +284,4 @@ struct tela_str tela_result_metadata(const struct tela_result *r, const char *ke
 	frame_Envelope_t none = {NULL};
 
 	return envelope_metadata(r->envelope ? frame_Envelope_root(r->envelope) : none, key);
-}
-
-const char *tela_code_name(unsigned code)
-{
-	static const char *const name[] = {"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT",
-		"DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED",
-		"RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
-		"UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"};
-
-	return code < ARRAY_SIZE(name) ? name[code] : "?";
-}
-
-const char *tela_outcome_name(unsigned outcome)
-{
-	static const char *const name[] = {"executed", "not executed", "maybe executed"};
-
-	return outcome < ARRAY_SIZE(name) ? name[outcome] : "?";
 }

@@ -19,6 +19,12 @@ void tela_node_on_report(struct tela_node *n, tela_report_fn fn, void *arg)
 	n->on_report_arg = arg;
 }
 
+void tela_node_on_trace(struct tela_node *n, tela_trace_fn fn, void *arg)
+{
+	n->on_trace = fn;
+	n->on_trace_arg = arg;
+}
+
 uint32_t tela_node_n_cores(const struct tela_node *n)
 {
 	return n->n_cores;

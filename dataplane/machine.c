@@ -170,7 +170,7 @@ int machine_init(struct machine *m, const struct machine_config *cfg, const stru
 	m->cookie_key[0] = ops->random(io);
 	m->cookie_key[1] = ops->random(io);
 	if (!take_all(m, &bytes) || !path_tables(m) || wheel_init(&m->wheel, &bytes) ||
-		!(m->reports = report_ring_create())) {
+		!(m->reports = report_ring_create()) || !(m->traces = report_ring_create())) {
 		machine_fini(m);
 		return -ENOMEM;
 	}
@@ -206,6 +206,7 @@ void machine_fini(struct machine *m)
 	give(m->retained.at, n.bulks, sizeof(void *));
 	give(m->arriving.at, n.bulks, sizeof(void *));
 	report_ring_free(m->reports);
+	report_ring_free(m->traces);
 	msgpool_fini(&m->msgs);
 	wheel_fini(&m->wheel);
 	memset(m, 0, sizeof(*m));
@@ -332,7 +333,8 @@ void machine_flush(struct machine *m, uint64_t now_ns)
 
 uint64_t machine_idle_ns(const struct machine *m)
 {
-	if (!list_empty(&m->local) || !list_empty(&m->ended) || m->orphans || m->n_bulks || m->wheel.n)
+	if (!list_empty(&m->local) || !list_empty(&m->ended) || m->orphans || m->n_bulks ||
+		m->wheel.n)
 		return 0;
 	return m->due_ns <= m->now_ns ? 0 : m->due_ns - m->now_ns;
 }

@@ -28,6 +28,8 @@ struct machine_ops {
 	/* Fills p->head. 0; -EAGAIN: the neighbour's address is being asked for. */
 	int (*resolve)(void *io, struct path *p);
 	uint64_t (*random)(void *io);
+	/* The time by now, for spans; NULL: the pass's will do. */
+	uint64_t (*clock)(void *io);
 	/* Facts about the port behind a netif: largest IP packet, whether nothing can be corrupted
 	 * on it. */
 	uint16_t (*mtu)(void *io, uint16_t netif);
@@ -110,14 +112,14 @@ struct machine {
 	struct msgpool msgs;
 	size_t bytes; /* of all of it */
 	/* lists */
-	struct list sessions;        /* caller sessions */
-	struct list pending;         /* calls */
-	struct report_ring *reports; /* to the control side */
-	struct list local;           /* caller slots of local calls, to be served */
-	struct list ended;           /* calls of local callers who are to be told */
-	uint32_t nesting;            /* completions of local calls inside one another, just now */
-	uint32_t nest_serial;        /* of the last call made for another */
-	bool orphans;                /* the first of `pending` may be one */
+	struct list sessions;                 /* caller sessions */
+	struct list pending;                  /* calls */
+	struct report_ring *reports, *traces; /* to the control side */
+	struct list local;                    /* caller slots of local calls, to be served */
+	struct list ended;                    /* calls of local callers who are to be told */
+	uint32_t nesting;     /* completions of local calls inside one another, just now */
+	uint32_t nest_serial; /* of the last call made for another */
+	bool orphans;         /* the first of `pending` may be one */
 	struct expiry retained,
 		arriving;          /* large replies, large requests; owners are callee slots */
 	uint64_t reassembly_bytes; /* of buffers that messages arrive in, either way */

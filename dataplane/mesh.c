@@ -215,7 +215,8 @@ int mesh_begin(struct core *core, struct tela_client *c, const struct tela_metho
 	list_init(&k->waiting);
 	k->deadline_ns = min_u64(k->deadline_ns, context.deadline_ns);
 	if (nested)
-		nest_add(&core->m, o, &(struct nest_child){cancel_nested, k, &k->serial, k->serial});
+		nest_add(
+			&core->m, o, &(struct nest_child){cancel_nested, k, &k->serial, k->serial});
 	if (o && o->n_metadata)
 		keep_metadata(k, o, (char *)k->msg->data + ALIGN8(k->len));
 	if (o && o->key) {

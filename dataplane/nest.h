@@ -27,6 +27,7 @@ struct nest_child {
 
 struct nest {
 	struct tela_context context; /* `deadline_ns` is not kept here */
+	uint64_t own;                /* the call's own span, 0: none */
 	uint32_t n_children, reserved;
 	struct nest_child child[];
 };

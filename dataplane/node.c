@@ -87,6 +87,11 @@ static uint64_t io_random(void *io)
 	return r;
 }
 
+static uint64_t io_clock(void *io)
+{
+	return core_clock(io);
+}
+
 static uint16_t io_mtu(void *io, uint16_t netif)
 {
 	return ((struct core *)io)->netif[netif].port->mtu;
@@ -108,6 +113,7 @@ const struct machine_ops core_machine_ops = {.get = io_get,
 	.send_raw = io_send_raw,
 	.resolve = io_resolve,
 	.random = io_random,
+	.clock = io_clock,
 	.mtu = io_mtu,
 	.shared_memory = io_shared_memory,
 	.attempts = io_attempts};

@@ -34,7 +34,7 @@ struct tela_node {
 	_Atomic bool polling;
 	bool draining, cleaned;
 	/* attached threads */
-	pthread_mutex_t threads_lock;
+	pthread_mutex_t threads_lock; /* and of clients */
 	struct tela_thread *threads[CORE_THREADS_MAX];
 	/* images: past their grace period (pushed by the reclaimer), and waiting for their pins
 	 * (control thread) */
@@ -53,6 +53,8 @@ struct tela_node {
 	/* what cores report (control thread) */
 	tela_report_fn on_report;
 	void *on_report_arg;
+	tela_trace_fn on_trace;
+	void *on_trace_arg;
 };
 
 int node_peer(const struct tela_node *n, const char *name);

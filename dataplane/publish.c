@@ -7,6 +7,7 @@
  */
 #include "fault.h"
 #include "report.h"
+#include "trace.h"
 #include "worker.h"
 #include "say.h"
 #include "state.h"
@@ -290,8 +291,27 @@ static void retire_images(struct tela_node *n)
 	}
 }
 
+/* From the cores' clock to that of the world. */
+static uint64_t since_1970(const struct tela_node *n)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec - core_clock(n->cores[0]);
+}
+
+static void drain_traces(struct tela_node *n)
+{
+	uint64_t offset_ns = n->on_trace ? since_1970(n) : 0;
+
+	for (uint32_t i = 0; i < n->n_cores && n->cores[i] && n->cores[i]->m.traces; i++)
+		trace_drain(n->cores[i]->m.traces, offset_ns, n->on_trace, n->on_trace_arg);
+	workers_drain_traces(n, offset_ns);
+}
+
 void tela_node_poll(struct tela_node *n)
 {
+	drain_traces(n);
 	for (uint32_t i = 0; i < n->n_cores && n->cores[i] && n->cores[i]->m.reports; i++)
 		report_drain(n->cores[i]->m.reports, i, n->on_report, n->on_report_arg);
 	workers_poll(n);

@@ -5,8 +5,8 @@ enum { REPORT_NAME_MAX = 128 };
 struct record {
 	uint32_t size; /* of all of it, a multiple of 8; 0: go on at the ring's start */
 	uint16_t kind, text_len;
-	char service[REPORT_NAME_MAX], method[REPORT_NAME_MAX];
-	char text[];
+	uint16_t service_len, method_len;
+	char bytes[]; /* service, method, text, a zero behind each */
 };
 
 struct report_ring {
@@ -29,24 +29,26 @@ void report_ring_free(struct report_ring *r)
 	free(r);
 }
 
-static void copy_name(char to[REPORT_NAME_MAX], const char *name)
+static char *put_text(char *to, const void *text, size_t len)
 {
-	size_t n = strnlen(name, REPORT_NAME_MAX - 1);
-
-	memcpy(to, name, n);
-	to[n] = 0;
+	memcpy(to, text, len);
+	to[len] = 0;
+	return to + len + 1;
 }
 
-bool report_put(struct report_ring *r, enum tela_report_kind kind, const char *service,
-	const char *method, const char *text, size_t len)
+bool report_put(struct report_ring *r, unsigned kind, const char *service, const char *method,
+	const void *text, size_t len)
 {
 	uint32_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
 	uint32_t used = head - atomic_load_explicit(&r->tail, memory_order_acquire);
+	size_t service_len = strnlen(service, REPORT_NAME_MAX - 1);
+	size_t method_len = strnlen(method, REPORT_NAME_MAX - 1);
 	uint32_t at = head % REPORT_BYTES, size, skip;
 	struct record *to;
+	char *bytes;
 
 	len = min_u64(len, REPORT_TEXT_MAX);
-	size = ALIGN8((uint32_t)(sizeof(*to) + len + 1));
+	size = ALIGN8((uint32_t)(sizeof(*to) + service_len + method_len + len + 3));
 	skip = at + size > REPORT_BYTES ? REPORT_BYTES - at : 0;
 	if (used + skip + size > REPORT_BYTES)
 		return false;
@@ -58,10 +60,11 @@ bool report_put(struct report_ring *r, enum tela_report_kind kind, const char *s
 	to->size = size;
 	to->kind = (uint16_t)kind;
 	to->text_len = (uint16_t)len;
-	copy_name(to->service, service);
-	copy_name(to->method, method);
-	memcpy(to->text, text, len);
-	to->text[len] = 0;
+	to->service_len = (uint16_t)service_len;
+	to->method_len = (uint16_t)method_len;
+	bytes = put_text(to->bytes, service, service_len);
+	bytes = put_text(bytes, method, method_len);
+	put_text(bytes, text, len);
 	/* Pairs with report_drain: the record is seen whole. */
 	atomic_store_explicit(&r->head, head + skip + size, memory_order_release);
 	return true;
@@ -83,9 +86,10 @@ void report_drain(struct report_ring *r, uint32_t core, tela_report_fn fn, void 
 		}
 		report = (struct tela_report){.kind = (enum tela_report_kind)from->kind,
 			.core = core,
-			.service = from->service,
-			.method = from->method,
-			.text = from->text};
+			.service = from->bytes,
+			.method = from->bytes + from->service_len + 1,
+			.text = from->bytes + from->service_len + from->method_len + 2,
+			.text_len = from->text_len};
 		if (fn)
 			fn(arg, &report);
 		tail += from->size;

@@ -15,8 +15,8 @@ struct report_ring;
 /* NULL: out of memory. */
 struct report_ring *report_ring_create(void);
 void report_ring_free(struct report_ring *r);
-/* All is copied, `text` up to REPORT_TEXT_MAX. False: full. */
-bool report_put(struct report_ring *r, enum tela_report_kind kind, const char *service,
-	const char *method, const char *text, size_t len);
+/* All is copied, `text` up to REPORT_TEXT_MAX. `kind`: the ring's users agree on it. False: full. */
+bool report_put(struct report_ring *r, unsigned kind, const char *service, const char *method,
+	const void *text, size_t len);
 /* Hands out what is there; `fn` NULL: lets it go. */
 void report_drain(struct report_ring *r, uint32_t core, tela_report_fn fn, void *arg);

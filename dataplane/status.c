@@ -276,6 +276,16 @@ void status_args(const struct call *c, struct frame_Status_args *to, struct fram
 	}
 }
 
+const char *status_name(const struct call *c)
+{
+	struct tela_status_view v = {.code = c->pub.reply_code};
+
+	if (c->has_status && kept_of(c)->name[0])
+		return kept_of(c)->name;
+	status_imply(&v);
+	return v.code ? v.name.s : "";
+}
+
 unsigned tela_reply_kind(const struct tela_call *pub)
 {
 	const struct call *c = call_of(pub);

@@ -12,6 +12,8 @@ enum { STATUS_DATA_MAX = 32 };
 
 /* A sentence for the status that the call has been given. */
 void status_say(struct call *c, const char *message);
+/* Of the reply as it stands, "" of a plain one. */
+const char *status_name(const struct call *c);
 /* The plugins that want to see it do. */
 void status_seen(struct call *c);
 /* What the envelope says of it; `data` has room for STATUS_DATA_MAX pairs. */

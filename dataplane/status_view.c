@@ -58,6 +58,23 @@ const char *tela_kind_name(unsigned kind)
 	return kind < ARRAY_SIZE(name) ? name[kind] : "?";
 }
 
+const char *tela_code_name(unsigned code)
+{
+	static const char *const name[] = {"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT",
+		"DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED",
+		"RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
+		"UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"};
+
+	return code < ARRAY_SIZE(name) ? name[code] : "?";
+}
+
+const char *tela_outcome_name(unsigned outcome)
+{
+	static const char *const name[] = {"executed", "not executed", "maybe executed"};
+
+	return outcome < ARRAY_SIZE(name) ? name[outcome] : "?";
+}
+
 const struct tela_status_def *status_known(const char *name)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++)

@@ -128,12 +128,12 @@ typedef void (*tela_leave_fn)(struct tela_call *call, void *self);
 /* What a call hands on to the calls made for it, in other words than its request. Ids are never 0
  * where there is one. */
 struct tela_context {
-	uint64_t deadline_ns;  /* on tela_core_now()'s clock; UINT64_MAX: none */
-	uint64_t root[2];      /* of the call that began all this */
-	uint64_t trace[2];     /* W3C trace id, its first half first; 0, 0: not traced */
-	uint64_t span;         /* the span that is open in it */
-	uint8_t trace_flags;   /* W3C: TELA_TRACE_SAMPLED */
-	uint8_t hops;          /* from that call to this one */
+	uint64_t deadline_ns; /* on tela_core_now()'s clock; UINT64_MAX: none */
+	uint64_t root[2];     /* of the call that began all this */
+	uint64_t trace[2];    /* W3C trace id, its first half first; 0, 0: not traced */
+	uint64_t span;        /* the span that is open in it */
+	uint8_t trace_flags;  /* W3C: TELA_TRACE_SAMPLED */
+	uint8_t hops;         /* from that call to this one */
 };
 
 enum { TELA_TRACE_SAMPLED = 1 };
@@ -366,7 +366,7 @@ void tela_request_abandon(struct tela_request *r);
 
 /* Where calls of `service` go: to the node named `peer` in the configuration, or to this node
  * itself (NULL). `sessions` per core, 0: one. The descriptor must outlive the client. NULL with
- * errno ENOENT (no such peer), ENOMEM. Closed with the node. [control] */
+ * errno ENOENT (no such peer), ENOMEM. Closed with the node. [any but data cores] */
 struct tela_client *tela_client_open(struct tela_node *n, const char *peer,
 	const struct tela_service_desc *service, unsigned sessions);
 

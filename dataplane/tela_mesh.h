@@ -63,7 +63,7 @@ struct tela_mesh_config {
 };
 
 /* NULL with `err`: no or too many instances, one named twice, no such peer, no memory. Strings are
- * copied. Closed with the node. [control] */
+ * copied. Closed with the node. [any but data cores] */
 struct tela_client *tela_mesh_open(struct tela_node *n, const struct tela_service_desc *service,
 	const struct tela_mesh_config *c, char *err, size_t err_len);
 

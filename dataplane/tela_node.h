@@ -173,10 +173,35 @@ struct tela_report {
 	enum tela_report_kind kind;
 	uint32_t core;
 	const char *service, *method, *text;
+	size_t text_len;
 };
 typedef void (*tela_report_fn)(void *arg, const struct tela_report *r);
 /* Without one, reports are let go. */
 void tela_node_on_report(struct tela_node *n, tela_report_fn fn, void *arg);
+
+/* What happens to spans (tela_trace.h), as cores and workers tell it: told like reports. Events of
+ * a span may be told before its beginning, or without one where a ring was full (counted
+ * trace_lost). */
+enum tela_trace_op {
+	TELA_TRACE_BEGIN, /* name; text: what more it says */
+	TELA_TRACE_END,   /* kind and code of the result, name: of its status */
+	TELA_TRACE_EVENT, /* name, text */
+	TELA_TRACE_ATTRIBUTE,
+	TELA_TRACE_ERROR, /* text: why */
+};
+struct tela_trace_event {
+	uint64_t at_ns;       /* since 1970 */
+	uint64_t trace[2];    /* W3C trace id, its first half first */
+	uint64_t span, above; /* above: of TELA_TRACE_BEGIN, 0: it is the first of its trace */
+	enum tela_trace_op op;
+	uint8_t span_kind; /* enum tela_span_kind, of TELA_TRACE_BEGIN */
+	uint8_t code;      /* of TELA_TRACE_END: enum tela_code */
+	uint8_t result;    /* of TELA_TRACE_END: enum tela_kind */
+	const char *name, *text;
+};
+typedef void (*tela_trace_fn)(void *arg, const struct tela_trace_event *e);
+/* Without one, they are let go. */
+void tela_node_on_trace(struct tela_node *n, tela_trace_fn fn, void *arg);
 
 /* ---- tasks ---- */
 

@@ -4,6 +4,7 @@
 #include "report.h"
 #include "say.h"
 #include "thread.h"
+#include "trace.h"
 
 #include <sched.h>
 #include <signal.h>
@@ -85,7 +86,13 @@ static uint64_t draw(void *io)
 		       : core_clock(worker_current->pool->node->cores[0]);
 }
 
-static const struct machine_ops worker_ops = {.random = draw};
+static uint64_t now(void *io)
+{
+	(void)io;
+	return core_clock(worker_current->pool->node->cores[0]);
+}
+
+static const struct machine_ops worker_ops = {.random = draw, .clock = now};
 
 static void drop(struct worker *w, struct msg **msg)
 {
@@ -149,7 +156,7 @@ static struct call *copy_call(struct worker *w, const struct call *from)
 	c->reply_limit = from->reply_limit;
 	c->subject = from->subject;
 	c->one_way = from->one_way;
-	c->nest = from->nest; /* nobody writes there while the call is pending */
+	c->nest = from->nest; /* no core writes there while the call is pending */
 	c->envelope = from->envelope;
 	c->envelope_bytes = from->envelope_bytes;
 	c->envelope_len = from->envelope_len;
@@ -329,6 +336,7 @@ static void give_up(struct worker *w)
 {
 	msgpool_fini(&w->m.msgs);
 	report_ring_free(w->m.reports);
+	report_ring_free(w->m.traces);
 }
 
 static int start_one(struct worker_pool *p, struct worker *w, pthread_attr_t *attr)
@@ -342,8 +350,10 @@ static int start_one(struct worker_pool *p, struct worker *w, pthread_attr_t *at
 	w->m.cfg.budgets.retained_kib = UINT32_MAX / 1024;
 	w->m.ops = &worker_ops;
 	w->m.reports = report_ring_create();
-	if (!w->m.reports || msgpool_init(&w->m.msgs, buffers)) {
+	w->m.traces = report_ring_create();
+	if (!w->m.reports || !w->m.traces || msgpool_init(&w->m.msgs, buffers)) {
 		report_ring_free(w->m.reports);
+		report_ring_free(w->m.traces);
 		return -ENOMEM;
 	}
 	w->attached = tela_thread_attach(p->node);
@@ -425,6 +435,13 @@ void workers_poll(struct tela_node *n)
 {
 	for (uint32_t i = 0; n->workers && i < n->workers->n; i++)
 		report_drain(n->workers->worker[i].m.reports, 0, n->on_report, n->on_report_arg);
+}
+
+void workers_drain_traces(struct tela_node *n, uint64_t offset_ns)
+{
+	for (uint32_t i = 0; n->workers && i < n->workers->n; i++)
+		trace_drain(
+			n->workers->worker[i].m.traces, offset_ns, n->on_trace, n->on_trace_arg);
 }
 
 uint32_t tela_node_workers_busy(const struct tela_node *n)

@@ -35,5 +35,7 @@ void workers_stop(struct tela_node *n);
 void workers_free(struct tela_node *n);
 /* What their links have to report. [control] */
 void workers_poll(struct tela_node *n);
+/* What they say of spans, its times moved on by `offset_ns`. [control] */
+void workers_drain_traces(struct tela_node *n, uint64_t offset_ns);
 /* The watchdog's look at them, every `tick_ms`. */
 void workers_watch(struct tela_node *n, uint32_t tick_ms);

@@ -19,5 +19,6 @@ const struct tela_plugin *const tela_builtin_plugins[] = {
 	&request_plugin,
 	&stamp_plugin,
 	&status_plugin,
+	&tracer_plugin,
 	NULL,
 };

@@ -1,0 +1,142 @@
+/* tracer.c - a span for each call that is served, if its trace is sampled; and the decision, where
+ * a trace begins here.
+ *
+ * Hooks:   request_in, enter (decides, opens the span) and leave (ends it with the result). List it
+ *          first, so that the span covers what others refuse. Calls made for the call, and spans
+ *          that handlers open, stand below it (tela_trace.h).
+ * Options: sample  one call in so many begins a trace, of those that came from outside of the mesh
+ *                  and have none; 1: all, 0: none of its own, up to 1000000000; 1000
+ */
+#include "svc.h"
+#include "tela_trace.h"
+
+enum { SAMPLE_MAX = 1000000000 };
+
+struct tracer_core {
+	uint64_t left; /* calls until the next one that is sampled */
+	_Atomic uint64_t begun, joined, no_memory;
+} cache_aligned;
+
+struct tracer {
+	uint32_t n_cores;
+	uint64_t sample;
+	struct tracer_core core[];
+};
+
+/* ---- on a data core ---- */
+
+static void up(_Atomic uint64_t *n)
+{
+	atomic_store_explicit(
+		n, atomic_load_explicit(n, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
+/* A call made for another one is no root, so somebody else has decided. */
+static void decide(struct tracer *t, struct tracer_core *c, struct tela_call *call)
+{
+	c->left = t->sample ? t->sample : UINT64_MAX;
+	if (call->hops)
+		c->left = 1; /* the next one that may be */
+	else if (tela_trace_begin(call))
+		up(&c->begun);
+	else
+		up(&c->no_memory);
+}
+
+static enum tela_verdict enter(struct tela_call *call, void *self)
+{
+	struct tracer *t = self;
+	struct tracer_core *c = &t->core[tela_core_index(tela_call_core(call))];
+
+	if (unlikely(call->context != NULL))
+		up(&c->joined);
+	else if (unlikely(!--c->left))
+		decide(t, c, call);
+	if (unlikely(tela_call_sampled(call)))
+		tela_trace_enter(call);
+	return TELA_CONTINUE;
+}
+
+static void leave(struct tela_call *call, void *self)
+{
+	(void)self;
+	if (unlikely(tela_call_sampled(call)))
+		tela_trace_leave(call);
+}
+
+/* ---- hooks ---- */
+
+static int sample(struct tela_hook *h, int64_t *ret)
+{
+	return svc_option_int(h, "sample", 1000, 0, SAMPLE_MAX, ret);
+}
+
+static int config(struct tela_hook *h)
+{
+	int64_t n;
+
+	return sample(h, &n);
+}
+
+static int start(struct tela_hook *h, void **ret_self)
+{
+	uint32_t n_cores = tela_node_n_cores(h->node);
+	size_t size = sizeof(struct tracer) + n_cores * sizeof(struct tracer_core);
+	struct tracer *t;
+	int64_t n = 0;
+	int rc = sample(h, &n);
+
+	if (rc)
+		return rc;
+	t = aligned_alloc(CACHE_LINE, (size + CACHE_LINE - 1) & ~(CACHE_LINE - 1ul));
+	if (!t)
+		return svc_fail(h, -ENOMEM, "no memory");
+	memset(t, 0, size);
+	t->n_cores = n_cores;
+	t->sample = (uint64_t)n;
+	for (uint32_t i = 0; i < n_cores; i++)
+		t->core[i].left = n ? (uint64_t)n : UINT64_MAX;
+	*ret_self = t;
+	return 0;
+}
+
+static void stop(struct tela_hook *h)
+{
+	free(h->self);
+}
+
+static void stats(void *self, void (*emit)(void *arg, const char *name, uint64_t value), void *arg)
+{
+	struct tracer *t = self;
+	uint64_t begun = 0, joined = 0, no_memory = 0;
+
+	for (uint32_t i = 0; i < t->n_cores; i++) {
+		begun += atomic_load_explicit(&t->core[i].begun, memory_order_relaxed);
+		joined += atomic_load_explicit(&t->core[i].joined, memory_order_relaxed);
+		no_memory += atomic_load_explicit(&t->core[i].no_memory, memory_order_relaxed);
+	}
+	emit(arg, "begun", begun);
+	emit(arg, "joined", joined);
+	emit(arg, "no_memory", no_memory);
+}
+
+static const char *const keys[] = {"sample", NULL};
+
+static const struct tela_link links[] = {
+	{.callback = TELA_REQUEST_IN, .enter = enter, .leave = leave},
+};
+
+const struct tela_plugin tracer_plugin = {
+	.abi = TELA_PLUGIN_ABI,
+	.name = "tracer",
+	.version = "1.0",
+	.keys = keys,
+	.links = links,
+	.n_links = ARRAY_SIZE(links),
+	.config = config,
+	.start = start,
+	.stop = stop,
+	.stats = stats,
+};
+
+TELA_PLUGIN_EXPORT(tracer_plugin);

@@ -1,0 +1,138 @@
+/* relay.c - a link in front of echo.Echo/echo that asks the echo of a peer and answers what that
+ * answers, so that calls go over several nodes.
+ *
+ * A call with the metadata "relay" = "N" goes on to the peer with "N - 1", until it is "0". With
+ * the metadata "blocking" it goes from a worker (relay_blocking.so says that its link blocks). It
+ * opens a span of its own and says something in it. Its request_out link adds the metadata "via",
+ * refuses calls with the metadata "forbid", and answers those with "spare" in the peer's place.
+ * Options: peer  required
+ */
+#include "echo_rpc.h"
+#include "tela_plugin.h"
+#include "tela_trace.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct relay {
+	struct tela_client *client;
+};
+
+/* A call that waits for its peer. */
+struct waiting {
+	struct tela_handle handle;
+	struct tela_span span;
+};
+
+static void done(void *arg, const struct tela_result *r)
+{
+	struct tela_core *core = tela_core_self();
+	struct waiting *w = arg;
+	const struct tela_call *call = tela_core_call(core, w->handle);
+	struct tela_status_view s;
+	char name[64];
+
+	if (call) {
+		tela_span_event(call, "answered", NULL);
+		tela_span_end(call, w->span);
+	}
+	tela_result_status(r, &s);
+	snprintf(name, sizeof(name), "%.*s", (int)s.name.len, s.name.s);
+	if (!r->code)
+		tela_core_answer(core, w->handle, r->payload, r->len);
+	else
+		tela_core_answer_with(core, w->handle, &(struct tela_status){.name = name});
+	free(w);
+}
+
+static uint32_t hops_left(const struct tela_call *call)
+{
+	struct tela_str n = tela_call_metadata(call, "relay");
+
+	return n.len == 1 && *n.s > '0' && *n.s <= '9' ? (uint32_t)(*n.s - '0') : 0;
+}
+
+static enum tela_verdict relay(struct tela_call *call, void *self)
+{
+	const char left[2] = {(char)('0' + hops_left(call) - 1), 0};
+	struct tela_pair more[3] = {{"relay", left}};
+	struct tela_options o = {.parent = call, .metadata = more, .n_metadata = 1};
+	struct relay *relay = self;
+	struct tela_request r;
+	struct waiting *w;
+	const void *request;
+	size_t len;
+	int rc;
+
+	if (!hops_left(call))
+		return TELA_CONTINUE;
+	if (tela_call_metadata(call, "forbid").s)
+		more[o.n_metadata++] = (struct tela_pair){"forbid", "yes"};
+	if (tela_call_metadata(call, "spare").s)
+		more[o.n_metadata++] = (struct tela_pair){"spare", "yes"};
+	w = calloc(1, sizeof(*w)); /* a test's plugin: the heap will do */
+	if (!w || tela_call_pend(call, &w->handle, &request, &len)) {
+		free(w);
+		return tela_reply_error(call, "overloaded", NULL);
+	}
+	w->span = tela_span_begin(call, "relaying");
+	tela_span_attribute(call, "left", left);
+	rc = tela_request_begin(relay->client, call->method, len, &o, &r);
+	if (rc) {
+		tela_span_error(call, "the peer cannot be asked");
+		tela_span_end(call, w->span);
+		free(w);
+		return tela_reply_error(
+			call, rc == -ENOTCONN ? "service_not_available" : "overloaded", NULL);
+	}
+	memcpy(r.payload, request, len);
+	tela_request_send(&r, done, w);
+	return TELA_PENDING;
+}
+
+static int start(struct tela_hook *h, void **ret_self)
+{
+	struct relay *r = calloc(1, sizeof(*r));
+
+	if (r)
+		r->client = tela_client_open(
+			h->node, tela_config_str(h->config, "peer", "?"), &echo_Echo_service, 1);
+	if (!r || !r->client) {
+		snprintf(h->error, h->error_len, "no such peer");
+		free(r);
+		return -ENOENT;
+	}
+	*ret_self = r;
+	return 0;
+}
+
+static void stop(struct tela_hook *h)
+{
+	free(h->self);
+}
+
+static const struct tela_link links[] = {
+	{.service = &echo_Echo_service, .method = echo_Echo_echo_ID, .enter = relay},
+};
+
+static const char *const wraps[] = {"echo", NULL}, *const keys[] = {"peer", NULL};
+
+static const struct tela_plugin plugin = {
+	.abi = TELA_PLUGIN_ABI,
+	.name = "relay",
+	.version = "1.0",
+	.wraps = wraps,
+	.keys = keys,
+	.links = links,
+	.n_links = sizeof(links) / sizeof(links[0]),
+	.start = start,
+	.stop = stop,
+};
+
+__attribute__((visibility("default"))) const struct tela_plugin *tela_plugin_v1(void);
+
+const struct tela_plugin *tela_plugin_v1(void)
+{
+	return &plugin;
+}
