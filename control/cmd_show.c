@@ -5,7 +5,7 @@
 
 static const char *idle_name(enum tela_idle idle)
 {
-	static const char *const names[] = {"auto", "spin", "adaptive"};
+	static const char *const names[] = {"auto", "spin", "adaptive", "interrupt"};
 
 	return names[idle % ARRAY_SIZE(names)];
 }

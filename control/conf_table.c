@@ -10,7 +10,7 @@
 #include <string.h>
 
 static const char *const huge_names[] = {"auto", "true", "false", NULL};
-static const char *const idle_names[] = {"auto", "spin", "adaptive", NULL};
+static const char *const idle_names[] = {"auto", "spin", "adaptive", "interrupt", NULL};
 
 /* ---- what a string must look like ---- */
 
@@ -186,7 +186,9 @@ static const struct conf_field core_fields[] = {
 		.help = "the CPU that this data core has to itself"},
 	{"idle", CONF_CHOICE, false, offsetof(struct tela_core_config, idle), .choices = idle_names,
 		.fallback = "auto",
-		.help = "what it does without work; auto: spin if the CPU is isolated"},
+		.help = "what it does without work: spin, short sleeps, or sleep until a device "
+			"interrupts (not memif, af_packet, af_xdp); auto: spin if the CPU is "
+			"isolated, else adaptive"},
 	{NULL},
 };
 

@@ -49,6 +49,7 @@ struct core {
 	uint64_t tsc_hz, tsc_mult; /* ns = tsc * mult >> 32, mult for a shift of 32 */
 	uint64_t seed[2];
 	uint32_t idle_passes;
+	int events; /* TELA_IDLE_INTERRUPT: epoll's descriptor of the queues' interrupts, else -1 */
 	uint64_t chores_ns;  /* when they are next due */
 	struct list meshes;  /* clients of many instances that have been used here */
 	struct list waiting; /* submitted calls that found no free slot */

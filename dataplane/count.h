@@ -68,6 +68,8 @@
 	EVENT(slot_grants, "slots granted to sessions")                                            \
 	EVENT(wakes, "sleepers woken")                                                             \
 	EVENT(sleeps, "sleeps of the poll loop")                                                   \
+	EVENT(interrupts, "sleeps that a receive interrupt ended")                                 \
+	EVENT(interrupts_missed, "frames that were there after a sleep that none ended")           \
 	EVENT(qsbr_wakes, "waits for a grace period that this core woke")                          \
 	EVENT(loop_gaps, "pauses of the poll loop above 100 us")                                   \
 	EVENT(envelopes_general, "envelopes read by the general path")                             \

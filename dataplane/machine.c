@@ -339,6 +339,20 @@ uint64_t machine_idle_ns(const struct machine *m)
 	return m->due_ns <= m->now_ns ? 0 : m->due_ns - m->now_ns;
 }
 
+uint64_t machine_quiet_ns(const struct machine *m)
+{
+	uint64_t due = m->now_ns + machine_idle_ns(m);
+	uint32_t left = m->n_paths;
+
+	for (uint32_t i = 0; left && i < m->cfg.budgets.paths; i++) {
+		if (m->paths[i].state == PATH_FREE)
+			continue;
+		left--;
+		due = min_u64(due, path_due_ns(m, &m->paths[i]));
+	}
+	return due > m->now_ns ? due - m->now_ns : 0;
+}
+
 void machine_link_down(struct machine *m, uint16_t netif)
 {
 	if (!m->ops->shared_memory(m->io, netif))

@@ -166,6 +166,8 @@ void machine_flush(struct machine *m, uint64_t now_ns);
 bool machine_flush_early(struct machine *m);
 /* How long a core may sleep with nothing arriving, from now on. */
 uint64_t machine_idle_ns(const struct machine *m);
+/* The same, for who does not look at its paths until then. */
+uint64_t machine_quiet_ns(const struct machine *m);
 
 /* The port behind `netif` has lost its link: what shares memory has lost its peer. */
 void machine_link_down(struct machine *m, uint16_t netif);

@@ -484,3 +484,14 @@ bool mesh_due(struct core *core)
 	}
 	return worked;
 }
+
+bool mesh_waits(const struct core *core)
+{
+	for (const struct list *e = core->meshes.next; e != &core->meshes; e = e->next) {
+		const struct mesh_core *mc = list_entry(e, struct mesh_core, of_core);
+
+		if (!list_empty(&mc->alls) || !list_empty(&mc->waiting))
+			return true;
+	}
+	return false;
+}

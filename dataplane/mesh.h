@@ -95,4 +95,6 @@ void mesh_core_open(struct mesh_core *mc);
 void mesh_all_due(struct mesh_all *a);
 /* What is due on this core; returns whether there was something. */
 bool mesh_due(struct core *core);
+/* Whether a call waits for something that only time brings. */
+bool mesh_waits(const struct core *core);
 void mesh_free(struct mesh *mesh);

@@ -7,6 +7,7 @@
 
 #include "client.h"
 #include "eal.h"
+#include "idle.h"
 #include "say.h"
 #include "state.h"
 #include "thread.h"
@@ -184,6 +185,8 @@ static int open_port(struct tela_node *n, const struct tela_node_config *cfg, ui
 	for (uint32_t q = 0; q < n_queues; q++)
 		by_queue[q] = pools[q % n->n_cores];
 	p->lent = n_queues < n->n_cores;
+	for (uint32_t i = 0; i < n->n_cores; i++)
+		p->interrupts |= n->cores[i]->idle == TELA_IDLE_INTERRUPT;
 	rc = port_open(p, n_queues, by_queue, err, err_len);
 	if (rc)
 		return rc;
@@ -225,7 +228,7 @@ static int make_core(struct tela_node *n, const struct tela_node_config *cfg, ui
 	c->index = index;
 	c->cpu = cfg->cores[index].cpu;
 	c->idle = cfg->cores[index].idle;
-	c->wake.fd = -1;
+	c->wake.fd = c->events = -1;
 	list_init(&c->waiting);
 	list_init(&c->meshes);
 	core_seed(c);
@@ -402,6 +405,11 @@ int tela_node_start(struct tela_node *n, char *err, size_t err_len)
 		if (rc)
 			return rc;
 	}
+	for (uint32_t i = 0; i < n->n_cores; i++) {
+		rc = idle_open(n->cores[i], err, err_len);
+		if (rc)
+			return rc;
+	}
 	atomic_store(&n->polling, true);
 	for (uint32_t i = 0; i < n->n_cores; i++) {
 		rc = eal_launch(i, core_main, n->cores[i]);
@@ -472,6 +480,7 @@ static void free_core(struct core *c)
 		netif_fini(&c->netif[i]);
 	if (c->m.ops)
 		machine_fini(&c->m);
+	idle_close(c);
 	wake_fini(&c->wake);
 	free(c->netif);
 	free(c->peer_path);

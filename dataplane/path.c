@@ -334,6 +334,17 @@ static uint64_t silence_limit(const struct machine *m, const struct path *p)
 	return max_u64(m->cfg.peer_silence_ns, 3ull * p->peer_gap_us * NS_PER_US);
 }
 
+/* How long a question about requests waits for an answer, and since when. */
+static uint64_t probe_wait(const struct machine *m, const struct path *p, uint64_t *ret_since)
+{
+	const struct caller_slot *oldest = list_entry(p->sent.next, struct caller_slot, sent);
+	uint64_t wait =
+		max_u64(p->rto_ns, max_u64(m->gap10_ns, (uint64_t)p->peer_gap_us * NS_PER_US));
+
+	*ret_since = max_u64(p->ping_wait_ns ? p->ping_ns : oldest->sent_ns, p->last_rx_ns);
+	return p->ping_wait_ns ? p->ping_wait_ns : min_u64(wait, 10 * NS_PER_MS);
+}
+
 /* What is still unanswered: is the answer late, and is the peer still there? A request is never
  * sent again on time alone; one ping asks, and its answer shows what was lost (design, section 3).
  */
@@ -356,11 +367,7 @@ static bool path_probe(struct machine *m, struct path *p)
 		caller_resend(m, p, since);
 		return true;
 	}
-	wait = max_u64(p->rto_ns, max_u64(m->gap10_ns, (uint64_t)p->peer_gap_us * NS_PER_US));
-	wait = min_u64(wait, 10 * NS_PER_MS);
-	since = max_u64(oldest->sent_ns, p->last_rx_ns);
-	if (p->ping_wait_ns)
-		wait = p->ping_wait_ns, since = max_u64(p->ping_ns, p->last_rx_ns);
+	wait = probe_wait(m, p, &since);
 	/* The pass that ends an absence has not looked at all that came meanwhile; but a loop whose
 	 * every pass is long must ask too. */
 	if (m->now_ns - since < wait + m->gap_ns)
@@ -442,4 +449,23 @@ bool path_timers(struct machine *m, struct path *p)
 		worked = true;
 	}
 	return worked;
+}
+
+uint64_t path_due_ns(const struct machine *m, const struct path *p)
+{
+	const struct congest *c = &p->congest;
+	uint64_t due = p->refresh_ns, since, wait;
+
+	if (p->state != PATH_UP)
+		return p->initiator ? p->hello_ns : UINT64_MAX;
+	if (!p->initiator) /* path_watch() */
+		due = min_u64(due, max_u64(p->last_rx_ns + WATCH_NS, p->ping_ns + WATCH_NS / 5));
+	if (c->network && !c->slow_start)
+		due = min_u64(due, c->look_ns);
+	if (p->draining)
+		return 0;
+	if (list_empty(&p->sent))
+		return due;
+	wait = probe_wait(m, p, &since);
+	return min_u64(due, since + wait);
 }

@@ -106,3 +106,5 @@ void path_new_id(struct machine *m, struct path *p);
 void path_down(struct machine *m, struct path *p, const char *why);
 /* Pings, losses, silence, connecting: what time brings. Returns whether it did anything. */
 bool path_timers(struct machine *m, struct path *p);
+/* When that is next due if nothing comes until then. */
+uint64_t path_due_ns(const struct machine *m, const struct path *p);

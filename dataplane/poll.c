@@ -1,22 +1,14 @@
 /* poll.c - the loop of a data core, on one screen. */
 #include <rte_cycles.h>
-#include <rte_pause.h>
 
+#include "idle.h"
 #include "mesh.h"
 #include "node.h"
 
 #define _LGPL_SOURCE /* its small functions inline, as liburcu's licence text allows */
 #include <urcu-qsbr.h>
 
-#include <sched.h>
-
-enum {
-	IDLE_SPIN_PASSES = 2000,
-	IDLE_YIELD_PASSES = 200,
-	IDLE_SLEEP_FIRST_NS = 20000,
-	IDLE_SLEEP_LAST_NS = 500000,
-	CHORES_NS = 2000
-};
+enum { CHORES_NS = 2000 };
 
 __thread struct core *core_current __attribute__((tls_model("initial-exec")));
 
@@ -156,45 +148,6 @@ static void quiescent(struct core *c)
 	rcu_quiescent_state();
 }
 
-static void sleep_a_while(struct core *c)
-{
-	uint64_t ns = min_u64((uint64_t)IDLE_SLEEP_FIRST_NS
-				      << min_u32((c->idle_passes - IDLE_SPIN_PASSES) / 4, 5),
-		IDLE_SLEEP_LAST_NS);
-
-	ns = min_u64(ns, machine_idle_ns(&c->m));
-	if (ns < 1000)
-		return;
-	wake_prepare(&c->wake);
-	if (core_threads_waiting(c) || hand_waiting(c) || atomic_load(&c->command) ||
-		atomic_load(&c->stop)) {
-		wake_cancel(&c->wake);
-		return;
-	}
-	count(&c->counts, count_sleeps);
-	rcu_thread_offline();
-	wake_sleep(&c->wake, ns);
-	rcu_thread_online();
-	c->m.slept_ns = ns; /* chosen, so it is no stall */
-}
-
-/* Adaptive: pause, then give the CPU away, then sleep in short steps, so that a quiet node costs
- * little. */
-static void idle(struct core *c)
-{
-	c->idle_passes++;
-	if (c->idle != TELA_IDLE_ADAPTIVE)
-		return; /* the CPU is ours alone: a pause would only find the next packet later */
-	if (c->idle_passes > IDLE_SPIN_PASSES) {
-		sleep_a_while(c);
-	} else if (c->idle_passes % IDLE_YIELD_PASSES == 0) {
-		rcu_quiescent_state();
-		sched_yield();
-	} else {
-		rte_pause();
-	}
-}
-
 static inline void add_ns(_Atomic uint64_t *to, uint64_t ns)
 {
 	atomic_store_explicit(
@@ -222,7 +175,7 @@ int core_main(void *arg)
 		if (likely(worked))
 			c->idle_passes = 0;
 		else
-			idle(c);
+			idle_pass(c);
 	}
 	rcu_unregister_thread();
 	core_current = NULL;

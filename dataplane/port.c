@@ -358,6 +358,7 @@ static void make_conf(
 	memset(conf, 0, sizeof(*conf));
 	/* memif's stated frame limit is that of Ethernet, which it does not keep to: its MTU is not
 	 * ethdev's. */
+	conf->intr_conf.rxq = p->interrupts;
 	conf->rxmode.mtu = device_is(p->device, "net_memif") ? 0 : p->mtu;
 	if (p->rx_checksum)
 		conf->rxmode.offloads |=
@@ -592,6 +593,29 @@ int port_start(struct port *p, char *err, size_t err_len)
 			strerror(-ret));
 	p->retry_ns = clock_ns() + (ret ? RETRY_NS : AGREE_NS);
 	return 0;
+}
+
+int port_interrupt_fd(const struct port *p, uint16_t queue, bool *ret_level)
+{
+	static const char logger[] = "lib.ethdev"; /* that there is none is said as an error */
+	int fd;
+
+	/* A tap wakes with its frame, but looks for it only when a signal has come as well, later
+	 * perhaps. */
+	*ret_level = device_is(p->device, "net_tap");
+	rte_log_set_level_pattern(logger, RTE_LOG_CRIT);
+	fd = rte_eth_dev_rx_intr_ctl_q_get_fd(p->id, queue);
+	rte_log_set_level_pattern(logger, RTE_LOG_ERR);
+	return fd;
+}
+
+void port_interrupt(const struct port *p, uint16_t queue, bool on)
+{
+	if (on)
+		rte_eth_dev_rx_intr_enable(p->id, queue); /* a tap's are always on */
+	else
+		rte_eth_dev_rx_intr_disable(p->id, queue);
+	atomic_thread_fence(memory_order_seq_cst);
 }
 
 bool port_poll_link(struct port *p)

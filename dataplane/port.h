@@ -31,6 +31,7 @@ struct port {
 	uint16_t n_queues;
 	_Atomic uint16_t live; /* of these, the first so many can be used (memif: as many as the
 				peer has) */
+	bool interrupts;       /* set before port_open(): receive interrupts are wanted */
 	bool lent;             /* set before port_open(): buffers of other pools are sent too */
 	bool hashes;           /* spreads datagrams over its queues by a hash of their addresses */
 	uint8_t mac[6];
@@ -72,6 +73,12 @@ int port_open(struct port *p, uint16_t n_queues, struct rte_mempool *const *pool
 	size_t err_len);
 /* A memif client whose server is not there yet is no error: port_poll_link() goes on trying. */
 int port_start(struct port *p, char *err, size_t err_len);
+/* A descriptor that has an event whenever something has come to the queue after
+ * port_interrupt(true), once it is started; -1: the driver has none. `ret_level`: the event lasts
+ * until the queue is empty, else until it is seen. */
+int port_interrupt_fd(const struct port *p, uint16_t queue, bool *ret_level);
+/* Switches them. A full fence stands between that and a look at the queue. [the queue's core] */
+void port_interrupt(const struct port *p, uint16_t queue, bool on);
 /* The cores must be out of their loops. */
 void port_close(struct port *p);
 /* Reads the link state (polled: not every driver raises an interrupt for both directions) and

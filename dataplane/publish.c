@@ -319,11 +319,13 @@ void tela_node_poll(struct tela_node *n)
 	for (uint32_t i = 0; i < n->n_ports; i++) {
 		struct port *p = &n->ports[i];
 
-		if (port_poll_link(p) && !atomic_load(&p->up))
-			for (uint32_t c = 0; c < n->n_cores; c++) {
+		if (!port_poll_link(p))
+			continue;
+		for (uint32_t c = 0; c < n->n_cores; c++) {
+			if (!atomic_load(&p->up))
 				atomic_fetch_or(
 					&n->cores[c]->command, (uint32_t)CORE_LINK_DOWN << i);
-				wake_up(&n->cores[c]->wake);
-			}
+			wake_up(&n->cores[c]->wake);
+		}
 	}
 }

@@ -24,7 +24,11 @@ extern "C" {
 enum tela_idle {
 	TELA_IDLE_AUTO, /* spin on an isolated CPU, adaptive elsewhere */
 	TELA_IDLE_SPIN,
-	TELA_IDLE_ADAPTIVE, /* pause, then short sleeps */
+	TELA_IDLE_ADAPTIVE,  /* pause, then short sleeps */
+	TELA_IDLE_INTERRUPT, /* pause, then sleep until a device, a thread or a timer wakes it:
+				every port must have receive interrupts (tap, vhost, virtio-user,
+				most NICs; not memif, af_packet, af_xdp), else
+				tela_node_start() says -ENOTSUP */
 };
 
 struct tela_port_config {

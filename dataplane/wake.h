@@ -62,16 +62,23 @@ static inline void wake_cancel(struct wake *w)
 	atomic_store_explicit(&w->asleep, 0, memory_order_relaxed);
 }
 
-static inline void wake_sleep(struct wake *w, uint64_t ns)
+/* Also ends when `fd` (-1: none) has something to read; returns whether it has. */
+static inline bool wake_sleep_too(struct wake *w, int fd, uint64_t ns)
 {
 	struct timespec ts = {.tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S)};
-	struct pollfd p = {.fd = w->fd, .events = POLLIN};
+	struct pollfd p[2] = {{.fd = w->fd, .events = POLLIN}, {.fd = fd, .events = POLLIN}};
 	uint64_t drained;
 	ssize_t n;
 
-	if (ppoll(&p, 1, &ts, NULL) > 0) {
+	if (ppoll(p, 2, &ts, NULL) > 0 && p[0].revents) {
 		n = read(w->fd, &drained, sizeof(drained));
 		(void)n;
 	}
 	wake_cancel(w);
+	return p[1].revents;
+}
+
+static inline void wake_sleep(struct wake *w, uint64_t ns)
+{
+	wake_sleep_too(w, -1, ns);
 }

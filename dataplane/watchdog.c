@@ -1,10 +1,10 @@
 /* watchdog.c - notices a data core that has stopped polling.
  *
  * It counts silence in its own ticks: when the whole process was stopped, so was the watchdog, and
- * no core is blamed for it. A core silent past the first limit is marked, and what it runs is named
- * (it says so in one word, machine_running(), that is true while nothing can be freed under it);
- * past the second the process ends with a core dump, since nothing that the core may still read can
- * ever be freed after it.
+ * no core is blamed for it, nor for a sleep that nobody has ended. A core silent past the first
+ * limit is marked, and what it runs is named (it says so in one word, machine_running(), that is
+ * true while nothing can be freed under it); past the second the process ends with a core dump,
+ * since nothing that the core may still read can ever be freed after it.
  */
 #include "eal.h"
 #include "worker.h"
@@ -31,7 +31,7 @@ static void watch_core(struct tela_node *n, struct core *c, uint64_t *last, uint
 	uint64_t now = atomic_load_explicit(&c->passes, memory_order_relaxed);
 	char name[TELA_RUNNING_MAX];
 
-	if (now != *last) {
+	if (now != *last || atomic_load(&c->wake.asleep)) {
 		*last = now;
 		if (atomic_exchange(&c->stalled, false))
 			fprintf(stderr, "<5>%s: core %u polls again, after %u ms\n", n->name,

@@ -116,7 +116,8 @@ static const struct wrong {
 	{"node: {name: n}\ncores: [{cpu: -1}]\n",
 		"n.yaml:2: cores[0].cpu: expected 0..4095, found '-1'\n"},
 	{"node: {name: n}\ncores: [{cpu: 0, idle: lazy}]\n",
-		"n.yaml:2: cores[0].idle: expected one of auto, spin, adaptive, found 'lazy'\n"},
+		"n.yaml:2: cores[0].idle: expected one of auto, spin, adaptive, interrupt, found "
+		"'lazy'\n"},
 	{HEAD "prots: []\n", "n.yaml:3: unknown key 'prots'; known are node, budgets, ports, "
 			     "cores, peers, services\n"},
 	{HEAD "peers:\n- {name: a, address: 1.2.3.4}\n- {name: a, address: 1.2.3.5}\n",

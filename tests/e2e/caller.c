@@ -4,10 +4,15 @@
  *   caller NAME DEVICE ADDRESS PEER CPU
  *
  * Prints "ready", then takes a command a line on standard input and answers each with a line of
- * JSON: run [threads=N] [ms=N] [calls=N] [method=echo|later] [bytes=N] [delay_us=N] [deadline_ms=N]
- * [stamp=1] [one_way=1] [first=ID] each thread calls until `ms` have passed, `calls` were made in
- * all, or "stop"; answered when all have ended calls       calls ended so far of the run under way
- * stop ends the run; no answer of its own end         (or the end of the input) ends the program
+ * JSON:
+ *
+ * run [threads=N] [ms=N] [calls=N] [method=echo|later] [bytes=N] [delay_us=N] [deadline_ms=N]
+ *     [stamp=1] [one_way=1] [pause_us=N] [first=ID]
+ *         each thread calls until `ms` have passed, `calls` were made in all, or "stop", with
+ *         pauses of 0 to pause_us between calls; answered when all have ended
+ * calls   ended so far of the run under way
+ * stop    ends the run; no answer of its own
+ * end     (or the end of the input) ends the program
  *
  * The first 8 bytes of a request's data are its id, the others follow from it, so that no reply can
  * be taken for another's.
@@ -41,7 +46,7 @@ struct tally {
 static struct {
 	struct tela_node *node;
 	struct tela_client *client;
-	uint64_t threads, ms, calls, bytes, delay_us, deadline_ms, stamp, one_way;
+	uint64_t threads, ms, calls, bytes, delay_us, deadline_ms, stamp, one_way, pause_us;
 	bool later;
 	uint64_t end_us;
 	_Atomic uint64_t next, last, ended;
@@ -176,6 +181,8 @@ static void *call_on(void *arg)
 		note(t, &r, data, run.bytes);
 		atomic_fetch_add(&run.ended, 1);
 		tela_reply_free(&r);
+		if (run.pause_us)
+			usleep((useconds_t)(id * 2654435761u % run.pause_us));
 	}
 	t->refused += !thread;
 	tela_thread_detach(thread);
@@ -202,7 +209,7 @@ static bool run_start(char *words)
 
 	run.threads = 1, run.ms = 600000, run.calls = UINT32_MAX, run.bytes = 32,
 	run.deadline_ms = 5000;
-	run.delay_us = run.stamp = run.one_way = run.later = 0;
+	run.delay_us = run.stamp = run.one_way = run.pause_us = run.later = 0;
 	for (char *w = strtok_r(words, " \n", &rest); w; w = strtok_r(NULL, " \n", &rest)) {
 		if (!strcmp(w, "run") || !strcmp(w, "method=echo"))
 			continue;
@@ -213,7 +220,7 @@ static bool run_start(char *words)
 			 !value(w, "delay_us", &run.delay_us) &&
 			 !value(w, "deadline_ms", &run.deadline_ms) &&
 			 !value(w, "stamp", &run.stamp) && !value(w, "one_way", &run.one_way) &&
-			 !value(w, "first", &first))
+			 !value(w, "pause_us", &run.pause_us) && !value(w, "first", &first))
 			return false;
 	}
 	if (run.busy || !run.threads || run.threads > THREADS_MAX || run.bytes < BYTES_MIN ||

@@ -378,6 +378,8 @@ class Namespace:
 # ---- all of it ----
 
 class Mesh:
+    kind = 'memif'  # of device between server() and caller(); or vhost, where the server has the socket, or virtio
+
     def __init__(self):
         remove_remains()
         self.folder = tempfile.mkdtemp(prefix=f'{PREFIX}{os.getpid()}-')
@@ -402,18 +404,29 @@ class Mesh:
         return (f'net_memif{number},role={role},id=0,socket={self.path(link)}.memif,socket-abstract=no,rsize=10,'
                 'bsize=2048')
 
+    def vhost(self, role, link='m0', number=0):
+        """The server has vhost-user's socket, the client is a virtio driver in user space."""
+        device = f'net_vhost{number},iface=' if role == 'server' else f'net_virtio_user{number},path='
+        return f'{device}{self.path(link)}.vhost,queues=1'
+
+    def virtio(self, role):
+        return self.vhost('client' if role == 'server' else 'server')
+
+    def device(self, role):
+        return getattr(self, self.kind)(role)
+
     def server(self, services=('echo', 'calculator', 'kv'), wait=True, **node):
-        """The node that a test calls, at 10.77.0.1 on memif."""
-        port = {'name': 'mem0', 'device': self.memif('server'), 'address': '10.77.0.1/24'}
+        """The node that a test calls, at 10.77.0.1."""
+        port = {'name': 'mem0', 'device': self.device('server'), 'address': '10.77.0.1/24'}
         return Node(self, self.config('server', [port], cpus()[0], [('bench', '10.77.0.2')], services, **node), wait=wait)
 
     def client(self, **node):
         """A node without services at 10.77.0.2 that has the first one as its peer."""
-        port = {'name': 'mem0', 'device': self.memif('client'), 'address': '10.77.0.2/24'}
+        port = {'name': 'mem0', 'device': self.device('client'), 'address': '10.77.0.2/24'}
         return Node(self, self.config('client', [port], cpus()[1], [('server', '10.77.0.1')], **node))
 
     def caller(self, **options):
-        return Caller(self, self.memif('client'), '10.77.0.2/24', '10.77.0.1', cpus()[1], **options)
+        return Caller(self, self.device('client'), '10.77.0.2/24', '10.77.0.1', cpus()[1], **options)
 
     def namespace(self, name):
         return Namespace(self, name)
