@@ -76,20 +76,44 @@ static bool is_shared_memory(const char *device)
 	return false;
 }
 
+/* The socket that the device will listen on, and its type; 0: it does not. */
+static int listens_on(const char *device, char *ret_path, size_t room)
+{
+	char role[16] = "", abstract[8] = "yes", other[8] = "0";
+
+	if (device_is(device, "net_memif")) {
+		device_value(device, "role", role, sizeof(role));
+		device_value(device, "socket-abstract", abstract, sizeof(abstract));
+		return strcmp(role, "client") && !strcmp(abstract, "no") &&
+				       device_value(device, "socket", ret_path, room)
+			       ? SOCK_SEQPACKET
+			       : 0;
+	}
+	if (device_is(device, "net_vhost") || device_is(device, "eth_vhost")) {
+		device_value(device, "client", other, sizeof(other));
+		return !strcmp(other, "0") && device_value(device, "iface", ret_path, room)
+			       ? SOCK_STREAM
+			       : 0;
+	}
+	if (device_is(device, "net_virtio_user") || device_is(device, "virtio_user")) {
+		device_value(device, "server", other, sizeof(other));
+		return strcmp(other, "0") && device_value(device, "path", ret_path, room)
+			       ? SOCK_STREAM
+			       : 0;
+	}
+	return 0;
+}
+
 /* A server that was killed leaves its socket behind, and the next bind fails on it. Only a socket
  * that nobody listens on is removed. */
 static void remove_stale_socket(const char *device)
 {
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
-	char role[16] = "", abstract[8] = "yes";
-	int fd;
+	int type = listens_on(device, un.sun_path, sizeof(un.sun_path)), fd;
 
-	device_value(device, "role", role, sizeof(role));
-	device_value(device, "socket-abstract", abstract, sizeof(abstract));
-	if (strcmp(role, "client") == 0 || strcmp(abstract, "no") ||
-		!device_value(device, "socket", un.sun_path, sizeof(un.sun_path)))
+	if (!type)
 		return;
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return;
 	if (connect(fd, (struct sockaddr *)&un, sizeof(un)) && errno == ECONNREFUSED)
@@ -153,15 +177,13 @@ static int find_device(struct port *p, char *err, size_t err_len)
 			"installed?)",
 			p->name, p->device);
 	}
-	if (device_is(p->device, "net_memif")) {
-		if (!memif_quirks_active())
-			return say(err, err_len, -ENOTSUP,
-				"port %s: memif needs munmap() and sendmsg() of this library, but "
-				"another's are "
-				"in front: link libtela before it, or do without LD_PRELOAD",
-				p->name);
-		remove_stale_socket(p->device);
-	}
+	if (device_is(p->device, "net_memif") && !memif_quirks_active())
+		return say(err, err_len, -ENOTSUP,
+			"port %s: memif needs munmap() and sendmsg() of this library, but "
+			"another's are "
+			"in front: link libtela before it, or do without LD_PRELOAD",
+			p->name);
+	remove_stale_socket(p->device);
 	ret = rte_dev_probe(p->device);
 	if (!ret)
 		ret = rte_eth_dev_get_port_by_name(name, &p->id);

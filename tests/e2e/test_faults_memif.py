@@ -1,5 +1,5 @@
-"""Peers that die, stop, come back or never read, over memif: every call ends inside its deadline with a status, and
-whoever is left is well."""
+"""Peers that die, stop, come back or never read, over memif, and die at either end of vhost: every call ends inside its
+deadline with a status, and whoever is left is well."""
 import os
 import signal
 import time
@@ -9,11 +9,13 @@ import mesh
 SLACK_MS = 1000  # beyond a deadline: both programs, the test and others share two CPUs
 
 
-class Faults(mesh.Case):
+class Case(mesh.Case):
     each_test_anew = True
+    kind = 'memif'
 
     def setUp(self):
         super().setUp()
+        self.mesh.kind = self.kind
         mesh.schemas('echo')
         self.echo = mesh.table('echo.Message', data=b'are you there?')
 
@@ -45,8 +47,16 @@ class Faults(mesh.Case):
         server.do('chain.remove', service='echo', name='counter')
         mesh.until(lambda: server.service('echo')['retiring'] == 0, 'the other image has retired', 10)
 
+    def pair(self):
+        """Who has the socket must be there first."""
+        caller = self.mesh.caller() if self.kind == 'virtio' else None
+        server = self.mesh.server()
+        return server, caller or self.mesh.caller()
+
+
+class PeerKilled(Case):
     def test_peer_killed_with_calls_pending(self):
-        server, caller = self.mesh.server(), self.mesh.caller()
+        server, caller = self.pair()
         self.works(caller)
         caller.start(threads=8, calls=8, method='later', delay_us=2_000_000, deadline_ms=5000)
         mesh.until(lambda: server.in_flight() == 8, 'eight calls are pending')
@@ -65,7 +75,7 @@ class Faults(mesh.Case):
         self.works_again(caller)
 
     def test_peer_killed_under_load(self):
-        server, caller = self.mesh.server(), self.mesh.caller()
+        server, caller = self.pair()
         self.works(caller)
         for size in (32, 60_000):
             caller.start(threads=8, ms=60_000, bytes=size, deadline_ms=1000)
@@ -81,6 +91,46 @@ class Faults(mesh.Case):
             self.works_again(caller)
         self.quiet(server)
 
+
+class PeerKilledVirtio(PeerKilled):
+    kind = 'virtio'
+
+
+class CallerKilled(Case):
+    ends = 'finish', 'kill', 'finish', 'kill'
+
+    def test_caller_comes_and_goes(self):
+        server = self.mesh.server()
+        for end in self.ends:
+            caller = self.mesh.caller()
+            self.works(caller)
+            getattr(caller, end)()
+        self.quiet(server)
+
+    def test_caller_killed_with_calls_pending(self):
+        """The callee's handlers finish for nobody; slots, pins and images come back."""
+        server, caller = self.pair()
+        caller.start(threads=24, calls=24, method='later', delay_us=1_500_000)
+        mesh.until(lambda: server.in_flight() == 24, 'calls are pending')
+        caller.kill()
+        # An image published meanwhile: the old one is pinned until the pending calls are done.
+        server.do('chain.add', service='echo', plugin='counter', **{'as': 'meanwhile'})
+        mesh.until(lambda: server.service('echo')['retiring'] == 0, 'the old image has retired', 10)
+        self.quiet(server)
+        counters = server.counters()
+        self.assertEqual(counters['calls_pending'], 24)
+        caller = self.mesh.caller()
+        self.works(caller)
+        self.works(caller, threads=24, calls=48, method='later', delay_us=20_000)
+        self.assertEqual(server.figures('meanwhile')['calls'], 448)
+
+
+class CallerKilledVhost(CallerKilled):
+    kind = 'vhost'
+    ends = 'finish', 'kill'
+
+
+class Faults(Case):
     def test_peer_killed_while_sending(self):
         """Large messages both ways: what was held for them is given back."""
         server, caller = self.mesh.server(), self.mesh.caller()
@@ -160,14 +210,6 @@ class Faults(mesh.Case):
             self.assertLess(got.took, 2)
         self.assertEqual(client.stop(), 0)
 
-    def test_client_side_of_memif_comes_and_goes(self):
-        server = self.mesh.server()
-        for end in ('finish', 'kill', 'finish', 'kill'):
-            caller = self.mesh.caller()
-            self.works(caller)
-            getattr(caller, end)()
-        self.quiet(server)
-
     def test_peer_that_never_reads(self):
         """Stopped with many large and small calls outstanding: rings fill, nothing else does."""
         server, caller = self.mesh.server(), self.mesh.caller()
@@ -194,23 +236,6 @@ class Faults(mesh.Case):
         caller.stop()
         self.works_again(caller)
         self.quiet(server)
-
-    def test_caller_killed_with_calls_pending(self):
-        """The callee's handlers finish for nobody; slots, pins and images come back."""
-        server, caller = self.mesh.server(), self.mesh.caller()
-        caller.start(threads=24, calls=24, method='later', delay_us=1_500_000)
-        mesh.until(lambda: server.in_flight() == 24, 'calls are pending')
-        caller.kill()
-        # An image published meanwhile: the old one is pinned until the pending calls are done.
-        server.do('chain.add', service='echo', plugin='counter', **{'as': 'meanwhile'})
-        mesh.until(lambda: server.service('echo')['retiring'] == 0, 'the old image has retired', 10)
-        self.quiet(server)
-        counters = server.counters()
-        self.assertEqual(counters['calls_pending'], 24)
-        caller = self.mesh.caller()
-        self.works(caller)
-        self.works(caller, threads=24, calls=48, method='later', delay_us=20_000)
-        self.assertEqual(server.figures('meanwhile')['calls'], 448)
 
     def test_deadlines_of_pending_calls(self):
         """Callers that give up: their calls run on detached and are then gone."""
