@@ -85,6 +85,7 @@ struct tela_method_desc {
 	int (*verify_response)(const void *payload, size_t len);
 	const struct tela_attribute *attributes; /* sorted by key */
 	uint32_t n_attributes;
+	const struct tela_fb_desc_type *request, *response; /* to print them; NULL: unknown */
 };
 
 /* The value of that attribute of the method; NULL: it has none. [any] */

@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-#define TELA_PLUGIN_ABI 9
+#define TELA_PLUGIN_ABI 10
 
 /* Names the chain of a callback that belongs to no schema: every call from outside walks it first.
  */

@@ -236,6 +236,10 @@ void emit_data(struct emit *e)
 	out(e, " *\n * Readers, verifiers and builders; tela_fb.h says what they ask and "
 	       "promise.\n */\n");
 	out(e, "#pragma once\n\n#include <tela_fb.h>\n");
+	for (i = 0; i < s->n_objects && !s->objects[i].shares; i++)
+		;
+	if (i < s->n_objects)
+		out(e, "#include <tela_fb_share.h>\n");
 	emit_includes(e);
 	out(e, "\n");
 	for (i = 0; i < s->n_enums; i++) {
@@ -247,4 +251,5 @@ void emit_data(struct emit *e)
 			emit_struct(e, s->structs[i]);
 	}
 	emit_tables(e);
+	emit_desc(e);
 }

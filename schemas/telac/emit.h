@@ -58,5 +58,7 @@ void emit_verifier(struct emit *e, const struct object *o); /* of tables, after 
 void emit_builder(struct emit *e, const struct object *o);  /* likewise */
 void emit_whole(struct emit *e, const struct object *o);    /* root, verify, size, build */
 
+void emit_desc(struct emit *e);                             /* of the whole schema */
+
 void emit_data(struct emit *e); /* NAME.h */
 void emit_rpc(struct emit *e);  /* NAME_rpc.h */

@@ -104,9 +104,10 @@ static void emit_descriptors(struct emit *e, const struct service *v, const stru
 			m->idempotent ? "TELA_METHOD_IDEMPOTENT" : "0", m->deadline_us,
 			m->request->c_name, m->response->c_name);
 		if (m->attributes.n)
-			out(e, "%s_%s_attributes, %zu},\n", v->c_name, m->name, m->attributes.n);
+			out(e, "%s_%s_attributes, %zu, ", v->c_name, m->name, m->attributes.n);
 		else
-			out(e, "NULL, 0},\n");
+			out(e, "NULL, 0, ");
+		out(e, "%s_DESC, %s_DESC},\n", m->request->c_name, m->response->c_name);
 	}
 	out(e, "};\n\n");
 	if (v->n_compatible) {

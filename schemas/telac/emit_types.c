@@ -143,7 +143,8 @@ static void emit_store(struct emit *e, const struct object *o)
 		return;
 	out(e,
 		"static inline uint32_t %s_fb_put_vector(\n"
-		"\tuint8_t *buf, uint32_t pos, uint32_t ref, const %s *v, size_t n, uint32_t align)\n{\n"
+		"\tuint8_t *buf, uint32_t pos, uint32_t ref, const %s *v, size_t n, uint32_t "
+		"align)\n{\n"
 		"\tsize_t i;\n\n"
 		"\tpos = tela_fb_put_length(buf, pos, ref, n, align);\n"
 		"\tfor (i = 0; i < n; i++, pos += %s_SIZE)\n"

@@ -49,7 +49,8 @@ static bool is_taken(const char *name)
 {
 	static const char *const taken[] = {"t", "args", "root", "verify", "size", "build",
 		"root_prefixed", "verify_prefixed", "size_prefixed", "build_prefixed", "IDENTIFIER",
-		"sort", "fb_shape", "fb_full", "fb_verify", "fb_measure", "fb_put", "ARGS_INIT"};
+		"sort", "fb_shape", "fb_full", "fb_verify", "fb_measure", "fb_put", "fb_desc",
+		"ARGS_INIT", "DESC"};
 	size_t i;
 
 	for (i = 0; i < sizeof(taken) / sizeof(*taken); i++) {
@@ -140,7 +141,8 @@ static void name_union_readers(struct names *n, const struct object *o, const st
 static void name_table(struct names *n, struct object *o)
 {
 	static const char *const own[] = {"t", "args", "root", "verify", "size", "build",
-		"root_prefixed", "verify_prefixed", "size_prefixed", "build_prefixed", "ARGS_INIT"};
+		"root_prefixed", "verify_prefixed", "size_prefixed", "build_prefixed", "ARGS_INIT",
+		"DESC"};
 	size_t i;
 
 	o->c_name = flat(n->s, o->name);

@@ -228,7 +228,7 @@ def write_a_schema(readme, commands):
     """The schema of schemas/README.md and all of its C, which is one program."""
     with Place() as place:
         place.write('shop.fbs', readme.block(language='fbs'))
-        place.write('shop.c', '#include <stdio.h>\n\n#include "shop.h"\n\n' + '\n'.join(
+        place.write('shop.c', '#include <stdio.h>\n\n#include "shop.h"\n#include "tela_fb_print.h"\n\n' + '\n'.join(
             text for _, language, text in readme.blocks if language == 'c'))
         for command in commands:
             place.run(command)

@@ -17,11 +17,15 @@ from model import FLOATS, INFINITE, NAN, SIGN, limits, size_of, to_bits
 DEPTH = 56  # below what the verifiers allow, with room for a nested buffer's own
 
 
+CHARACTERS = '\0aZ"\\/\n\t\x1f\x7f\x80\x9f\xa0\u07ff\u0800\ud7ff\ue000\ufffd\uffff\U00010000\U0010ffff'
+
+
 class Content:
     def __init__(self, rng, room):
         self.rng = rng
         self.room = room    # values that may still be made
         self.deep = rng.random() < 0.1
+        self.utf8 = rng.random() < 0.6  # what JSON can say
         self.shared = [self.text_of() for _ in range(rng.choice((1, 3, 100)))]  # ours remembers 64
 
     def text_of(self, most=40):
@@ -29,6 +33,8 @@ class Content:
         n = rng.choice((0, 1, 3, 4, 7, rng.randrange(most)))
         if rng.random() < 0.03:
             n = rng.choice((255, 256, 5000))
+        if self.utf8:
+            return ''.join(rng.choice(CHARACTERS) for _ in range(n)).encode()
         return bytes(rng.choice((0, 65, 10, 127, 128, 255, rng.randrange(256))) for _ in range(n))
 
     def number(self, t, table=False):
@@ -87,7 +93,10 @@ class Content:
     def field(self, f, depth):
         rng, t = self.rng, f.type
         if f.key and t.kind == 'string':
-            return bytes(rng.randrange(1, 256) for _ in range(rng.randrange(9)))  # lookups by C++ end at a 0
+            n = rng.randrange(9)  # lookups by C++ end at a 0
+            if self.utf8:
+                return ''.join(rng.choice(CHARACTERS[1:]) for _ in range(n)).encode()
+            return bytes(rng.randrange(1, 256) for _ in range(n))
         if not f.required:
             chance = 0.3
             if t.kind in ('table', 'union', 'vector') and (self.room < 0 or depth > DEPTH):

@@ -352,5 +352,7 @@ def emit(schemas):
         out += Ours(s).all()
         names = ('verify', 'visits', 'size', 'build', 'dump', 'verify_prefixed', 'size_prefixed', 'build_prefixed',
                  'dump_prefixed')
-        rows += f'\t{{"{s.stem}", ' + ', '.join(f'{s.stem}_{n}' for n in names) + '},\n'
+        root = c_name(s.root)
+        identifier = f'{root}_IDENTIFIER' if s.identifier else 'NULL'
+        rows += f'\t{{"{s.stem}", {root}_DESC, {identifier}, ' + ', '.join(f'{s.stem}_{n}' for n in names) + '},\n'
     return out + f'const struct oracle_ours oracle_ours[] = {{\n{rows}}};\nconst size_t oracle_n = {len(schemas)};\n'

@@ -3,11 +3,11 @@
 // and are read as tela_fb.h says.
 //
 //     oracle OUT DAMAGE SEED IN...       packs (packs.py) in, a pack of all buffers and their text
-//     out
+//     out, and in OUT.json what tela_fb_print() made of them, a line each
 //
 // The C is compiled with sanitizers, and every buffer ends where its memory ends.
 
-#include "verdict.h"
+#include "json.h"
 
 #include <cstdarg>
 #include <map>
@@ -71,12 +71,12 @@ struct message {
 
 message m;        // the one at work
 const char *kept; // where a buffer goes that failed
-FILE *out;
+FILE *out, *json;
 uint64_t state;   // of the random source
 unsigned damages; // of each buffer
 arena memory;
 struct {
-	uint64_t buffers, bytes, damaged, both, budget, shared;
+	uint64_t buffers, bytes, damaged, both, budget, shared, printed;
 } counts;
 
 uint64_t random_next()
@@ -137,6 +137,30 @@ void put_record(char what, bool prefixed, const void *data, size_t len)
 	}
 }
 
+// Printed, and read back by libflatbuffers, it is the same.
+void check_printed(const exact &b, char what, bool prefixed, const std::string &dump)
+{
+	const printed all(m.schema, b, prefixed, 64 * b.len + 4096),
+		text(m.schema, b, prefixed, 64 * b.len + 4096, TELA_FB_PRINT_TEXT);
+	std::string wrong = all.wrong + text.wrong;
+
+	if (!wrong.empty() || all.err || text.err)
+		fail(&b, what, prefixed, "%s (error %d)", wrong.c_str(), all.err);
+	if (std::fprintf(json, "%s\n%s\n", all.text.c_str(), text.text.c_str()) < 0)
+		fail(&b, what, prefixed, "cannot write down what is printed");
+	if (json_depth(all.text) > 64)
+		return;
+	const std::string back = read_json(m.schema, all.text, &wrong);
+	if (!wrong.empty())
+		fail(&b, what, prefixed, "%s", wrong.c_str());
+	if (!is_utf8(dump))
+		return;
+	counts.printed++;
+	if (values(back) != values(dump))
+		fail(&b, what, prefixed, "printed as JSON, libflatbuffers reads:%s",
+			difference(values(back), values(dump)).c_str());
+}
+
 // What both read of it, the same and what was asked for; returns the offsets in it.
 std::vector<site> check_whole(const exact &b, char what, bool prefixed)
 {
@@ -180,6 +204,7 @@ std::vector<site> check_whole(const exact &b, char what, bool prefixed)
 		if (w.misaligned)
 			fail(&b, what, prefixed, "a vector is not aligned as asked for");
 	}
+	check_printed(b, what, prefixed, text);
 	put_record(what, prefixed, b.p, b.len);
 	put_record('d', prefixed, text.data(), text.size());
 	return w.sites;
@@ -378,7 +403,11 @@ void check_crafted(const record &r)
 	uint32_t used, most;
 	bool whole = true;
 	const int err = oracle_ours[m.schema].visits(b.p, b.len, false, &used, &most);
+	const printed text_of(m.schema, b, false, 1 << 20);
 
+	if (!text_of.wrong.empty() || text_of.text.size() > 64 * (16 + b.len))
+		fail(&b, r.what, false, "%s: %zu bytes printed", text_of.wrong.c_str(),
+			text_of.text.size());
 	try {
 		theirs[m.schema].dump(b.p, false, &text, &w);
 	} catch (walk::too_long &) {
@@ -436,6 +465,11 @@ int main(int argc, char **argv)
 		std::perror(argv[1]);
 		return 2;
 	}
+	json = std::fopen((std::string(argv[1]) + ".json").c_str(), "w");
+	if (!json) {
+		std::perror("the file of what is printed");
+		return 2;
+	}
 	const std::string beside = std::string(argv[1]) + ".failed";
 	kept = beside.c_str();
 	damages = unsigned(std::atoi(argv[2]));
@@ -447,15 +481,17 @@ int main(int argc, char **argv)
 			one(r, messages);
 	}
 	std::free(memory.data);
-	if (std::fclose(out)) {
+	if (std::fclose(json) + std::fclose(out)) {
 		std::perror(argv[1]);
 		return 2;
 	}
-	std::printf("%llu buffers of %llu bytes; of %llu damaged ones both accept %llu, ours stops "
-		    "%llu "
-		    "of %llu that share tables or vectors\n",
+	std::printf(
+		"%llu buffers of %llu bytes, %llu of them the same again by way of JSON; of %llu "
+		"damaged ones both accept %llu, ours stops %llu of %llu that share tables or "
+		"vectors\n",
 		(unsigned long long)counts.buffers, (unsigned long long)counts.bytes,
-		(unsigned long long)counts.damaged, (unsigned long long)counts.both,
-		(unsigned long long)counts.budget, (unsigned long long)counts.shared);
+		(unsigned long long)counts.printed, (unsigned long long)counts.damaged,
+		(unsigned long long)counts.both, (unsigned long long)counts.budget,
+		(unsigned long long)counts.shared);
 	return 0;
 }

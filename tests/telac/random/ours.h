@@ -6,12 +6,16 @@
 
 #include "text.h"
 
+#include <tela_fb.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 struct oracle_ours {
 	const char *name;
+	const struct tela_fb_desc_type *type; /* of the root */
+	const char *identifier;               /* NULL: none */
 	int (*verify)(const void *buf, size_t len);
 	/* 0 or -EBADMSG, and the visits that it took and might have taken */
 	int (*visits)(

@@ -4,7 +4,8 @@ A run is one seed: a batch of random schemas, for each of them random messages. 
 Python and JavaScript (each for the schemas that flatc can generate it for); both verifiers accept every buffer, and all
 readers print the same text of it. Then each buffer is damaged many times: whatever ours accepts is read without leaving
 the buffer (ASan, UBSan) and as C++ reads it, and what C++ accepts ours does, unless one table or vector is reached by
-several paths and the visits do not fit. Needs flatc, gcc or clang, libflatbuffers and Python's flatbuffers; JavaScript
+several paths and the visits do not fit. What tela_fb_print() makes of a message is JSON of which libflatbuffers makes
+the same message again. Needs flatc, gcc or clang, libflatbuffers and Python's flatbuffers; JavaScript
 runs if node, esbuild and npm's flatbuffers are there (--npm, or TELA_NPM: the folder that `npm install
 flatbuffers@2.0.7` was run in). A run that fails says how to replay it, and where its schemas and messages are.
 
@@ -12,6 +13,7 @@ flatbuffers@2.0.7` was run in). A run that fails says how to replay it, and wher
     run.py --telac build/schemas/telac --runs 100          a long one, with fresh seeds
 """
 import argparse
+import json
 import os
 import random
 import shutil
@@ -107,6 +109,9 @@ class Batch:
             lang_js.write(self)
             inputs.append('js.pack')
         said = call(self.path('oracle'), 'all.pack', str(self.options.damage), str(self.seed), *inputs, cwd=self.folder)
+        with open(self.path('all.pack.json'), encoding='utf-8', newline='\n') as f:
+            for line in f:
+                json.loads(line)
         read = lang_python.check(self)
         if self.options.npm:
             read += ', ' + lang_js.check(self)

@@ -4,10 +4,13 @@
 // - what ours accepts C++ does too, and both read the same of it;
 // - what C++ accepts ours does too, unless its visits do not fit, which takes a table or vector
 // that
-//   several paths lead to.
+//   several paths lead to;
+// - what ours accepts is printed, at least in part, and what C++ refuses is not printed whole.
 #pragma once
 
 #include "theirs.h"
+
+#include <tela_fb_print.h>
 
 #include <cerrno>
 #include <memory>
@@ -68,11 +71,54 @@ inline int verify_ours(unsigned schema, const exact &b, bool prefixed)
 	return (prefixed ? ours.verify_prefixed : ours.verify)(b.p, b.len);
 }
 
+// What tela_fb_print() makes of it in so much room, which it must keep to.
+struct printed {
+	int err;
+	std::string text, wrong = {};
+
+	printed(unsigned schema, const exact &b, bool prefixed, size_t room, unsigned flags = 0)
+	{
+		const exact out(std::string(room, char(0x55)).data(), room);
+		const auto text_at = reinterpret_cast<char *>(out.p);
+		size_t len = room;
+
+		err = tela_fb_print(oracle_ours[schema].type, b.p, b.len,
+			flags | (prefixed ? TELA_FB_PRINT_PREFIXED : 0), text_at, room, &len);
+		if (room ? len >= room || std::strlen(text_at) != len : len != 0)
+			wrong = "printing: " + std::to_string(len) + " bytes in " +
+				std::to_string(room);
+		else if (err && err != -ENOSPC && err != -EBADMSG)
+			wrong = "printing: error " + std::to_string(err);
+		else
+			text.assign(text_at, len);
+		if (wrong.empty() && room > 4 &&
+			!err == (len >= 3 && !std::strcmp(text_at + len - 3, "...")))
+			wrong = "printing: error " + std::to_string(err) + " and " + text;
+	}
+};
+
 struct verdict {
 	bool ours, theirs;
 	bool shared = false;    // several paths lead to a table or vector
 	std::string wrong = {}; // what must not be
 };
+
+inline std::string judge_printing(unsigned schema, const exact &b, bool prefixed, bool ours,
+	bool theirs, const std::string &wrong)
+{
+	const char *identifier = oracle_ours[schema].identifier;
+	const printed cut(schema, b, prefixed, b.len % 61, TELA_FB_PRINT_TEXT),
+		all(schema, b, prefixed, 16 * b.len + 4096);
+
+	if (!wrong.empty() || !cut.wrong.empty() || !all.wrong.empty())
+		return wrong + cut.wrong + all.wrong;
+	if (ours && (all.err == -EBADMSG || cut.err == -EBADMSG))
+		return "ours accepts it and prints " + all.text;
+	if (!all.err && !theirs &&
+		(!identifier || tela_fb_has_identifier(b.p, b.len, prefixed ? 4 : 0, identifier)))
+		return "C++ refuses it and ours prints " + all.text;
+	return "";
+}
 
 inline verdict judge(unsigned schema, const exact &b, bool prefixed)
 {
@@ -85,6 +131,7 @@ inline verdict judge(unsigned schema, const exact &b, bool prefixed)
 
 	if ((oracle_ours[schema].visits(b.p, b.len, prefixed, &used, &most) == 0) != v.ours)
 		v.wrong = "our verifier contradicts itself";
+	v.wrong = judge_printing(schema, b, prefixed, v.ours, v.theirs, v.wrong);
 	if (v.ours)
 		dump_ours(schema, b, prefixed, &ours);
 	if (v.ours && !v.theirs)
