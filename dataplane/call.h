@@ -63,10 +63,13 @@ struct call {
 	struct msg *meta; /* reply metadata as key\0value\0..., and the status at its end */
 	uint32_t arena_used;
 	bool prepared /* tela_call_pend has been called */, detached, pinned;
-	_Atomic bool unwanted;    /* read by a worker: its caller has gone */
-	struct worker_link *work; /* while a worker has it */
-	struct list of_machine;   /* pending ones, in order of arrival */
-	uint64_t generation;      /* of this object, for handles */
+	_Atomic bool unwanted; /* read by a worker: its caller has gone */
+	union {
+		struct worker_link *work; /* while a worker has it */
+		void *out; /* of a call that goes out: the mesh's, NULL: it has none */
+	};
+	struct list of_machine; /* pending ones, in order of arrival */
+	uint64_t generation;    /* of this object, for handles */
 	uint32_t index;
 	struct call *next_free;
 };

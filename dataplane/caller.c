@@ -289,11 +289,11 @@ void caller_fail(struct machine *m, struct caller_slot *s, uint8_t code, const c
 	struct path *p = s->session->path;
 
 	r.outcome = s->on_wire ? TELA_MAYBE_EXECUTED : TELA_NOT_EXECUTED;
+	if (s->serving)
+		call_detach(m, s->serving);
+	else if (!p)
+		r.outcome = TELA_NOT_EXECUTED;
 	if (!p) {
-		if (s->serving)
-			call_detach(m, s->serving);
-		else
-			r.outcome = TELA_NOT_EXECUTED;
 	} else if (s->on_wire && p->state == PATH_UP) {
 		caller_tell(m, s, frame_Kind_cancel);
 	}
@@ -316,10 +316,9 @@ void caller_accepted(struct machine *m, struct caller_slot *s)
 	caller_finish(m, s, &(struct tela_result){.code = TELA_OK});
 }
 
-void caller_local_done(struct machine *m, struct call *c)
+void caller_result_of(const struct machine *m, const struct call *c, uint8_t scratch[ENVELOPE_MAX],
+	struct tela_result *ret)
 {
-	uint8_t scratch[ENVELOPE_MAX] __attribute__((aligned(8)));
-	struct caller_slot *s = c->local;
 	struct tela_result r = {.code = c->pub.reply_code, .outcome = c->outcome};
 
 	r.queue_ns = saturate_u32(c->started_ns - c->arrived_ns);
@@ -337,6 +336,16 @@ void caller_local_done(struct machine *m, struct call *c)
 		r.payload = c->reply ? c->reply : c->has_status ? NULL : (const uint8_t *)"";
 		r.len = c->reply_len;
 	}
+	*ret = r;
+}
+
+void caller_local_done(struct machine *m, struct call *c)
+{
+	uint8_t scratch[ENVELOPE_MAX] __attribute__((aligned(8)));
+	struct caller_slot *s = c->local;
+	struct tela_result r;
+
+	caller_result_of(m, c, scratch, &r);
 	c->local = NULL;
 	s->serving = NULL;
 	caller_finish(m, s, &r);

@@ -59,6 +59,13 @@ void caller_session_restart(struct caller_session *s);
 /* Writes the envelope of a call that is not plain. Returns its length, 0 if it is too large. */
 uint32_t caller_envelope(const struct caller_session *s, uint16_t method,
 	const struct tela_options *o, uint32_t budget_us, uint8_t *to);
+/* Before it is sent: other metadata, another payload. 0, or -ENOBUFS, -EMSGSIZE with nothing
+ * changed. */
+int caller_replace(struct machine *m, struct caller_slot *s, const struct tela_pair *metadata,
+	uint32_t n, const uint8_t *payload, uint32_t len);
+/* What a call object says, as its caller is told; `scratch` keeps the envelope. */
+void caller_result_of(const struct machine *m, const struct call *c, uint8_t scratch[ENVELOPE_MAX],
+	struct tela_result *ret);
 /* Sends what the slot holds, whole or as the first fragments of it. */
 void caller_transmit(struct machine *m, struct path *p, struct caller_slot *s, uint8_t flags);
 /* Frees what the slot holds, then tells the caller; the completion may take the slot again. */

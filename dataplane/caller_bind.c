@@ -65,37 +65,24 @@ static void options_again(const struct caller_slot *s, struct tela_options *o,
 	}
 }
 
-/* Surely not executed: names the service, as a new call of the same slot, within the same deadline.
- */
-static void bind_again(struct machine *m, struct caller_slot *s)
+/* Writes the request anew. 0, or -ENOBUFS, -EMSGSIZE with nothing changed. */
+static int rebuild(struct machine *m, struct caller_slot *s, const struct tela_options *o,
+	const uint8_t *payload, uint32_t len)
 {
-	struct tela_pair pairs[REBIND_PAIRS_MAX];
-	uint32_t payload_len, envelope_len, head;
-	struct tela_options o = {0};
-	struct tela_context context;
-	struct msg *msg;
-	uint64_t key[2];
+	struct msg *msg = msgpool_get(&m->msgs, len + ENVELOPE_MAX + 8);
+	uint32_t envelope_len, head;
 
-	s->session->bind = 0;
-	s->on_wire = false;
-	msg = msgpool_get(&m->msgs, s->body_len + ENVELOPE_MAX + 8);
-	if (!msg) {
-		caller_fail(m, s, TELA_UNAVAILABLE, "no memory to bind again");
-		return;
-	}
-	options_again(s, &o, pairs, key, &context);
-	payload_len = s->body_len - ALIGN8(s->envelope_len);
-	envelope_len = caller_envelope(s->session, s->method->id, &o,
+	if (!msg)
+		return -ENOBUFS;
+	envelope_len = caller_envelope(s->session, s->method->id, o,
 		caller_budget_left_us(m->now_ns, s->deadline_ns), msg->data);
 	if (!envelope_len) {
 		msgpool_put(&m->msgs, msg);
-		caller_fail(m, s, TELA_UNAVAILABLE,
-			"no room for the service's name beside the metadata, to bind again");
-		return;
+		return -EMSGSIZE;
 	}
 	head = ALIGN8(envelope_len);
 	memset(msg->data + envelope_len, 0, head - envelope_len);
-	memcpy(msg->data + head, s->body + ALIGN8(s->envelope_len), payload_len);
+	memcpy(msg->data + head, payload, len);
 	if (s->tx)
 		bulk_tx_end(m, s->tx);
 	if (s->msg)
@@ -104,8 +91,47 @@ static void bind_again(struct machine *m, struct caller_slot *s)
 	s->msg = msg;
 	s->body = msg->data;
 	s->envelope_len = (uint16_t)envelope_len;
-	s->body_len = head + payload_len;
+	s->body_len = head + len;
 	s->bound = false;
+	return 0;
+}
+
+int caller_replace(struct machine *m, struct caller_slot *s, const struct tela_pair *metadata,
+	uint32_t n, const uint8_t *payload, uint32_t len)
+{
+	struct tela_pair pairs[REBIND_PAIRS_MAX];
+	struct tela_options o = {0};
+	struct tela_context context;
+	uint64_t key[2];
+
+	options_again(s, &o, pairs, key, &context);
+	o.metadata = metadata;
+	o.n_metadata = n;
+	return rebuild(m, s, &o, payload, len);
+}
+
+/* Surely not executed: names the service, as a new call of the same slot, within the same deadline.
+ */
+static void bind_again(struct machine *m, struct caller_slot *s)
+{
+	struct tela_pair pairs[REBIND_PAIRS_MAX];
+	struct tela_options o = {0};
+	struct tela_context context;
+	uint32_t head = ALIGN8(s->envelope_len);
+	uint64_t key[2];
+	int rc;
+
+	s->session->bind = 0;
+	s->on_wire = false;
+	options_again(s, &o, pairs, key, &context);
+	rc = rebuild(m, s, &o, s->body + head, s->body_len - head);
+	if (rc) {
+		caller_fail(m, s, TELA_UNAVAILABLE,
+			rc == -ENOBUFS ? "no memory to bind again"
+				       : "no room for the service's name beside the metadata, to "
+					 "bind again");
+		return;
+	}
 	s->call++;
 	caller_transmit(m, s->session->path, s, 0);
 }

@@ -2,6 +2,7 @@
 
 #include "mesh.h"
 #include "node.h"
+#include "out.h"
 
 /* Core c of n calls the cores c, c + n, c + 2n... of a peer that has more than n, and c modulo its
  * number of one that has not: every core of the peer is called, and as few frames as can be come to
@@ -203,7 +204,7 @@ int tela_request_begin(struct tela_client *c, const struct tela_method_desc *m, 
 	const struct tela_options *o, struct tela_request *ret)
 {
 	DCHECK(core_current);
-	return client_begin(core_current, c, m, size, o, ret);
+	return out_begin(core_current, c, m, size, o, ret);
 }
 
 int tela_request_send(struct tela_request *r, tela_done_fn done, void *arg)
@@ -211,7 +212,10 @@ int tela_request_send(struct tela_request *r, tela_done_fn done, void *arg)
 	struct core *core = r->client_core;
 
 	if (unlikely(r->session != NULL)) {
-		mesh_send(r->session, done, arg);
+		if (out_is(core, r->session))
+			out_send(r, done, arg);
+		else
+			mesh_send(r->session, done, arg);
 		return 0;
 	}
 	return caller_send(&core->m, r->slot, done, arg);
@@ -221,7 +225,9 @@ void tela_request_abandon(struct tela_request *r)
 {
 	struct core *core = r->client_core;
 
-	if (r->session)
+	if (out_is(core, r->session))
+		out_abandon(r);
+	else if (r->session)
 		mesh_abandon(r->session);
 	else
 		caller_abandon(&core->m, r->slot);

@@ -52,6 +52,7 @@
 	EVENT(calls_one_way, "one-way requests accepted")                                          \
 	EVENT(one_way_replies, "of these, ended: what they answered is told to nobody")            \
 	EVENT(one_way_failed, "of these, ended with a status other than OK")                       \
+	EVENT(calls_intercepted, "calls that a link of request_out ended in the callee's place")   \
 	EVENT(calls_local, "calls served on the core that made them")                              \
 	EVENT(retries, "calls tried at all instances once more")                                   \
 	EVENT(hedges, "second attempts made because the first took long")                          \

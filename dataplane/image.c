@@ -141,9 +141,14 @@ static bool is_status(const struct tela_link *l)
 	return l->callback && !strcmp(l->callback, TELA_STATUS);
 }
 
+static bool is_out(const struct tela_link *l)
+{
+	return l->callback && !strcmp(l->callback, TELA_REQUEST_OUT);
+}
+
 static bool in_all_chains(const struct tela_link *l)
 {
-	return l->callback && !is_status(l);
+	return l->callback && !is_status(l) && !is_out(l);
 }
 
 static const struct tela_method_desc *find_method(const struct tela_service_desc *d, uint16_t id)
@@ -164,6 +169,15 @@ static int check_link(const struct tela_service_desc *d, const struct tela_image
 	if (!l->enter && !l->leave)
 		return say(err, err_len, -EINVAL, "plugin %s: a link with neither enter nor leave",
 			il->plugin);
+	if (is_out(l)) {
+		if (!l->enter || l->leave || l->blocking)
+			return say(err, err_len, -EINVAL,
+				"plugin %s: a link of request_out has an enter hook, no leave "
+				"hook, "
+				"and does not block",
+				il->plugin);
+		return 0;
+	}
 	if (l->callback) {
 		if (strcmp(l->callback, TELA_REQUEST_IN))
 			return say(err, err_len, -EINVAL, "plugin %s: no callback is named \"%s\"",
@@ -287,7 +301,8 @@ struct tela_image *image_build(struct tela_service *s, uint32_t n_cores,
 	size = sizeof(*image) + CACHE_LINE + n_cores * sizeof(struct image_core) +
 	       (max_method + 1) * sizeof(void *) + d->n_methods * sizeof(struct chain) +
 	       n * (sizeof(struct chain_link) + sizeof(struct chain_leave)) +
-	       n_links * (sizeof(*image->statuses) + sizeof(*image->status_hooks));
+	       n_links * (sizeof(*image->statuses) + sizeof(*image->status_hooks) +
+				 sizeof(*image->out));
 	image = calloc(1, size);
 	if (!image) {
 		say(err, err_len, 0, "out of memory for an image of %zu bytes", size);
@@ -301,7 +316,12 @@ struct tela_image *image_build(struct tela_service *s, uint32_t n_cores,
 	at.leave = (void *)(at.link + n);
 	image->statuses = (void *)(at.leave + n);
 	image->status_hooks = (void *)(image->statuses + n_links);
+	image->out = (void *)(image->status_hooks + n_links);
 	fill_statuses(image, links, n_links);
+	for (uint32_t i = 0; i < n_links; i++)
+		if (is_out(links[i].link))
+			image->out[image->n_out++] =
+				(struct chain_link){links[i].link->enter, links[i].self};
 	image->service = s;
 	image->generation = ++s->generation;
 	image->max_method = max_method;

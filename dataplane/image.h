@@ -69,6 +69,8 @@ struct tela_image {
 	const struct tela_link **statuses;
 	struct image_status_hook *status_hooks;
 	uint32_t n_statuses, n_status_hooks;
+	struct chain_link *out; /* request_out, in call order */
+	uint32_t n_out;
 	void (*retired)(void *arg, uint64_t generation, uint64_t calls);
 	void *retired_arg;
 	void *extra;             /* freed with it */
@@ -84,7 +86,7 @@ struct tela_service {
 	struct tela_node *node;
 	uint32_t index, name_len;
 	_Atomic(struct tela_image *) image; /* NULL: starting */
-	struct tela_storage *storage; /* of a node's service; freed with the node */
+	struct tela_storage *storage;       /* of a node's service; freed with the node */
 	_Atomic(char *) refusal;            /* why calls are not taken; NULL: they are */
 	uint64_t generation;                /* of the last image built */
 	struct service_core core[IMAGE_CORES_MAX];

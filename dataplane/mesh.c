@@ -23,6 +23,8 @@ static void call_free(struct mesh_call *k)
 {
 	list_del(&k->waiting);
 	msgpool_put(&machine_of(k)->msgs, k->msg);
+	if (k->answer)
+		call_put(machine_of(k), k->answer);
 	k->msg = NULL;
 	k->serial++;
 	k->next_free = k->core->free;
@@ -53,6 +55,19 @@ static void end_failed(struct mesh_call *k, uint8_t code, const char *message)
 		.message = {message, strlen(message)}};
 
 	end_with(k, &r);
+}
+
+static void end_answered(struct mesh_call *k)
+{
+	uint8_t scratch[ENVELOPE_MAX] __attribute__((aligned(8)));
+	struct machine *m = machine_of(k);
+	struct call *c = k->answer;
+	struct tela_result r;
+
+	k->answer = NULL;
+	caller_result_of(m, c, scratch, &r);
+	end_with(k, &r);
+	call_put(m, c);
 }
 
 /* Ends it in a later pass. */
@@ -235,6 +250,34 @@ int mesh_begin(struct core *core, struct tela_client *c, const struct tela_metho
 void mesh_abandon(struct mesh_call *k)
 {
 	call_free(k);
+}
+
+int mesh_replace(struct mesh_call *k, const struct tela_pair *metadata, uint32_t n,
+	const uint8_t *payload, uint32_t len)
+{
+	const struct tela_options o = {.metadata = metadata, .n_metadata = n};
+	struct machine *m = machine_of(k);
+	struct msg *msg;
+
+	if (len > MSG_1M - ENVELOPE_MAX - 8)
+		return -EMSGSIZE;
+	msg = msgpool_get(&m->msgs, (uint32_t)(ALIGN8(len) + metadata_size(&o) + 1));
+	if (!msg)
+		return -ENOBUFS;
+	memcpy(msg->data, payload, len);
+	keep_metadata(k, &o, (char *)msg->data + ALIGN8(len));
+	msgpool_put(&m->msgs, k->msg);
+	k->msg = msg;
+	k->len = len;
+	return 0;
+}
+
+void mesh_answered(struct mesh_call *k, struct call *c, tela_done_fn done, void *arg)
+{
+	k->done = done;
+	k->arg = arg;
+	k->answer = c;
+	wait_until(k, 0);
 }
 
 /* ---- attempts ---- */
@@ -444,7 +487,9 @@ void mesh_send(struct mesh_call *k, tela_done_fn done, void *arg)
 static void due(struct mesh_call *k, uint64_t now)
 {
 	list_del(&k->waiting);
-	if (any_live(k)) {
+	if (k->answer) {
+		end_answered(k);
+	} else if (any_live(k)) {
 		if (!k->hedged)
 			hedge(k);
 	} else if (now >= k->deadline_ns) {

@@ -33,10 +33,11 @@ struct mesh_call {
 	void *arg;
 	uint64_t deadline_ns, due_ns, hash, max_reply_bytes, key[2];
 	struct tela_context context; /* hops 0: it is made for no other call */
-	uint64_t tried, only; /* masks: in this round; those that may be asked */
+	uint64_t tried, only;        /* masks: in this round; those that may be asked */
 	uint32_t len, n_metadata, flags, rounds;
 	uint8_t code; /* of the last attempt that failed */
 	bool has_key, maybe, over, hedged;
+	struct call *answer; /* it ends with what a link of request_out has said; NULL: no */
 	struct mesh_attempt attempt[2];
 };
 
@@ -89,6 +90,11 @@ int mesh_begin(struct core *core, struct tela_client *c, const struct tela_metho
 	size_t size, const struct tela_options *o, struct tela_request *ret);
 void mesh_send(struct mesh_call *k, tela_done_fn done, void *arg);
 void mesh_abandon(struct mesh_call *k);
+/* Before it is sent, as caller_replace. */
+int mesh_replace(struct mesh_call *k, const struct tela_pair *metadata, uint32_t n,
+	const uint8_t *payload, uint32_t len);
+/* In place of sending it: it ends, in a later pass, with what `c` holds, which it takes. */
+void mesh_answered(struct mesh_call *k, struct call *c, tela_done_fn done, void *arg);
 /* The first call on this core: every instance begins to connect. */
 void mesh_core_open(struct mesh_core *mc);
 /* Tells what could not be asked. */

@@ -22,12 +22,20 @@ extern "C" {
 /* Names the chain of a callback that belongs to no schema: every call from outside walks it first.
  */
 #define TELA_REQUEST_IN "request_in"
+/* The same for calls that go out: those that a handler of the service makes with its own call as
+ * `parent`, to any service, walk these links before they leave the core. They see a call as ever
+ * (tela_call_request, tela_call_metadata: what goes out; method and service: the callee's; identity
+ * and subject: of the parent) and may add metadata, replace the payload, or answer in the callee's
+ * place: an error of theirs reaches the caller as one of the callee would, surely not executed.
+ * They can neither go pending nor block, and have no leave hook. */
+#define TELA_REQUEST_OUT "request_out"
 /* Names what a plugin has to say about statuses: those that it registers, and a look at each one
  * that a call of the service ends with. */
 #define TELA_STATUS "status"
 
-/* One link. `callback` is TELA_REQUEST_IN or TELA_STATUS, or NULL for a method of `service` with id
- * `method`. Either of enter and leave may be NULL (a link with neither is refused). */
+/* One link. `callback` is TELA_REQUEST_IN, TELA_REQUEST_OUT or TELA_STATUS, or NULL for a method of
+ * `service` with id `method`. Either of enter and leave may be NULL (a link with neither is
+ * refused). */
 struct tela_link {
 	const char *callback;
 	const struct tela_service_desc *service;

@@ -3,6 +3,7 @@
 #include "client.h"
 #include "mesh.h"
 #include "node.h"
+#include "out.h"
 #include "status.h"
 
 enum { RING_PER_PASS = 16 };
@@ -102,7 +103,7 @@ static bool call_try(struct core *c, struct thread_msg *msg)
 		return true;
 	}
 	o.deadline_us = (msg->deadline_ns - c->m.now_ns + 999) / NS_PER_US;
-	rc = client_begin(c, msg->client, msg->method, msg->len, &o, &r);
+	rc = out_begin(c, msg->client, msg->method, msg->len, &o, &r);
 	if (rc == -EAGAIN)
 		return false;
 	if (rc == -ENOTCONN) {

@@ -222,7 +222,9 @@ static void test_refused(void **state)
 		{{NULL, &desc, 3, answer, NULL}, "no method 3"},
 		{{NULL, &desc, 0, answer, NULL}, "no method 0"},
 		{{NULL, &desc, 1, NULL, NULL}, "neither enter nor leave"},
-		{{"request_out", NULL, 0, answer, NULL}, "request_out"},
+		{{"request_off", NULL, 0, answer, NULL}, "request_off"},
+		{{TELA_REQUEST_OUT, NULL, 0, answer, leave}, "no leave hook"},
+		{{TELA_REQUEST_OUT, NULL, 0, answer, NULL, true}, "does not block"},
 	};
 
 	(void)state;

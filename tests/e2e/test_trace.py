@@ -129,6 +129,21 @@ class Trace(mesh.Case):
         self.assertEqual((last['status'], last['error']), ('service_not_available', True))
         self.assertTrue(all(s.get('error') for s in spans if s['kind'] != 'own'), spans)
 
+    def test_request_out(self):
+        """A link of the caller adds to what goes over the wire, or keeps it from going."""
+        got = self.relayed(2, trace=True)
+        own = {s['node']: s for s in self.spans(got.reply['trace'], 8) if s['kind'] == 'own'}
+        self.assertEqual([d['value'] for d in own['middle']['details'] if d.get('attribute') == 'via'], ['a link'])
+        self.assertEqual([d for d in own['front']['details'] if d.get('attribute') == 'via'], [])
+        served = self.back.counters()['calls_served']
+        got = self.relayed(2, trace=True, metadata={'forbid': '0'})
+        self.assertEqual((got.status, got.reply['name']), ('PERMISSION_DENIED', 'forbidden'))
+        spans = self.spans(got.reply['trace'], 7)
+        last = [s for s in spans if s['kind'] == 'out' and s['node'] == 'middle'][0]
+        self.assertEqual((last['status'], last['error']), ('forbidden', True))
+        self.assertEqual(self.back.counters()['calls_served'], served)
+        self.assertEqual(self.middle.counters()['calls_intercepted'], 1)
+
     def test_cancelled_with_the_root(self):
         """The first caller waits no longer than its deadline, nor does anybody behind."""
         got = self.relayed(2, deadline_ms=1)

@@ -1,11 +1,9 @@
 /* relay.c - a link in front of echo.Echo/echo that asks the echo of a peer and answers what that
  * answers, so that calls go over several nodes.
  *
- * A call with the metadata "relay" = "N" goes on to the peer with "N - 1", until it is "0". With
- * the metadata "blocking" it goes from a worker (relay_blocking.so says that its link blocks). It
- * opens a span of its own and says something in it. Its request_out link adds the metadata "via",
- * refuses calls with the metadata "forbid", and answers those with "spare" in the peer's place.
- * Options: peer  required
+ * A call with the metadata "relay" = "N" goes on to the peer with "N - 1", until it is "0". It
+ * opens a span of its own and says something in it. Its request_out link adds the metadata "via" to
+ * what goes out, and refuses it where "forbid" says "N - 1". Options: peer  required
  */
 #include "echo_rpc.h"
 #include "tela_plugin.h"
@@ -56,7 +54,9 @@ static uint32_t hops_left(const struct tela_call *call)
 static enum tela_verdict relay(struct tela_call *call, void *self)
 {
 	const char left[2] = {(char)('0' + hops_left(call) - 1), 0};
-	struct tela_pair more[3] = {{"relay", left}};
+	struct tela_pair more[2] = {{"relay", left}};
+	struct tela_str forbidden = tela_call_metadata(call, "forbid");
+	char forbid[2] = {0};
 	struct tela_options o = {.parent = call, .metadata = more, .n_metadata = 1};
 	struct relay *relay = self;
 	struct tela_request r;
@@ -67,10 +67,10 @@ static enum tela_verdict relay(struct tela_call *call, void *self)
 
 	if (!hops_left(call))
 		return TELA_CONTINUE;
-	if (tela_call_metadata(call, "forbid").s)
-		more[o.n_metadata++] = (struct tela_pair){"forbid", "yes"};
-	if (tela_call_metadata(call, "spare").s)
-		more[o.n_metadata++] = (struct tela_pair){"spare", "yes"};
+	if (forbidden.len == 1) {
+		forbid[0] = *forbidden.s;
+		more[o.n_metadata++] = (struct tela_pair){"forbid", forbid};
+	}
 	w = calloc(1, sizeof(*w)); /* a test's plugin: the heap will do */
 	if (!w || tela_call_pend(call, &w->handle, &request, &len)) {
 		free(w);
@@ -78,6 +78,8 @@ static enum tela_verdict relay(struct tela_call *call, void *self)
 	}
 	w->span = tela_span_begin(call, "relaying");
 	tela_span_attribute(call, "left", left);
+	if (tela_call_metadata(call, "via").s)
+		tela_span_attribute(call, "via", "a link");
 	rc = tela_request_begin(relay->client, call->method, len, &o, &r);
 	if (rc) {
 		tela_span_error(call, "the peer cannot be asked");
@@ -89,6 +91,19 @@ static enum tela_verdict relay(struct tela_call *call, void *self)
 	memcpy(r.payload, request, len);
 	tela_request_send(&r, done, w);
 	return TELA_PENDING;
+}
+
+static enum tela_verdict out(struct tela_call *call, void *self)
+{
+	struct tela_str left = tela_call_metadata(call, "relay");
+	struct tela_str forbid = tela_call_metadata(call, "forbid");
+
+	(void)self;
+	if (left.len == 1 && forbid.len == 1 && *left.s == *forbid.s)
+		return tela_reply_error(call, "forbidden", NULL);
+	return tela_call_metadata_add(call, "via", "relay")
+		       ? tela_reply_error(call, "overloaded", NULL)
+		       : TELA_CONTINUE;
 }
 
 static int start(struct tela_hook *h, void **ret_self)
@@ -114,6 +129,7 @@ static void stop(struct tela_hook *h)
 
 static const struct tela_link links[] = {
 	{.service = &echo_Echo_service, .method = echo_Echo_echo_ID, .enter = relay},
+	{.callback = TELA_REQUEST_OUT, .enter = out},
 };
 
 static const char *const wraps[] = {"echo", NULL}, *const keys[] = {"peer", NULL};

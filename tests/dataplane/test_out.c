@@ -1,0 +1,393 @@
+/* request_out on a node's real loop: links of the calling service see what goes out, add to it,
+ * replace it, or answer in the callee's place, for a client of one instance and of many, from a
+ * core and from a worker; whatever they say comes back as any status, and never inside the call
+ * that sends. */
+#include "bare_node.h"
+
+#include "tela_mesh.h"
+#include "worker.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+enum { GO = 1, GO_BLOCKING = 2, ECHO = 1 };
+
+static struct tela_node *node;
+static struct tela_thread *thread;
+static struct tela_client *front_client, *to_back, *to_back_mesh;
+static _Atomic uint32_t n_served, n_linked, n_inside;
+static __thread bool sending;
+
+static bool is(struct tela_str s, const char *what)
+{
+	return s.len == strlen(what) && !memcmp(s.s, what, s.len);
+}
+
+/* ---- the callee ---- */
+
+static enum tela_verdict echo(struct tela_call *call, void *self)
+{
+	struct tela_str who = tela_call_metadata(call, "who");
+	char text[64];
+
+	(void)self;
+	atomic_fetch_add(&n_served, 1);
+	snprintf(text, sizeof(text), "%.*s", (int)who.len, who.s ? who.s : "");
+	tela_reply_metadata(call, "who", text);
+	snprintf(text, sizeof(text), "%u", call->hops);
+	tela_reply_metadata(call, "hops", text);
+	return tela_reply_copy(call, call->request, call->request_len);
+}
+
+static const struct tela_method_desc back_methods[] = {{"echo", ECHO, 0, 0, NULL, NULL}};
+static const struct tela_service_desc back = {"test.Back", 1, NULL, 0, 1, back_methods};
+static const struct tela_link back_link = {.service = &back, .method = ECHO, .enter = echo};
+
+/* ---- the caller ---- */
+
+/* What a call has to tell whoever called it. */
+struct waiting {
+	struct tela_handle handle;
+};
+
+static void answer(struct tela_core *core, struct tela_handle h, const struct tela_result *r)
+{
+	struct tela_status_view s;
+	char name[64];
+
+	tela_result_status(r, &s);
+	snprintf(name, sizeof(name), "%.*s", (int)s.name.len, s.name.s);
+	if (r->code)
+		tela_core_answer_with(core, h,
+			&(struct tela_status){.name = name, .info = tela_outcome_name(r->outcome)});
+	else
+		tela_core_answer(core, h, r->payload, r->len);
+}
+
+static void done(void *arg, const struct tela_result *r)
+{
+	struct waiting *w = arg;
+
+	atomic_fetch_add(&n_inside, sending);
+	if (!r->code && tela_result_metadata(r, "who").s &&
+		!is(tela_result_metadata(r, "who"), "")) {
+		struct tela_str who = tela_result_metadata(r, "who");
+
+		CHECK(is(tela_result_metadata(r, "hops"), "1"));
+		tela_core_answer(tela_core_self(), w->handle, who.s, who.len);
+	} else {
+		answer(tela_core_self(), w->handle, r);
+	}
+	free(w);
+}
+
+static enum tela_verdict go(struct tela_call *call, void *self)
+{
+	struct tela_str what = tela_call_metadata(call, "what"),
+			mesh = tela_call_metadata(call, "mesh");
+	char text[32];
+	struct tela_pair m[] = {{"what", text}, {"more", "1"}};
+	struct tela_options o = {.parent = call, .metadata = m, .n_metadata = 2};
+	struct waiting *w = calloc(1, sizeof(*w));
+	struct tela_request r;
+	int rc;
+
+	(void)self;
+	CHECK(w);
+	tela_call_identify(call, 7, "alice");
+	snprintf(text, sizeof(text), "%.*s", (int)what.len, what.s);
+	CHECK(!tela_call_pend(call, &w->handle, NULL, NULL));
+	rc = tela_request_begin(mesh.s ? to_back_mesh : to_back, &back_methods[0], 8, &o, &r);
+	CHECK(!rc);
+	memcpy(r.payload, "original", 8);
+	if (!strcmp(text, "abandon")) {
+		tela_request_abandon(&r);
+		free(w);
+		return tela_reply_error(call, "gone", NULL);
+	}
+	sending = true;
+	tela_request_send(&r, done, w);
+	sending = false;
+	return TELA_PENDING;
+}
+
+static enum tela_verdict go_blocking(struct tela_call *call, void *self)
+{
+	struct tela_str what = tela_call_metadata(call, "what");
+	char text[32];
+	struct tela_pair m[] = {{"what", text}};
+	struct tela_options o = {.parent = call, .metadata = m, .n_metadata = 1};
+	struct tela_reply r;
+	enum tela_verdict v;
+
+	(void)self;
+	tela_call_identify(call, 7, "alice");
+	snprintf(text, sizeof(text), "%.*s", (int)what.len, what.s);
+	CHECK(!tela_thread_call(
+		tela_thread_self(), to_back, &back_methods[0], "original", 8, &o, &r));
+	v = r.code ? tela_reply_status(call, r.code, r.message)
+		   : tela_reply_copy(call, r.payload, r.len);
+	tela_reply_free(&r);
+	return v;
+}
+
+/* Sees it first. */
+static enum tela_verdict upper(struct tela_call *call, void *self)
+{
+	struct tela_str what = tela_call_metadata(call, "what");
+
+	atomic_fetch_add(&n_linked, 1);
+	CHECK(self == &node && !strcmp(call->service->name, "test.Back"));
+	CHECK(!strcmp(call->method->name, "echo") && call->identity == 7);
+	CHECK(!strcmp(tela_call_subject(call), "alice") && tela_call_core(call));
+	CHECK(call->request_len == 8 && !memcmp(call->request, "original", 8));
+	if (is(what, "add"))
+		CHECK(!tela_call_metadata_add(call, "who", "upper"));
+	if (is(what, "much"))
+		for (int i = 0; i < 17; i++)
+			CHECK(!tela_call_metadata_add(call, "who", "upper"));
+	if (is(what, "large"))
+		for (int i = 0; i < 10; i++)
+			CHECK(!tela_call_metadata_add(call, "who",
+				"012345678901234567890123456789012345678901234567890123456789012345"
+				"6"
+				"789012345678901234567890123456789012345678901234567890123456789"));
+	if (is(what, "replace"))
+		CHECK(!tela_call_replace(call, "replaced by another", 19));
+	if (is(what, "refuse"))
+		return tela_reply_error(call, "forbidden", NULL);
+	if (is(what, "hidden"))
+		return tela_reply_error(call, "nobody_knows", NULL);
+	if (is(what, "cache"))
+		return tela_reply_copy(call, "cached", 6);
+	return is(what, "wait") ? TELA_PENDING : TELA_CONTINUE;
+}
+
+/* Sees what the one above has made of it. */
+static enum tela_verdict lower(struct tela_call *call, void *self)
+{
+	struct tela_str what = tela_call_metadata(call, "what");
+
+	(void)self;
+	atomic_fetch_add(&n_linked, 1);
+	if (is(what, "add")) {
+		CHECK(is(tela_call_metadata(call, "who"), "upper"));
+		CHECK(!tela_call_metadata_add(call, "who", "lower"));
+	}
+	CHECK(is(what, "replace") == (call->request_len == 19));
+	return TELA_CONTINUE;
+}
+
+static const struct tela_method_desc front_methods[] = {
+	{"go", GO, 0, 0, NULL, NULL}, {"go_blocking", GO_BLOCKING, 0, 0, NULL, NULL}};
+static const struct tela_service_desc front = {"test.Front", 1, NULL, 0, 2, front_methods};
+static const struct tela_link front_links[] = {
+	{.service = &front, .method = GO, .enter = go},
+	{.service = &front, .method = GO_BLOCKING, .enter = go_blocking, .blocking = true},
+	{.callback = TELA_REQUEST_OUT, .enter = upper},
+	{.callback = TELA_REQUEST_OUT, .enter = lower},
+};
+
+static void publish(const struct tela_service_desc *d, const struct tela_link *links, uint32_t n)
+{
+	struct tela_service *s = tela_service_add(node, d);
+	struct tela_image_link il[8];
+	struct tela_image *image;
+	char err[200] = "";
+
+	for (uint32_t i = 0; i < n; i++)
+		il[i] = (struct tela_image_link){&links[i], &node, "test"};
+	image = tela_image_build(s, il, n, err, sizeof(err));
+	if (!image)
+		print_error("%s\n", err);
+	assert_non_null(image);
+	tela_image_publish(s, image, NULL, NULL);
+}
+
+static int set_up(void **state)
+{
+	static const struct tela_budgets budgets = {.paths = 1,
+		.sessions = 8,
+		.slots = 64,
+		.slots_per_session = 64,
+		.calls = 64,
+		.detached = 16,
+		.messages_2k = 64,
+		.messages_64k = 4,
+		.messages_1m = 2,
+		.in_flight = 64};
+	static const struct tela_mesh_instance here = {0};
+	static const struct tela_mesh_config many = {.instances = &here, .n_instances = 1};
+	char err[200];
+
+	(void)state;
+	node = bare_node_create(1, &budgets);
+	assert_non_null(node);
+	assert_int_equal(workers_start(node, 1), 0);
+	publish(&back, &back_link, 1);
+	publish(&front, front_links, ARRAY_SIZE(front_links));
+	front_client = tela_client_open(node, NULL, &front, 1);
+	to_back = tela_client_open(node, NULL, &back, 1);
+	to_back_mesh = tela_mesh_open(node, &back, &many, err, sizeof(err));
+	assert_true(front_client && to_back && to_back_mesh);
+	bare_node_start(node);
+	thread = tela_thread_attach(node);
+	return thread ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+	const struct machine *m = &node->cores[0]->m;
+
+	(void)state;
+	tela_thread_detach(thread);
+	for (int i = 0; i < 2000 && (m->n_calls_busy || m->n_made); i++)
+		usleep(1000);
+	assert_int_equal(m->n_calls_busy, 0); /* its loop is idle: nobody writes there */
+	assert_int_equal(m->n_made, 0);
+	for (int c = 0; c < MSG_CLASSES; c++)
+		assert_int_equal(m->msgs.n_free[c], m->msgs.n[c]);
+	bare_node_destroy(node);
+	return 0;
+}
+
+/* ---- tests ---- */
+
+struct answer {
+	uint8_t code;
+	char text[64], message[204];
+};
+
+static struct answer ask(uint16_t method, const char *what, bool mesh)
+{
+	struct tela_pair m[] = {{"what", what}, {"mesh", "yes"}};
+	struct tela_options o = {
+		.metadata = m, .n_metadata = mesh ? 2 : 1, .deadline_us = 60000000};
+	struct answer a = {0};
+	struct tela_reply r;
+
+	assert_int_equal(
+		tela_thread_call(thread, front_client, &front_methods[method - 1], "", 0, &o, &r),
+		0);
+	a.code = r.code;
+	snprintf(a.text, sizeof(a.text), "%.*s", (int)r.len, (char *)r.payload);
+	snprintf(a.message, sizeof(a.message), "%s", r.message);
+	tela_reply_free(&r);
+	return a;
+}
+
+static void assert_ok(const struct answer *a, const char *text)
+{
+	if (a->code)
+		print_error("%s\n", a->message);
+	assert_int_equal(a->code, TELA_OK);
+	assert_string_equal(a->text, text);
+}
+
+/* It has not left: no handler ran, and its caller knows that. */
+static void assert_refused(const struct answer *a, uint8_t code)
+{
+	assert_int_equal(a->code, code);
+	assert_string_equal(a->message, "not executed");
+}
+
+static void each_way(bool mesh)
+{
+	struct answer a = ask(GO, "nothing", mesh);
+	uint32_t served, linked;
+	uint64_t intercepted;
+
+	assert_ok(&a, "original");
+	a = ask(GO, "add", mesh);
+	assert_ok(&a, "lower"); /* the latest first */
+	a = ask(GO, "replace", mesh);
+	assert_ok(&a, "replaced by another");
+	served = atomic_load(&n_served);
+	linked = atomic_load(&n_linked);
+	intercepted = tela_node_counter(node, "calls_intercepted");
+	a = ask(GO, "cache", mesh);
+	assert_ok(&a, "cached");
+	a = ask(GO, "refuse", mesh);
+	assert_refused(&a, TELA_PERMISSION_DENIED);
+	a = ask(GO, "hidden", mesh);
+	assert_refused(&a, TELA_INTERNAL);
+	a = ask(GO, "wait", mesh);
+	assert_refused(&a, TELA_INTERNAL);
+	assert_int_equal(atomic_load(&n_linked), linked + 4); /* the lower one saw none */
+	a = ask(GO, "much", mesh);
+	assert_refused(&a, TELA_RESOURCE_EXHAUSTED);
+	if (!mesh) { /* a client of many only sees it when an instance is to be asked */
+		a = ask(GO, "large", mesh);
+		assert_refused(&a, TELA_RESOURCE_EXHAUSTED);
+	}
+	assert_int_equal(atomic_load(&n_served), served);
+	assert_int_equal(
+		tela_node_counter(node, "calls_intercepted"), intercepted + (mesh ? 5 : 6));
+	a = ask(GO, "abandon", mesh);
+	assert_int_equal(a.code, TELA_NOT_FOUND);
+	assert_int_equal(atomic_load(&n_inside), 0);
+}
+
+static void test_one_instance(void **state)
+{
+	(void)state;
+	each_way(false);
+}
+
+static void test_many_instances(void **state)
+{
+	(void)state;
+	each_way(true);
+}
+
+/* From a worker: the links run on the core all the same. */
+static void test_blocking(void **state)
+{
+	struct answer a = ask(GO_BLOCKING, "nothing", false);
+
+	(void)state;
+	assert_ok(&a, "original");
+	a = ask(GO_BLOCKING, "replace", false);
+	assert_ok(&a, "replaced by another");
+	a = ask(GO_BLOCKING, "refuse", false);
+	assert_int_equal(a.code, TELA_PERMISSION_DENIED);
+}
+
+/* A call that is made for none passes no links. */
+static void test_without_a_parent(void **state)
+{
+	uint32_t linked = atomic_load(&n_linked);
+	struct tela_reply r;
+
+	(void)state;
+	assert_int_equal(tela_thread_call(thread, to_back, &back_methods[0], "x", 1, NULL, &r), 0);
+	assert_int_equal(r.code, TELA_OK);
+	tela_reply_free(&r);
+	assert_int_equal(atomic_load(&n_linked), linked);
+}
+
+/* Each call holds a call object more while it is on its way out: when there is none, it is not
+ * made, and all is there again afterwards (tear_down). */
+static void test_again_and_again(void **state)
+{
+	static const char *const what[] = {"nothing", "add", "replace", "refuse", "cache", "wait"};
+
+	(void)state;
+	for (int i = 0; i < 300; i++)
+		ask(GO, what[i % ARRAY_SIZE(what)], i % 2);
+	assert_int_equal(atomic_load(&n_inside), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_one_instance),
+		cmocka_unit_test(test_many_instances),
+		cmocka_unit_test(test_blocking),
+		cmocka_unit_test(test_without_a_parent),
+		cmocka_unit_test(test_again_and_again),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
