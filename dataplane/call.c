@@ -98,7 +98,7 @@ bool call_finish_late(struct machine *m)
 	return any;
 }
 
-static void finish(struct machine *m, struct call *c)
+void call_finish(struct machine *m, struct call *c)
 {
 	if (unlikely(c->chain && c->chain->n_leaves && c->cursor != UINT32_MAX)) {
 		uint32_t before = machine_running(m, c->chain->key);
@@ -151,7 +151,7 @@ void call_run(struct machine *m, struct call *c)
 		call_status(c, TELA_UNIMPLEMENTED, TELA_EXECUTED, "no link answers this method");
 	}
 	c->cursor = at;
-	finish(m, c);
+	call_finish(m, c);
 }
 
 /* ---- status and metadata ---- */
@@ -525,8 +525,62 @@ int call_resume_with(struct machine *m, struct tela_handle h, const struct tela_
 	if (!c)
 		return -ESTALE;
 	tela_reply_with(&c->pub, s);
-	finish(m, c);
+	call_finish(m, c);
 	return 0;
+}
+
+bool call_hold(struct machine *m, struct call *c, struct tela_handle *ret_handle)
+{
+	if (tela_call_pend(&c->pub, ret_handle, NULL, NULL))
+		return false;
+	c->cursor = UINT32_MAX; /* no link has been entered */
+	park(m, c);
+	return true;
+}
+
+struct call *call_let_go(struct machine *m, struct tela_handle h)
+{
+	return resumed(m, h);
+}
+
+/* The caller hears; whoever answers the call later finds one that nobody waits for. */
+static void cancel(struct machine *m, struct call *c)
+{
+	static const char why[] = "cancelled: its service did not drain in time";
+
+	if (c->local) {
+		caller_fail(m, c->local, TELA_UNAVAILABLE, why);
+		return;
+	}
+	call_status(c, TELA_UNAVAILABLE, TELA_MAYBE_EXECUTED, why);
+	callee_reply(m, c);
+	c->slot = NULL;
+	call_detach(m, c);
+	c->pub.reply_code = TELA_OK;
+	c->outcome = TELA_EXECUTED;
+	c->replied = c->has_status = false;
+}
+
+uint32_t call_cancel_all(struct machine *m, const struct tela_service *svc)
+{
+	uint32_t n = 0;
+
+	for (bool again = true; again;) {
+		again = false;
+		list_for_each_safe(e, tmp, &m->pending)
+		{
+			struct call *c = list_entry(e, struct call, of_machine);
+
+			if (c->svc != svc || c->detached)
+				continue;
+			n++;
+			again = c->local; /* its completion may end any call of the list */
+			cancel(m, c);
+			if (again)
+				break;
+		}
+	}
+	return n;
 }
 
 /* What was made of metadata and status elsewhere, in place of the call's own. */
@@ -569,7 +623,7 @@ int call_worked(struct machine *m, struct tela_handle h, const struct call_work 
 		call_status(
 			c, TELA_INTERNAL, TELA_EXECUTED, "a link went on with an invalid request");
 	}
-	finish(m, c);
+	call_finish(m, c);
 	return 0;
 }
 
@@ -596,6 +650,6 @@ int call_resume(struct machine *m, struct tela_handle h, bool go_on, uint8_t cod
 	} else {
 		tela_reply_copy(&c->pub, payload, len);
 	}
-	finish(m, c);
+	call_finish(m, c);
 	return 0;
 }

@@ -90,6 +90,15 @@ struct call *call_get(struct machine *m);
 void call_put(struct machine *m, struct call *c);
 /* Runs the chain from c->cursor on, and what follows from the verdict. */
 void call_run(struct machine *m, struct call *c);
+/* Leave hooks, then the reply; the call is over. */
+void call_finish(struct machine *m, struct call *c);
+/* Pending before its first link. False: no room, and nothing has changed. */
+bool call_hold(struct machine *m, struct call *c, struct tela_handle *ret_handle);
+/* That call, to be begun or finished; NULL (counted): it is not there any more. */
+struct call *call_let_go(struct machine *m, struct tela_handle h);
+/* Ends the pending calls of `svc` for their callers, UNAVAILABLE, maybe executed; what still runs
+ * for them goes on as with any caller that has gone. Returns how many. */
+uint32_t call_cancel_all(struct machine *m, const struct tela_service *svc);
 /* Sets a status as if a link had answered it. */
 void call_status(struct call *c, uint8_t code, uint8_t outcome, const char *message);
 /* Ends the local calls whose ends would have nested too deep. True: there was one. */

@@ -36,9 +36,12 @@ struct admission {
 };
 
 /* Everything that can be decided from the envelope, before the payload is looked at or memory is
- * taken for it. NULL: it may run; else why not, until the next call of this. */
+ * taken for it. NULL: it may run, or be held until other cores were asked; else why not, until the
+ * next call of this. */
 const struct refusal *callee_admit(struct machine *m, struct callee_session *s,
 	const struct envelope *e, struct admission *ret);
+/* The call that was held for it is in a tree with a call in flight on another core, or is not. */
+void callee_asked(struct machine *m, struct tela_handle h, bool in_flight);
 /* Surely not executed: the caller is to bind again. */
 void callee_rebind(
 	struct machine *m, struct path *p, struct callee_slot *slot, const frame_Packet *about);

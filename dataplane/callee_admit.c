@@ -1,6 +1,7 @@
 /* callee_admit.c - from a whole request to its chain: what its envelope may ask
  * for, and who runs it. */
 #include "callee.h"
+#include "descent.h"
 #include "nest.h"
 
 static __attribute__((cold, noinline)) const struct refusal *refused(
@@ -71,22 +72,45 @@ static inline bool bind_holds(struct bind *bind, const struct tela_image *image)
 	return true;
 }
 
+/* The gate is closed, but calls that descend from one in flight here go on: they hold up those that
+ * are waited for. NULL: it is one; a refusal that says `ask`: other cores may know. */
+static __attribute__((cold, noinline)) const struct refusal *gate_closed(
+	struct machine *m, const struct tela_service *s, frame_Envelope_t e, const char *why)
+{
+	enum descent d;
+
+	if (why && !atomic_load_explicit(&s->drains, memory_order_relaxed))
+		return refused(m, TELA_UNAVAILABLE, why);
+	d = descent_of(m, e);
+	if (d == DESCENT_NO)
+		return refused(m, TELA_UNAVAILABLE, why ? why : "node is draining");
+	count(m->counts, count_calls_descended);
+	if (d == DESCENT_YES)
+		return NULL;
+	m->refusal = (struct refusal){.ask = true};
+	return &m->refusal;
+}
+
 /* The service's image as it is now, and the method's chain in it. */
 static inline const struct refusal *service_admits(
-	struct machine *m, uint16_t method, struct admission *a)
+	struct machine *m, frame_Envelope_t e, uint16_t method, struct admission *a)
 {
+	const struct refusal *no = NULL;
 	const char *refusal;
 
 	/* The image first: it is withdrawn after the gate was closed, and there again before the
 	 * gate opens. */
 	a->image = atomic_load_explicit(&a->svc->image, memory_order_acquire);
 	refusal = atomic_load_explicit(&a->svc->refusal, memory_order_acquire);
-	if (unlikely(refusal))
-		return refused(m, TELA_UNAVAILABLE, refusal);
+	if (unlikely(refusal) || unlikely(m->draining)) {
+		no = gate_closed(m, a->svc, e, refusal);
+		if (no && !no->ask)
+			return no;
+	}
 	if (unlikely(!a->image))
 		return refused(m, TELA_UNAVAILABLE, "service is starting");
 	a->chain = image_method(a->image, method);
-	return likely(a->chain) ? NULL : refused(m, TELA_UNIMPLEMENTED, "no such method");
+	return likely(a->chain) ? no : refused(m, TELA_UNIMPLEMENTED, "no such method");
 }
 
 /* Nothing here takes the address of `ret`: it stands in registers where this is inlined. */
@@ -109,12 +133,11 @@ static inline __attribute__((always_inline)) const struct refusal *admit(struct 
 		if (no)
 			return no;
 	}
-	if (unlikely(m->draining))
-		return refused(m, TELA_UNAVAILABLE, "node is draining");
 	if (unlikely(!e->budget_us))
 		return refused(m, TELA_DEADLINE_EXCEEDED, "deadline passed before the call ran");
-	no = service_admits(m, e->method, ret);
-	if (likely(!no) && likely(ret->bind) && unlikely(!bind_holds(ret->bind, ret->image)))
+	no = service_admits(m, e->table, e->method, ret);
+	if (likely(!no || no->ask) && likely(ret->bind) &&
+		unlikely(!bind_holds(ret->bind, ret->image)))
 		return stale_bind(m);
 	return no;
 }
@@ -122,7 +145,9 @@ static inline __attribute__((always_inline)) const struct refusal *admit(struct 
 const struct refusal *callee_admit(struct machine *m, struct callee_session *s,
 	const struct envelope *e, struct admission *ret)
 {
-	return admit(m, s, e, ret);
+	const struct refusal *no = admit(m, s, e, ret);
+
+	return no && no->ask ? NULL : no;
 }
 
 /* ---- running ---- */
@@ -181,8 +206,8 @@ static __attribute__((cold, noinline)) void one_way_run(struct machine *m, struc
 		caller_accepted(m, local);
 }
 
-/* The chain runs, if the payload may be read. */
-static inline __attribute__((always_inline)) void call_start(
+/* False: it has been refused, for its payload may not be read. */
+static inline __attribute__((always_inline)) bool call_prepare(
 	struct machine *m, struct call *c, const struct admission *a)
 {
 	const struct tela_method_desc *method = a->chain->method;
@@ -197,8 +222,14 @@ static inline __attribute__((always_inline)) void call_start(
 		unlikely(method->verify_request(c->pub.request, c->pub.request_len))) {
 		count(m->counts, count_drop_payload);
 		refuse(m, c, TELA_INVALID_ARGUMENT, "request payload does not verify");
-		return;
+		return false;
 	}
+	return true;
+}
+
+/* The chain runs. */
+static inline __attribute__((always_inline)) void call_begin(struct machine *m, struct call *c)
+{
 	if (unlikely(c->one_way) && !call_detach_allowed(m)) {
 		refuse(m, c, TELA_RESOURCE_EXHAUSTED, "too many calls run without a caller");
 		return;
@@ -209,6 +240,56 @@ static inline __attribute__((always_inline)) void call_start(
 		one_way_run(m, c);
 	else
 		call_run(m, c);
+}
+
+static inline __attribute__((always_inline)) void call_start(
+	struct machine *m, struct call *c, const struct admission *a)
+{
+	if (likely(call_prepare(m, c, a)))
+		call_begin(m, c);
+}
+
+/* It waits for what the other cores say. */
+static __attribute__((cold, noinline)) void call_ask(
+	struct machine *m, struct call *c, const struct admission *a)
+{
+	struct tela_handle h;
+	uint64_t root[2];
+
+	if (!call_prepare(m, c, a))
+		return;
+	nest_root(c, root);
+	if (!call_hold(m, c, &h))
+		refuse(m, c, TELA_RESOURCE_EXHAUSTED, "no room for a pending call");
+	else if (m->ops->ask(m->io, root, h))
+		callee_asked(m, h, false);
+}
+
+void callee_asked(struct machine *m, struct tela_handle h, bool in_flight)
+{
+	struct call *c = call_let_go(m, h);
+
+	if (!c)
+		return;
+	if (!in_flight)
+		call_status(c, TELA_UNAVAILABLE, TELA_NOT_EXECUTED,
+			"draining, and no call in flight here is what this one is for");
+	else if (c->pub.deadline_ns <= m->now_ns)
+		call_status(c, TELA_DEADLINE_EXCEEDED, TELA_NOT_EXECUTED,
+			"deadline passed before the call ran");
+	if (c->pub.reply_code || c->detached) { /* detached: its caller has gone */
+		count(m->counts, count_calls_refused);
+		call_finish(m, c);
+	} else {
+		c->cursor = 0;
+		call_begin(m, c);
+	}
+}
+
+static inline uint64_t deadline_of(const struct machine *m, const struct envelope *e)
+{
+	return e->budget_us == ENVELOPE_NO_DEADLINE ? UINT64_MAX
+						    : m->now_ns + e->budget_us * NS_PER_US;
 }
 
 /* A whole request: `body` is envelope and payload, in `msg` if it came in
@@ -245,9 +326,7 @@ void callee_serve(struct machine *m, struct callee_session *s, struct callee_slo
 	slot->running = c;
 	no = admit(m, s, e, &a);
 	if (likely(!no)) {
-		c->pub.deadline_ns = e->budget_us == ENVELOPE_NO_DEADLINE
-					     ? UINT64_MAX
-					     : m->now_ns + e->budget_us * NS_PER_US;
+		c->pub.deadline_ns = deadline_of(m, e);
 		if (unlikely(!a.bind))
 			bind_offer(m, s, h, a.svc, frame_Envelope_schema(e->table),
 				a.image->generation);
@@ -256,6 +335,9 @@ void callee_serve(struct machine *m, struct callee_session *s, struct callee_slo
 		slot->running = NULL;
 		callee_rebind(m, s->path, slot, h);
 		call_put(m, c);
+	} else if (no->ask) {
+		c->pub.deadline_ns = deadline_of(m, e);
+		call_ask(m, c, &a);
 	} else {
 		c->svc = a.svc;
 		c->tells_schema = no->schema != 0;
@@ -282,11 +364,6 @@ void callee_serve_local(struct machine *m, struct caller_slot *s)
 	const struct refusal *no;
 	struct call *c;
 
-	if (unlikely(m->draining)) {
-		s->on_wire = false;
-		caller_fail(m, s, TELA_UNAVAILABLE, "node is draining");
-		return;
-	}
 	if (s->deadline_ns <= m->now_ns) {
 		caller_fail(m, s, TELA_DEADLINE_EXCEEDED, "deadline passed before the call ran");
 		return;
@@ -309,9 +386,11 @@ void callee_serve_local(struct machine *m, struct caller_slot *s)
 	c->pub.deadline_ns = s->deadline_ns;
 	no = agreed(m, desc, &a.svc);
 	if (!no)
-		no = service_admits(m, s->method->id, &a);
-	if (no)
-		refuse(m, c, no->code, no->message);
-	else
+		no = service_admits(m, c->envelope, s->method->id, &a);
+	if (likely(!no))
 		call_start(m, c, &a);
+	else if (no->ask)
+		call_ask(m, c, &a);
+	else
+		refuse(m, c, no->code, no->message);
 }

@@ -87,7 +87,9 @@ static inline int begin(struct machine *m, struct caller_session *s,
 
 	if (unlikely(o && o->flags & ~TELA_CALL_FLAGS))
 		return -EINVAL;
-	if (unlikely(s->path && (s->path->state == PATH_DOWN || s->path->draining)))
+	/* A peer that leaves still waits for what is called for its own calls. */
+	if (unlikely(s->path &&
+		     (s->path->state == PATH_DOWN || (s->path->draining && !(o && o->context)))))
 		return -ENOTCONN;
 	if (unlikely(s->path && s->path->congest.n_held >= CONGEST_HELD_CALLS))
 		return -EAGAIN;

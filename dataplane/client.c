@@ -147,7 +147,7 @@ static int client_open(struct core *core, struct tela_client *c)
 enum client_state client_state(struct core *core, struct tela_client *c)
 {
 	struct client_core *cc = &c->core[core->index];
-	bool connecting = false;
+	bool connecting = false, leaving = false;
 
 	if (unlikely(!cc->open) && client_open(core, c))
 		return CLIENT_DOWN;
@@ -157,8 +157,9 @@ enum client_state client_state(struct core *core, struct tela_client *c)
 		if (!p || (p->state == PATH_UP && !p->draining))
 			return CLIENT_UP;
 		connecting |= p->state == PATH_CONNECTING;
+		leaving |= p->state == PATH_UP;
 	}
-	return connecting ? CLIENT_CONNECTING : CLIENT_DOWN;
+	return connecting ? CLIENT_CONNECTING : leaving ? CLIENT_LEAVING : CLIENT_DOWN;
 }
 
 int client_begin(struct core *core, struct tela_client *c, const struct tela_method_desc *m,

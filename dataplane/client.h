@@ -25,7 +25,7 @@ struct tela_client {
 };
 
 /* How an instance is reached from a core; begins to connect. On that core. */
-enum client_state { CLIENT_UP, CLIENT_CONNECTING, CLIENT_DOWN };
+enum client_state { CLIENT_UP, CLIENT_CONNECTING, CLIENT_LEAVING, CLIENT_DOWN };
 enum client_state client_state(struct core *core, struct tela_client *c);
 /* A client in front of `mesh`, which it frees; NULL: no memory. */
 struct tela_client *client_of_mesh(

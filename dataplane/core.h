@@ -16,6 +16,9 @@ enum { CORE_TASKS_MAX = 8, CORE_THREADS_MAX = 64, SPREAD_MAX = HAND_CORES };
 /* What the control side asks of a core, as bits. */
 enum {
 	CORE_DRAIN = 1,
+	CORE_LEAVE = 2,          /* say go-away */
+	CORE_ASKED = 4,          /* another core asks, or has answered (ask_cores.c) */
+	CORE_CANCEL = 8,         /* the calls of services that say so */
 	CORE_LINK_DOWN = 1 << 8, /* << port */
 };
 
@@ -106,6 +109,10 @@ void core_peer_view_read(const struct core *c, uint32_t peer, struct core_peer_v
 extern const struct machine_ops core_machine_ops;
 void core_seed(struct core *c);
 void core_calibrate(struct core *c);
+
+/* ask_cores.c: machine_ops.ask, and what comes of CORE_ASKED. */
+int core_ask(void *io, const uint64_t root[2], struct tela_handle h);
+void core_asked(struct core *c);
 
 /* thread.c: serves rings of attached threads; bounded. */
 bool core_serve_threads(struct core *c);

@@ -38,6 +38,8 @@
 	EVENT(calls_failed, "of these, ended with a status other than OK")                         \
 	EVENT(calls_served, "requests whose chain was run")                                        \
 	EVENT(calls_refused, "requests answered without running: admission, budget, deadline")     \
+	EVENT(calls_descended,                                                                     \
+		"calls that came to a closed gate for one in flight, or asked for one")            \
 	EVENT(calls_pending, "calls that went pending")                                            \
 	EVENT(pending_full, "links that found no room to go pending")                              \
 	EVENT(calls_resumed, "pending calls resumed")                                              \
@@ -48,7 +50,7 @@
 	EVENT(worker_stalls, "times that it found a worker that did not come back")                \
 	EVENT(calls_detached, "calls that went on without a caller")                               \
 	EVENT(detached_full, "looks that found no room to detach a call whose caller has gone")    \
-	EVENT(calls_cancelled, "cancels that met a running call")                                  \
+	EVENT(calls_cancelled, "calls under way that their callers cancelled, or a drain did")     \
 	EVENT(calls_one_way, "one-way requests accepted")                                          \
 	EVENT(one_way_replies, "of these, ended: what they answered is told to nobody")            \
 	EVENT(one_way_failed, "of these, ended with a status other than OK")                       \

@@ -194,12 +194,6 @@ static void on_hello(struct machine *m, const struct net_addr *from, const frame
 	}
 	p = accepted_before(m, from, h);
 	if (!p) {
-		if (m->draining) {
-			frame_Farewell f = {.code = TELA_UNAVAILABLE, .reserved2 = 0};
-
-			send_alone(m, from, h->connection, frame_Kind_refuse, &f, sizeof(f));
-			return;
-		}
 		retire_older(m, from, h);
 		p = path_create(m, from, false);
 		if (!p) {
@@ -223,6 +217,8 @@ static void on_hello(struct machine *m, const struct net_addr *from, const frame
 		count(m->counts, count_handshakes);
 	}
 	send_accept(m, p);
+	if (m->leaving) /* what it calls for calls in flight here may come */
+		path_go_away(m, p);
 }
 
 /* ---- initiator ---- */

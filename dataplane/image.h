@@ -79,6 +79,7 @@ struct tela_image {
 
 struct service_core {
 	_Atomic uint32_t in_flight; /* pending calls of this core */
+	_Atomic bool cancel;        /* control side: those that have one end now */
 } cache_aligned;
 
 struct tela_service {
@@ -88,7 +89,11 @@ struct tela_service {
 	_Atomic(struct tela_image *) image; /* NULL: starting */
 	struct tela_storage *storage;       /* of a node's service; freed with the node */
 	_Atomic(char *) refusal;            /* why calls are not taken; NULL: they are */
-	uint64_t generation;                /* of the last image built */
+	_Atomic bool drains;                /* but those that descend from one in flight are */
+	/* How often the gate was closed; and how often no core was left that had seen it open. */
+	uint64_t n_closed;
+	_Atomic uint64_t n_settled;
+	uint64_t generation; /* of the last image built */
 	struct service_core core[IMAGE_CORES_MAX];
 };
 

@@ -362,15 +362,19 @@ void machine_link_down(struct machine *m, uint16_t netif)
 			path_down(m, &m->paths[i], "link is down");
 }
 
-void machine_drain(struct machine *m)
+void machine_leave(struct machine *m)
 {
-	frame_Farewell body = {.code = TELA_UNAVAILABLE};
-	frame_Packet h = {.kind = frame_Kind_go_away};
-
-	m->draining = true;
+	m->leaving = true;
 	for (uint32_t i = 0; i < m->cfg.budgets.paths; i++)
 		if (m->paths[i].state == PATH_UP)
-			path_packet(m, &m->paths[i], h, &body, sizeof(body));
+			path_go_away(m, &m->paths[i]);
+}
+
+void machine_drain(struct machine *m)
+{
+	if (!m->leaving)
+		machine_leave(m);
+	m->draining = true;
 }
 
 /* ---- packets ---- */

@@ -37,6 +37,9 @@ struct machine_ops {
 	/* How many UDP ports are worth trying to find one by which answers, and what we send, come
 	 * to the right core by themselves; 0: the port makes no difference. NULL: 0. */
 	uint16_t (*attempts)(void *io, uint16_t netif);
+	/* Asks the other cores whether a call of that tree is in flight: callee_asked() comes. 0,
+	 * or -EAGAIN: too many questions. NULL: there are none. */
+	int (*ask)(void *io, const uint64_t root[2], struct tela_handle h);
 };
 
 struct report_ring;
@@ -47,6 +50,7 @@ struct refusal {
 	uint64_t schema; /* the service's, where the caller's differs; 0: not said */
 	uint8_t code, outcome, flags;
 	bool rebind; /* it is only to be bound again */
+	bool ask;    /* other cores are asked whether it may run (descent.h) */
 };
 
 struct machine_config {
@@ -75,7 +79,7 @@ struct machine {
 	const struct machine_ops *ops;
 	void *io;
 	struct machine_config cfg;
-	bool draining;
+	bool leaving, draining;   /* peers were told go-away; and what they ask is refused */
 	_Atomic uint32_t running; /* chain->key of what runs, 0: nothing; for the watchdog */
 	struct refusal refusal;   /* of the request in hand */
 	uint16_t landed;          /* core that the device brought the datagram in hand to */
@@ -171,7 +175,9 @@ uint64_t machine_quiet_ns(const struct machine *m);
 
 /* The port behind `netif` has lost its link: what shares memory has lost its peer. */
 void machine_link_down(struct machine *m, uint16_t netif);
-/* Says go-away on every path and refuses new calls from outside. */
+/* Says go-away on every path: callers look for another node. */
+void machine_leave(struct machine *m);
+/* That, and refuses new calls but those that descend from one in flight (descent.h). */
 void machine_drain(struct machine *m);
 
 /* ---- between the machine's files ---- */

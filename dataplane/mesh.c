@@ -319,10 +319,11 @@ static int attempt(struct mesh_call *k, struct mesh_attempt *a, int instance)
 	return tela_request_send(&r, attempt_done, a);
 }
 
-/* Those of the call's instances that may be asked now; *ret_soon: some may be in a moment. */
+/* Those of the call's instances that may be asked now; *ret_soon: some may be in a moment. One that
+ * leaves is for calls that it may be waiting for, and where there is nobody else. */
 static uint64_t usable(const struct mesh_call *k, bool *ret_soon)
 {
-	uint64_t mask = k->only & ~k->tried;
+	uint64_t mask = k->only & ~k->tried, leaving = 0;
 
 	*ret_soon = false;
 	for (uint64_t m = mask; m; m &= m - 1) {
@@ -331,10 +332,12 @@ static uint64_t usable(const struct mesh_call *k, bool *ret_soon)
 
 		if (s == CLIENT_CONNECTING)
 			*ret_soon = true;
+		if (s == CLIENT_LEAVING && k->context.hops)
+			leaving |= 1ull << i;
 		if (s != CLIENT_UP)
 			mask &= ~(1ull << i);
 	}
-	return mask;
+	return mask ? mask : leaving;
 }
 
 static bool budget_take(struct mesh_call *k)

@@ -40,6 +40,14 @@ struct nest *nest_of(struct call *c)
 	return n;
 }
 
+bool nest_root(const struct call *c, uint64_t ret[2])
+{
+	if (!c->nest)
+		return root_received(c, ret);
+	memcpy(ret, nest_in(c->nest)->context.root, 2 * sizeof(ret[0]));
+	return true;
+}
+
 void nest_receive(struct call *c)
 {
 	frame_Trace trace;

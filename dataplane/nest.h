@@ -34,6 +34,8 @@ struct nest {
 
 /* The call's, made if need be; NULL: no memory. */
 struct nest *nest_of(struct call *c);
+/* The root of the tree that the call is part of; false: it is alone so far. */
+bool nest_root(const struct call *c, uint64_t ret[2]);
 /* For a request with a trace: its context, if there is memory for it. */
 void nest_receive(struct call *c);
 /* What a call with these options (of which parent or context is set) hands on: the hop more is

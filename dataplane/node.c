@@ -117,7 +117,8 @@ const struct machine_ops core_machine_ops = {.get = io_get,
 	.clock = io_clock,
 	.mtu = io_mtu,
 	.shared_memory = io_shared_memory,
-	.attempts = io_attempts};
+	.attempts = io_attempts,
+	.ask = core_ask};
 
 void core_seed(struct core *c)
 {
@@ -347,7 +348,7 @@ static int node_build(
 		return rc;
 	if (cfg->n_workers && workers_start(n, min_u32(cfg->n_workers, WORKERS_MAX)))
 		return say(err, err_len, -ENOMEM, "cannot start %u workers", cfg->n_workers);
-	if (hand_init(n))
+	if (hand_init(n) || ask_cores_init(n))
 		return say(err, err_len, -ENOMEM, "out of memory for %u cores", n->n_cores);
 	for (uint32_t i = 0; i < cfg->n_peers; i++) {
 		rc = add_peer(n, &cfg->peers[i], &n->peers[i], err, err_len);
@@ -421,13 +422,22 @@ int tela_node_start(struct tela_node *n, char *err, size_t err_len)
 	return 0;
 }
 
-void tela_node_drain(struct tela_node *n)
+void node_command(struct tela_node *n, uint32_t command)
 {
-	n->draining = true;
 	for (uint32_t i = 0; i < n->n_cores; i++) {
-		atomic_fetch_or(&n->cores[i]->command, CORE_DRAIN);
+		atomic_fetch_or(&n->cores[i]->command, command);
 		wake_up(&n->cores[i]->wake);
 	}
+}
+
+void tela_node_leave(struct tela_node *n)
+{
+	node_command(n, CORE_LEAVE);
+}
+
+void tela_node_drain(struct tela_node *n)
+{
+	node_command(n, CORE_DRAIN);
 }
 
 uint32_t tela_node_in_flight(const struct tela_node *n)
@@ -515,6 +525,7 @@ void tela_node_destroy(struct tela_node *n)
 		client_free(c);
 	}
 	hand_fini(n);
+	ask_cores_fini(n);
 	for (uint32_t i = 0; n->cores && i < n->n_cores; i++)
 		free_core(n->cores[i]);
 	for (uint32_t i = 0; n->ports && i < n->n_ports; i++)

@@ -25,6 +25,7 @@ struct tela_node {
 	_Atomic uint32_t n_services; /* read by the watchdog too */
 	struct core **cores;
 	struct hand_ring *hand; /* [from * n_cores + to], NULL: one core */
+	struct ask_cores *ask;  /* NULL: one core */
 	struct port *ports;
 	struct rte_mempool *pools[NODE_PORTS_MAX][PORT_QUEUES_MAX];
 	struct node_peer *peers;
@@ -32,7 +33,7 @@ struct tela_node {
 	_Atomic(struct service_table *) table;
 	struct tela_client *clients;
 	_Atomic bool polling;
-	bool draining, cleaned;
+	bool cleaned;
 	/* attached threads */
 	pthread_mutex_t threads_lock; /* and of clients */
 	struct tela_thread *threads[CORE_THREADS_MAX];
@@ -66,6 +67,8 @@ static inline bool node_polling(const struct tela_node *n)
 	return atomic_load_explicit(&n->polling, memory_order_acquire);
 }
 
+/* Every core does what those bits of CORE_DRAIN and so on say. Not on a data core. */
+void node_command(struct tela_node *n, uint32_t command);
 /* After a grace period: no core still looks at it. */
 void node_free_thread(struct tela_node *n, struct tela_thread *t);
 /* After a grace period. Any thread but a data core. */
@@ -78,6 +81,9 @@ void reclaimer_stop(struct tela_node *n);
 /* "echo.Echo.later" for the key of a chain; "a task or completion" for 0. */
 enum { TELA_RUNNING_MAX = 160 };
 void node_running_name(const struct tela_node *n, uint32_t key, char ret[TELA_RUNNING_MAX]);
+
+int ask_cores_init(struct tela_node *n);
+void ask_cores_fini(struct tela_node *n);
 
 int watchdog_start(struct tela_node *n);
 void watchdog_stop(struct tela_node *n);

@@ -12,6 +12,7 @@ enum {
 
 #define HEAD_REFRESH_NS (5 * NS_PER_S)
 #define WATCH_NS        (10 * NS_PER_S)
+#define LEAVING_NS      (20 * NS_PER_MS)
 #define URGENT_KINDS                                                                               \
 	(1u << frame_Kind_acknowledge | 1u << frame_Kind_gap | 1u << frame_Kind_credit |           \
 		1u << frame_Kind_cancel | 1u << frame_Kind_go_away)
@@ -412,17 +413,39 @@ static bool path_busy(const struct path *p)
 	return false;
 }
 
+void path_go_away(struct machine *m, struct path *p)
+{
+	frame_Farewell body = {.code = TELA_UNAVAILABLE};
+	frame_Packet h = {.kind = frame_Kind_go_away};
+
+	path_packet(m, p, h, &body, sizeof(body));
+}
+
+/* Little is sent to a peer that said go-away, nothing but what it still waits for itself, so little
+ * would show that it has ended, or ended and come back: it is asked now and then. */
+static bool path_leaving(struct machine *m, struct path *p)
+{
+	uint64_t silent_ns = m->now_ns - p->last_rx_ns;
+
+	if (path_busy(p) || silent_ns < LEAVING_NS)
+		return false;
+	if (silent_ns > LEAVING_NS + silence_limit(m, p)) {
+		path_down(m, p, "peer has gone away");
+		return true;
+	}
+	if (m->now_ns - p->ping_ns < LEAVING_NS)
+		return false;
+	path_ping(m, p);
+	return true;
+}
+
 bool path_timers(struct machine *m, struct path *p)
 {
 	bool worked = false;
 
 	if (p->state == PATH_UP) {
-		/* Nothing more will be sent to a peer that said go-away, so nothing would show that
-		 * it has ended and come back: a hello does. */
-		if (unlikely(p->draining) && !path_busy(p)) {
-			path_down(m, p, "peer has gone away");
+		if (unlikely(p->draining) && path_leaving(m, p))
 			return true;
-		}
 		if (unlikely(m->now_ns >= p->refresh_ns))
 			path_refresh(m, p);
 		if (unlikely(m->now_ns >= p->congest.look_ns))
@@ -462,8 +485,8 @@ uint64_t path_due_ns(const struct machine *m, const struct path *p)
 		due = min_u64(due, max_u64(p->last_rx_ns + WATCH_NS, p->ping_ns + WATCH_NS / 5));
 	if (c->network && !c->slow_start)
 		due = min_u64(due, c->look_ns);
-	if (p->draining)
-		return 0;
+	if (p->draining && !path_busy(p)) /* path_leaving() */
+		due = min_u64(due, max_u64(p->last_rx_ns, p->ping_ns) + LEAVING_NS);
 	if (list_empty(&p->sent))
 		return due;
 	wait = probe_wait(m, p, &since);

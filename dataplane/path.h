@@ -108,3 +108,5 @@ void path_down(struct machine *m, struct path *p, const char *why);
 bool path_timers(struct machine *m, struct path *p);
 /* When that is next due if nothing comes until then. */
 uint64_t path_due_ns(const struct machine *m, const struct path *p);
+/* Tells the peer to call somebody else, if it can. */
+void path_go_away(struct machine *m, struct path *p);

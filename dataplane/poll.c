@@ -28,12 +28,32 @@ void core_deliver(void *arg, const struct net_addr *from, uint8_t *payload, uint
 		netif_flush(&c->netif[from->netif]);
 }
 
+/* A node has few services, and seldom cancels. */
+static void core_cancel(struct core *c)
+{
+	const struct service_table *t = atomic_load_explicit(&c->node->table, memory_order_acquire);
+
+	for (uint32_t at = 0; t && at <= t->mask; at++) {
+		struct tela_service *s = t->by_hash[at];
+
+		if (!s || !atomic_exchange(&s->core[c->index].cancel, false))
+			continue;
+		count_add(&c->counts, count_calls_cancelled, call_cancel_all(&c->m, s));
+	}
+}
+
 static void serve_commands(struct core *c)
 {
 	uint32_t command = atomic_exchange_explicit(&c->command, 0, memory_order_acquire);
 
+	if (command & CORE_LEAVE)
+		machine_leave(&c->m);
 	if (command & CORE_DRAIN)
 		machine_drain(&c->m);
+	if (command & CORE_ASKED)
+		core_asked(c);
+	if (command & CORE_CANCEL)
+		core_cancel(c);
 	for (uint32_t i = 0; i < c->n_netifs; i++)
 		if (command & CORE_LINK_DOWN << c->netif[i].port_index)
 			machine_link_down(&c->m, (uint16_t)i);

@@ -24,6 +24,8 @@ struct grace {
 	struct service_table *table;
 	struct fault *fault;
 	char *refusal;
+	struct tela_service *closed; /* its gate, for the time n_closed */
+	uint64_t n_closed;
 	void *memory;
 	_Atomic bool handed; /* what was written above is seen by the reclaimer: a race detector
 				does not see that into liburcu's queue */
@@ -56,6 +58,16 @@ static void see_cores(struct tela_node *n)
 		(void)atomic_load_explicit(&n->cores[i]->passes, memory_order_acquire);
 }
 
+static void let_go(const struct grace *g)
+{
+	if (g->closed)
+		atomic_store_explicit(&g->closed->n_settled, g->n_closed, memory_order_release);
+	service_table_free(g->table);
+	fault_destroy(g->fault);
+	service_refusal_free(g->refusal);
+	free(g->memory);
+}
+
 static void graced(struct rcu_head *head)
 {
 	struct grace *g = container_of(head, struct grace, head);
@@ -76,10 +88,7 @@ static void graced(struct rcu_head *head)
 		wake_fini(&g->thread->wake);
 		free(g->thread);
 	}
-	service_table_free(g->table);
-	fault_destroy(g->fault);
-	service_refusal_free(g->refusal);
-	free(g->memory);
+	let_go(g);
 	free(g);
 	atomic_fetch_add_explicit(&n->n_graced, 1, memory_order_release);
 }
@@ -99,10 +108,7 @@ static void after_grace(struct grace what)
 			g->image->next = g->node->retiring;
 			g->node->retiring = g->image;
 		}
-		service_table_free(g->table);
-		fault_destroy(g->fault);
-		service_refusal_free(g->refusal);
-		free(g->memory);
+		let_go(g);
 		if (g->thread)
 			wake_fini(&g->thread->wake);
 		free(g->thread);
@@ -220,13 +226,45 @@ uint32_t tela_core_services(
 	return n;
 }
 
+static void set_gate(struct tela_service *s, const char *refusal, bool drains)
+{
+	struct grace g = {.node = s->node};
+
+	/* Closing for good comes before, and opening for some after, what it is of. */
+	if (!drains)
+		atomic_store_explicit(&s->drains, false, memory_order_relaxed);
+	g.refusal = atomic_exchange_explicit(
+		&s->refusal, refusal ? service_refusal(refusal) : NULL, memory_order_acq_rel);
+	if (drains)
+		atomic_store_explicit(&s->drains, true, memory_order_relaxed);
+	if (refusal) {
+		g.closed = s;
+		g.n_closed = ++s->n_closed;
+	}
+	if (g.refusal || g.closed)
+		after_grace(g);
+}
+
 void tela_service_admit(struct tela_service *s, bool admit, const char *reason)
 {
-	char *text = admit ? NULL : service_refusal(reason ? reason : "paused");
-	char *old = atomic_exchange_explicit(&s->refusal, text, memory_order_acq_rel);
+	set_gate(s, admit ? NULL : reason ? reason : "paused", false);
+}
 
-	if (old)
-		after_grace((struct grace){.node = s->node, .refusal = old});
+void tela_service_drain(struct tela_service *s, const char *reason)
+{
+	set_gate(s, reason ? reason : "draining", true);
+}
+
+bool tela_service_settled(const struct tela_service *s)
+{
+	return atomic_load_explicit(&s->n_settled, memory_order_acquire) == s->n_closed;
+}
+
+void tela_service_cancel(struct tela_service *s)
+{
+	for (uint32_t c = 0; c < s->node->n_cores; c++)
+		atomic_store(&s->core[c].cancel, true);
+	node_command(s->node, CORE_CANCEL);
 }
 
 uint32_t tela_service_in_flight(const struct tela_service *s)

@@ -95,8 +95,11 @@ struct tela_node_config {
 struct tela_node *tela_node_create(const struct tela_node_config *c, char *err, size_t err_len);
 /* Lets the data cores poll. 0 or -errno. */
 int tela_node_start(struct tela_node *n, char *err, size_t err_len);
-/* Stops accepting: new calls are answered UNAVAILABLE "draining" (surely not executed), peers get
- * go-away. */
+/* Says go-away to every peer, now and when another connects: they call other nodes, if they can,
+ * but what is called for a call in flight here still comes. There is no way back. */
+void tela_node_leave(struct tela_node *n);
+/* That, and stops accepting: new calls are answered UNAVAILABLE "draining" (surely not executed),
+ * but for those that descend from a call in flight here (tela_call_root). */
 void tela_node_drain(struct tela_node *n);
 /* Calls being served, and calls made, on all cores. */
 uint32_t tela_node_in_flight(const struct tela_node *n);
@@ -150,7 +153,15 @@ uint64_t tela_image_calls(const struct tela_image *i);
 /* While false, new calls get UNAVAILABLE `reason` (copied; NULL: "paused"), surely not executed;
  * calls under way go on. It may be closed again for another reason. */
 void tela_service_admit(struct tela_service *s, bool admit, const char *reason);
-/* Calls of this service being served now, pending included. */
+/* As tela_service_admit() with false, but calls that descend from one in flight on this node are
+ * taken: they are what that one waits for. */
+void tela_service_drain(struct tela_service *s, const char *reason);
+/* No core still runs a call that it took before the gate was closed, unless it is pending. */
+bool tela_service_settled(const struct tela_service *s);
+/* Ends the pending calls of the service for their callers, UNAVAILABLE, maybe executed, a moment
+ * later; their handlers find out when they answer, and stay in flight until then. */
+void tela_service_cancel(struct tela_service *s);
+/* Calls of this service that are pending now. */
 uint32_t tela_service_in_flight(const struct tela_service *s);
 /* For plugins that find the service they are part of. [any but data cores] */
 struct tela_service *tela_service_find(struct tela_node *n, const char *name);

@@ -145,6 +145,9 @@ struct tela_plugin {
 	/* Members of one group stand in the order in which the service lists them, as if each
 	 * wrapped the next. NULL: none. */
 	const char *group;
+	/* Services that it calls, by name or by their plugin's; NULL: none. When a node drains,
+	 * they go on until this one is done. */
+	const char *const *uses;
 	const char *const
 		*keys; /* configuration keys it knows, NULL-terminated; others are refused */
 	const struct tela_link *links;
