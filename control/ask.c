@@ -1,7 +1,5 @@
 #include "ask.h"
 
-#include "admin.h"
-
 struct ask {
 	struct lifecycle_job job;
 	struct stack *stack;
@@ -11,12 +9,6 @@ struct ask {
 	bool yes;
 	char what[128];
 	char error[128];
-};
-
-struct drain {
-	struct drain *next;
-	struct request *request;
-	uint64_t deadline_ns;
 };
 
 static void ask_next(struct ask *a);
@@ -31,11 +23,12 @@ static void end(struct ask *a, bool yes, const char *why)
 	struct stack *s = a->stack;
 
 	if (a->drain) {
-		s->drained = yes;
+		s->drained = yes && s->drain == DRAIN_GATE;
 		snprintf(s->not_drained, sizeof(s->not_drained), "%s", why);
 	} else {
-		s->ready = yes && s->status == TELA_SERVICE_RUNNING;
-		snprintf(s->not_ready, sizeof(s->not_ready), "%s", why);
+		s->ready = yes && s->status == TELA_SERVICE_RUNNING && s->drain == DRAIN_NONE;
+		snprintf(s->not_ready, sizeof(s->not_ready), "%s",
+			s->drain == DRAIN_NONE ? why : "draining");
 	}
 	s->asking = NULL;
 	s->ask_ns = control_now_ns() + ASK_MS * NS_PER_MS;
@@ -119,46 +112,6 @@ static void start(struct stack *s, bool drain)
 	ask_next(a);
 }
 
-/* ---- drain ---- */
-
-/* True: answered. */
-static bool drain_step(struct stack *s, const struct drain *d)
-{
-	uint32_t left = s->service ? tela_service_in_flight(s->service) : 0;
-	bool paused = s->status == TELA_SERVICE_PAUSED;
-
-	if (!paused) {
-		request_fail(d->request, -EBUSY, "the drain is undone: service %s is %s", s->name,
-			running_name(s->status));
-		return true;
-	}
-	if ((left || !s->drained) && control_now_ns() < d->deadline_ns)
-		return false;
-	request_ok(d->request, json_pack("{s:s,s:s,s:b,s:i,s:s}", "service", s->name, "state",
-				       running_name(s->status), "drained", !left && s->drained,
-				       "in_flight", (int)left, "waits_for",
-				       left         ? "calls in flight"
-				       : s->drained ? ""
-						    : s->not_drained));
-	return true;
-}
-
-void ask_drained(struct stack *s, struct request *r, uint64_t deadline_ms)
-{
-	struct drain *d = calloc(1, sizeof(*d));
-
-	CHECK(d);
-	if (!s->drains) {
-		s->drained = false;
-		snprintf(s->not_drained, sizeof(s->not_drained), "not asked yet");
-	}
-	d->request = r;
-	d->deadline_ns = control_now_ns() + deadline_ms * NS_PER_MS;
-	d->next = s->drains;
-	s->drains = d;
-	ask_soon(s);
-}
-
 void ask_soon(struct stack *s)
 {
 	s->ask_ns = 0;
@@ -166,19 +119,9 @@ void ask_soon(struct stack *s)
 
 void ask_tick(struct stack *s)
 {
-	struct drain **at = &s->drains, *d;
-	bool drain = s->drains || s->control->draining;
+	bool drain = s->drain == DRAIN_GATE;
 
 	if (!s->asking && control_now_ns() >= s->ask_ns && s->current &&
 		(drain || s->status == TELA_SERVICE_RUNNING))
 		start(s, drain);
-	while ((d = *at)) {
-		/* One that was asked for at this moment has its answer first. */
-		if (!drain_step(s, d)) {
-			at = &d->next;
-			continue;
-		}
-		*at = d->next;
-		free(d);
-	}
 }

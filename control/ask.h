@@ -10,12 +10,7 @@
 
 enum { ASK_MS = 100 };
 
-struct request;
-
 /* At each tick. */
 void ask_tick(struct stack *s);
-/* Answers `r` when no call of the paused service is in flight and every link has drained, when
- * `deadline_ms` have passed, or when it is not paused any more. */
-void ask_drained(struct stack *s, struct request *r, uint64_t deadline_ms);
 /* Asks at the next tick. */
 void ask_soon(struct stack *s);

@@ -1,7 +1,7 @@
 /* cmd_service.c - commands that move a service between its statuses. Each is answered when the move
  * is done, with the status reached. */
-#include "ask.h"
 #include "command.h"
+#include "drain.h"
 #include "move.h"
 
 static void answer(struct request *r, const struct stack *s)
@@ -55,18 +55,17 @@ void cmd_service_deactivate(struct control *c, struct request *r)
 	move(c, r, ADMIN_INACTIVE);
 }
 
-/* ---- drain: pause, then wait ---- */
-
-static void paused(void *arg, struct stack *s, int error)
+/* How it is, without doing anything. */
+static void poll_drain(struct request *r, const struct stack *s)
 {
-	struct request *r = arg;
+	char waits_for[192];
+	bool done = drain_show(s, waits_for, sizeof(waits_for));
 
-	if (error)
-		moved(r, s, error);
-	else
-		ask_drained(s, r,
-			(uint64_t)request_number(
-				r, "deadline_ms", s->control->conf->drain_deadline_ms));
+	request_ok(r, json_pack("{s:s,s:s,s:b,s:b,s:i,s:s}", "service", s->name, "state",
+			      running_name(s->status), "draining", s->drain != DRAIN_NONE,
+			      "drained", done, "in_flight",
+			      (int)(s->service ? tela_service_in_flight(s->service) : 0),
+			      "waits_for", waits_for));
 }
 
 void cmd_service_drain(struct control *c, struct request *r)
@@ -75,12 +74,17 @@ void cmd_service_drain(struct control *c, struct request *r)
 
 	if (!s)
 		return;
-	if (request_number(r, "deadline_ms", 0) < 0 ||
-		request_number(r, "deadline_ms", 0) > 3600000)
+	if (request_flag(r, "poll"))
+		poll_drain(r, s);
+	else if (request_number(r, "deadline_ms", 0) < 0 ||
+		 request_number(r, "deadline_ms", 0) > 3600000)
 		request_fail(r, -EINVAL, "deadline_ms: expected 0..3600000");
 	else if (s->status != TELA_SERVICE_RUNNING && s->status != TELA_SERVICE_PAUSED)
 		request_fail(r, -ENOTCONN, "service %s is %s: only one that runs can be drained",
 			s->name, running_name(s->status));
+	else if (c->draining)
+		request_fail(r, -ESHUTDOWN, "the node is draining");
 	else
-		move_submit(s, ADMIN_PAUSE, "draining", paused, r);
+		drain_service(s, r,
+			(uint64_t)request_number(r, "deadline_ms", c->conf->drain_deadline_ms));
 }

@@ -1,5 +1,6 @@
 /* cmd_show.c - what is there: node, services, plugins, images. */
 #include "command.h"
+#include "drain.h"
 #include "move.h"
 #include "load_sample.h"
 
@@ -124,6 +125,7 @@ static void show_status(json_t *o, const struct stack *s)
 {
 	uint32_t left = 0;
 	uint64_t in_ms = 0;
+	char drain[192];
 	bool again = move_next_try(s, &left, &in_ms);
 
 	json_object_set_new(o, "reason", json_string(s->reason));
@@ -136,6 +138,9 @@ static void show_status(json_t *o, const struct stack *s)
 		json_string(s->status != TELA_SERVICE_RUNNING ? running_name(s->status)
 			    : s->ready                        ? ""
 							      : s->not_ready));
+	drain_show(s, drain, sizeof(drain));
+	json_object_set_new(o, "drains", json_boolean(s->drain != DRAIN_NONE));
+	json_object_set_new(o, "waits_for", json_string(drain));
 	json_object_set_new(
 		o, "failed_starts", json_integer(s->n_tries + (s->status == TELA_SERVICE_FAILED)));
 	json_object_set_new(o, "tries_left", json_integer(left));

@@ -17,8 +17,8 @@ static const struct argument reason_arguments[] = {SERVICE,
 	END};
 static const struct argument drain_arguments[] = {SERVICE,
 	{"deadline_ms", ARGUMENT_NUMBER, false, false,
-		"answer after so long whatever is left; drain_deadline_ms unless given"},
-	END};
+		"what is left then is cancelled; drain_deadline_ms unless given"},
+	{"poll", ARGUMENT_FLAG, false, false, "say how far it is, and begin nothing"}, END};
 static const struct argument add_arguments[] = {SERVICE,
 	{"plugin", ARGUMENT_TEXT, true, true, "name of the plugin, as 'plugins' lists it"},
 	{"as", ARGUMENT_TEXT, false, false, "another name for it, so that it may be there twice"},
@@ -135,7 +135,9 @@ const struct command commands[] = {
 		reason_arguments, cmd_service_activate},
 	{"service.deactivate", "refuse calls, wait for those under way, stop every plugin", "echo",
 		reason_arguments, cmd_service_deactivate},
-	{"service.drain", "pause, then wait until nothing is in flight and every plugin agrees",
+	{"service.drain",
+		"send its callers elsewhere, pause it, and wait until nothing is in flight and "
+		"every plugin agrees",
 		"echo deadline_ms=30000", drain_arguments, cmd_service_drain},
 	{"drain", "stop accepting, finish what is in flight, end: as SIGTERM does", NULL, none,
 		cmd_drain},

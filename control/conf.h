@@ -46,12 +46,13 @@ struct conf_service {
 
 struct conf {
 	struct tela_node_config node;
-	const char *admin; /* path of the admin socket */
-	const char *file;  /* what was read, for messages */
+	const char *admin;  /* path of the admin socket */
+	const char *file;   /* what was read, for messages */
 	uint32_t drain_deadline_ms;
 	uint32_t hook_deadline_ms;
 	uint32_t start_retry_ms, start_retry_max_ms, start_retries;
 	uint32_t peer_silence_ms;
+	uint32_t heartbeat_ms;
 	uint32_t huge;      /* enum conf_huge */
 	uint32_t log_level; /* enum log_level */
 	bool reflection;    /* serve it though no service lists it */

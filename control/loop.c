@@ -2,6 +2,7 @@
 
 #include "admin.h"
 #include "ask.h"
+#include "drain.h"
 #include "outcall.h"
 #include "move.h"
 #include "load_sample.h"
@@ -25,6 +26,7 @@ struct loop {
 	enum loop_state state;
 	bool hurried; /* the next tick comes soon */
 	uint32_t n_starting;
+	uint64_t gate_ns;     /* draining: gates close */
 	uint64_t deadline_ns; /* of the state */
 	int error;
 };
@@ -93,12 +95,14 @@ static void begin_drain(struct control *c)
 	log_info("draining: %u calls in flight, at most %u ms", tela_node_in_flight(c->node),
 		c->conf->drain_deadline_ms);
 	loop.deadline_ns = control_now_ns() + c->conf->drain_deadline_ms * NS_PER_MS;
-	if (loop.state == LOOP_RUNNING)
-		tela_node_drain(c->node);
-	for (struct stack *s = c->stacks; s; s = s->next) {
-		s->drained = false;
-		ask_soon(s);
+	loop.gate_ns = control_now_ns();
+	if (loop.state == LOOP_RUNNING) {
+		tela_node_leave(c->node);
+		if (c->conf->node.n_ports)
+			loop.gate_ns += c->conf->heartbeat_ms * NS_PER_MS;
 	}
+	for (struct stack *s = c->stacks; s; s = s->next)
+		drain_begin(s);
 	loop.state = LOOP_DRAINING;
 }
 
@@ -117,34 +121,17 @@ static void end(void)
 	event_base_loopbreak(loop.control->base);
 }
 
-static bool has_drained(const struct stack *s)
-{
-	return s->drained || !s->current || !s->current->n;
-}
-
-static bool links_drained(void)
-{
-	for (struct stack *s = loop.control->stacks; s; s = s->next)
-		if (!has_drained(s))
-			return false;
-	return true;
-}
-
 static void drain_step(uint64_t now)
 {
-	uint32_t left = tela_node_in_flight(loop.control->node);
+	struct control *c = loop.control;
 
 	/* What is being started is stopped by the same means as all else, so it must be there
 	 * first; hooks have deadlines. */
-	if (loop.n_starting || ((left || !links_drained()) && now < loop.deadline_ns))
+	if (loop.n_starting || now < loop.gate_ns)
 		return;
-	if (left)
-		log_warn("drain: %u calls were still in flight after %u ms: they end UNAVAILABLE",
-			left, loop.control->conf->drain_deadline_ms);
-	for (struct stack *s = loop.control->stacks; s; s = s->next)
-		if (!has_drained(s))
-			log_warn("drain: %s has not drained after %u ms: %s", s->name,
-				loop.control->conf->drain_deadline_ms, s->not_drained);
+	if ((!drain_node(c) || tela_node_in_flight(c->node)) && now < loop.deadline_ns)
+		return;
+	drain_node_end(c);
 	stop_services();
 }
 
@@ -184,6 +171,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	for (struct stack *s = c->stacks; s; s = s->next) {
 		change_tick(s);
 		ask_tick(s);
+		drain_tick(s);
 		move_tick(s);
 	}
 	lifecycle_poll(c->lifecycle);

@@ -1,5 +1,6 @@
 #include "move.h"
 
+#include "drain.h"
 #include "log.h"
 
 #include <time.h>
@@ -92,6 +93,13 @@ static int stop(struct change *c, int unused)
 	return 0;
 }
 
+void move_gate_drains(struct stack *s)
+{
+	if (s->service)
+		tela_service_drain(
+			s->service, s->control->draining ? "node is draining" : s->reason);
+}
+
 static int gate(struct change *c, int open)
 {
 	struct stack *s = c->stack;
@@ -101,7 +109,9 @@ static int gate(struct change *c, int open)
 			     : s->admin == ADMIN_INACTIVE       ? "stopped"
 								: "service is starting";
 
-	if (s->service)
+	if (s->drain == DRAIN_GATE && (s->admin == ADMIN_PAUSE || s->control->draining))
+		move_gate_drains(s);
+	else if (s->service)
 		tela_service_admit(s->service, open, reason);
 	return 0;
 }
@@ -412,6 +422,8 @@ static int decide(struct change *c, int unused)
 	struct stack *s = c->stack;
 
 	(void)unused;
+	if (!m->retry && m->wanted == ADMIN_ACTIVE && !s->control->draining)
+		drain_undo(s);
 	if (is_there(m->wanted, s->status) ||
 		(m->retry && (s->status != TELA_SERVICE_FAILED || s->admin != m->wanted))) {
 		change_go(c, nothing);

@@ -32,3 +32,5 @@ void move_failed(struct stack *s, struct tela_instance *i, const char *what, con
 /* How many more tries there will be, and in how many milliseconds the next one; false: none. */
 bool move_next_try(const struct stack *s, uint32_t *ret_left, uint64_t *ret_in_ms);
 void move_forget_plan(struct stack *s);
+/* Closes the gate but for calls that descend from one in flight. */
+void move_gate_drains(struct stack *s);

@@ -113,6 +113,10 @@ struct stack {
 	uint64_t ask_ns;
 	bool ready, drained;
 	char not_ready[192], not_drained[192];
+
+	/* drain.c */
+	enum { DRAIN_NONE, DRAIN_LEAVING, DRAIN_GATE } drain;
+	uint64_t gate_ns;     /* when the gate closes */
 	struct drain *drains; /* commands that wait until it has drained */
 };
 

@@ -26,7 +26,6 @@ struct tela_node {
 	const struct tela_node_config *config;
 	struct tela_service *services;
 	struct tela_image *retiring;
-	bool draining;
 };
 
 struct tela_client {
@@ -67,9 +66,9 @@ int tela_node_start(struct tela_node *n, char *err, size_t err_len)
 	return 0;
 }
 
-void tela_node_drain(struct tela_node *n)
+void tela_node_leave(struct tela_node *n)
 {
-	n->draining = true;
+	(void)n;
 }
 
 uint32_t tela_node_in_flight(const struct tela_node *n)
@@ -187,6 +186,22 @@ void tela_service_admit(struct tela_service *s, bool admit, const char *reason)
 {
 	(void)reason;
 	s->admit = admit;
+}
+
+void tela_service_drain(struct tela_service *s, const char *reason)
+{
+	tela_service_admit(s, false, reason);
+}
+
+bool tela_service_settled(const struct tela_service *s)
+{
+	(void)s;
+	return true;
+}
+
+void tela_service_cancel(struct tela_service *s)
+{
+	(void)s;
 }
 
 uint32_t tela_service_in_flight(const struct tela_service *s)

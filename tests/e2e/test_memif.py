@@ -257,8 +257,42 @@ class Drain(mesh.Case):
         self.assertEqual(server.in_flight(), 6)
         self.assertEqual(server.stop(), 0)
         self.assertIn('draining: 6 calls in flight', server.text())
-        self.assertNotIn('still in flight', server.text())
+        self.assertNotIn('cancelled', server.text())
         self.assertEqual(caller.finish(), 0)
+
+    def test_a_service(self):
+        """It leaves, waits for its calls and cancels those that take too long; activate undoes it."""
+        server, client = self.mesh.server(), self.mesh.client()
+        echo = mesh.table('echo.Message', data=b'x')
+        other, third = client.connect(), server.connect()
+
+        def later(ms):
+            number = other.send('call', service='echo', method='later', node='server', deadline_ms=20_000,
+                                payload=mesh.table('echo.Delayed', delay_us=ms * 1000, data=b'x').hex())
+            mesh.until(lambda: server.service('echo')['in_flight'] == 1, 'the call is pending')
+            return number
+        slow = later(1500)
+        drain = third.send('service.drain', service='echo', deadline_ms=15_000)
+        mesh.until(lambda: server.service('echo')['state'] == 'paused', 'its gate is closed')
+        refused = client.call('echo', 'echo', echo, 'server')
+        self.assertEqual((refused.status, refused.outcome, refused.message),
+                         ('UNAVAILABLE', NOT_EXECUTED, 'draining'), refused)
+        how = server.do('service.drain', service='echo', poll=True)
+        self.assertEqual([how[k] for k in ('draining', 'drained', 'waits_for')], [True, False, 'calls in flight'])
+        self.assertEqual(mesh.Call(other.receive(slow)).status, 'OK')
+        drained = third.receive(drain)
+        self.assertEqual([drained[k] for k in ('drained', 'in_flight', 'cancelled')], [True, 0, 0])
+        server.do('service.activate', service='echo')
+        self.assertEqual(client.call('echo', 'echo', echo, 'server').status, 'OK')
+        slow = later(3000)
+        drained = server.do('service.drain', service='echo', deadline_ms=300)
+        self.assertEqual([drained[k] for k in ('drained', 'cancelled', 'waits_for')], [False, 1, 'calls in flight'])
+        cancelled = mesh.Call(other.receive(slow))
+        self.assertEqual((cancelled.status, cancelled.outcome), ('UNAVAILABLE', MAYBE_EXECUTED), cancelled)
+        self.assertIn('1 calls in flight are cancelled', server.text())
+        mesh.until(lambda: server.do('service.drain', service='echo', poll=True)['drained'], 'its handler has ended')
+        other.close()
+        third.close()
 
     def test_new_calls_are_refused(self):
         """While a call is still answered, new ones are surely not executed; what is left at the deadline is ended."""

@@ -1,0 +1,232 @@
+#include "drain.h"
+
+#include "admin.h"
+#include "ask.h"
+#include "log.h"
+#include "move.h"
+
+struct drain {
+	struct drain *next;
+	struct request *request;
+	uint64_t deadline_ns;
+};
+
+/* ---- how far it is ---- */
+
+static uint32_t in_flight(const struct stack *s)
+{
+	return s->service ? tela_service_in_flight(s->service) : 0;
+}
+
+static bool has_plugins(const struct stack *s)
+{
+	return s->current && s->current->n;
+}
+
+static bool is_done(const struct stack *s)
+{
+	if (!has_plugins(s))
+		return true;
+	return s->drain == DRAIN_GATE && s->drained && tela_service_settled(s->service) &&
+	       !in_flight(s);
+}
+
+bool drain_show(const struct stack *s, char *ret, size_t size)
+{
+	uint32_t left = in_flight(s);
+
+	if (s->drain == DRAIN_NONE)
+		snprintf(ret, size, "%s", "");
+	else if (s->drain != DRAIN_GATE)
+		snprintf(ret, size, "its callers to look elsewhere");
+	else if (left || !tela_service_settled(s->service))
+		snprintf(ret, size, "calls in flight");
+	else
+		snprintf(ret, size, "%s", s->drained ? "" : s->not_drained);
+	return is_done(s);
+}
+
+/* ---- one service ---- */
+
+void drain_begin(struct stack *s)
+{
+	const struct conf *conf = s->control->conf;
+
+	if (s->drain != DRAIN_NONE)
+		return;
+	s->drain = DRAIN_LEAVING;
+	s->ready = s->drained = false;
+	snprintf(s->not_ready, sizeof(s->not_ready), "draining");
+	snprintf(s->not_drained, sizeof(s->not_drained), "not asked yet");
+	/* Whoever asks in a heartbeat from now on hears that it leaves. */
+	s->gate_ns = control_now_ns() + (conf->node.n_ports ? conf->heartbeat_ms * NS_PER_MS : 0);
+}
+
+static void answer(struct stack *s, struct request *r, uint32_t cancelled)
+{
+	char waits_for[192];
+	bool done = drain_show(s, waits_for, sizeof(waits_for));
+
+	request_ok(
+		r, json_pack("{s:s,s:s,s:b,s:i,s:i,s:s}", "service", s->name, "state",
+			   running_name(s->status), "drained", done, "in_flight", (int)in_flight(s),
+			   "cancelled", (int)cancelled, "waits_for", waits_for));
+}
+
+void drain_service(struct stack *s, struct request *r, uint64_t deadline_ms)
+{
+	struct drain *d = calloc(1, sizeof(*d));
+
+	CHECK(d);
+	drain_begin(s);
+	if (s->status == TELA_SERVICE_PAUSED)
+		s->gate_ns = 0; /* nobody calls it any more */
+	d->request = r;
+	d->deadline_ns = control_now_ns() + deadline_ms * NS_PER_MS;
+	d->next = s->drains;
+	s->drains = d;
+	ask_soon(s);
+}
+
+static void closed(void *arg, struct stack *s, int error)
+{
+	(void)arg;
+	if (error)
+		s->drain = DRAIN_NONE;
+	ask_soon(s);
+}
+
+static void close_gate(struct stack *s)
+{
+	bool runs = s->status == TELA_SERVICE_RUNNING;
+
+	s->drain = runs || s->status == TELA_SERVICE_PAUSED ? DRAIN_GATE : DRAIN_NONE;
+	if (runs)
+		move_submit(s, ADMIN_PAUSE, "draining", closed, NULL);
+	else if (s->drain == DRAIN_GATE)
+		move_gate_drains(s);
+	ask_soon(s);
+}
+
+void drain_undo(struct stack *s)
+{
+	s->drain = DRAIN_NONE;
+}
+
+/* What is left at the deadline of a drain. */
+static uint32_t cancel(struct stack *s)
+{
+	uint32_t n = s->drain == DRAIN_GATE ? in_flight(s) : 0;
+
+	if (n) {
+		tela_service_cancel(s->service);
+		log_warn("service %s has not drained in time: %u calls in flight are cancelled",
+			s->name, n);
+	}
+	return n;
+}
+
+/* True: answered. */
+static bool step(struct stack *s, const struct drain *d)
+{
+	bool late = control_now_ns() >= d->deadline_ns;
+
+	if (s->drain == DRAIN_NONE) {
+		request_fail(d->request, -EBUSY, "the drain is undone: service %s is %s", s->name,
+			running_name(s->status));
+		return true;
+	}
+	/* However short its time, the gate is closed first: its callers have been told. */
+	if (s->changes || s->drain != DRAIN_GATE)
+		return false;
+	if (!is_done(s) && !late)
+		return false;
+	answer(s, d->request, is_done(s) ? 0 : cancel(s));
+	return true;
+}
+
+void drain_tick(struct stack *s)
+{
+	struct drain **at = &s->drains, *d;
+
+	if (s->drain == DRAIN_LEAVING && !s->control->draining && control_now_ns() >= s->gate_ns)
+		close_gate(s);
+	while ((d = *at)) {
+		if (!step(s, d)) {
+			at = &d->next;
+			continue;
+		}
+		*at = d->next;
+		free(d);
+	}
+}
+
+/* ---- a node ---- */
+
+static bool names(const char *const *list, const struct stack *s)
+{
+	for (; list && *list; list++)
+		if (!strcmp(*list, s->name) || (s->desc && !strcmp(*list, s->desc->name)))
+			return true;
+	return false;
+}
+
+static bool uses(const struct stack *s, const struct stack *other)
+{
+	for (uint32_t i = 0; has_plugins(s) && i < s->current->n; i++)
+		if (names(s->current->declared[i]->plugin->desc->uses, other))
+			return true;
+	return false;
+}
+
+static bool is_used(const struct stack *s)
+{
+	for (const struct stack *i = s->control->stacks; i; i = i->next)
+		if (i != s && !is_done(i) && uses(i, s))
+			return true;
+	return false;
+}
+
+static void close_node_gate(struct stack *s)
+{
+	log_debug("draining: %s takes no more calls", s->name);
+	s->drain = DRAIN_GATE;
+	s->drained = false;
+	if (s->status == TELA_SERVICE_RUNNING) /* else it is closed */
+		move_gate_drains(s);
+	ask_soon(s);
+}
+
+bool drain_node(struct control *c)
+{
+	bool waits = false, done = true;
+
+	for (struct stack *s = c->stacks; s; s = s->next) {
+		if (has_plugins(s) && s->drain != DRAIN_GATE && !is_used(s))
+			close_node_gate(s);
+		waits |= s->drain == DRAIN_GATE && !is_done(s);
+		done &= is_done(s);
+	}
+	/* Those that are left use each other. */
+	for (struct stack *s = c->stacks; s && !waits && !done; s = s->next)
+		if (has_plugins(s) && s->drain != DRAIN_GATE)
+			close_node_gate(s);
+	return done;
+}
+
+void drain_node_end(struct control *c)
+{
+	for (struct stack *s = c->stacks; s; s = s->next) {
+		char why[192];
+
+		if (is_done(s))
+			continue;
+		if (s->drain != DRAIN_GATE)
+			close_node_gate(s);
+		if (!cancel(s)) {
+			drain_show(s, why, sizeof(why));
+			log_warn("drain: %s has not drained after %u ms: %s", s->name,
+				c->conf->drain_deadline_ms, why);
+		}
+	}
+}
