@@ -394,7 +394,7 @@ static void on_client(struct evconnlistener *l, evutil_socket_t fd, struct socka
 
 int admin_open(struct control *c, const char *path, char *err, size_t err_len)
 {
-	int fd = admin_socket_bind(path, err, err_len);
+	int fd = admin_socket_bind(path, "node.admin", err, err_len);
 	struct admin *a;
 
 	if (fd < 0)

@@ -30,7 +30,7 @@ bool admin_socket_admits(int fd)
 }
 
 /* A socket file that nobody answers on was left by a node that ended badly. */
-static int clear_way(const struct sockaddr_un *to, char *err, size_t err_len)
+static int clear_way(const struct sockaddr_un *to, const char *key, char *err, size_t err_len)
 {
 	int fd, rc;
 	struct stat s;
@@ -38,8 +38,8 @@ static int clear_way(const struct sockaddr_un *to, char *err, size_t err_len)
 	if (lstat(to->sun_path, &s))
 		return 0;
 	if (!S_ISSOCK(s.st_mode)) {
-		snprintf(err, err_len, "%s is there and is no socket: remove it, or set node.admin",
-			to->sun_path);
+		snprintf(err, err_len, "%s is there and is no socket: remove it, or set %s",
+			to->sun_path, key);
 		return -EEXIST;
 	}
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -47,8 +47,8 @@ static int clear_way(const struct sockaddr_un *to, char *err, size_t err_len)
 	if (fd >= 0)
 		close(fd);
 	if (!rc) {
-		snprintf(err, err_len, "%s: another node answers there: end it, or set node.admin",
-			to->sun_path);
+		snprintf(err, err_len, "%s: another node answers there: end it, or set %s",
+			to->sun_path, key);
 		return -EADDRINUSE;
 	}
 	unlink(to->sun_path);
@@ -69,7 +69,7 @@ static void make_folder(const char *path)
 		log_debug("%s: cannot be made: %s", folder, strerror(errno));
 }
 
-int admin_socket_bind(const char *path, char *err, size_t err_len)
+int admin_socket_bind(const char *path, const char *key, char *err, size_t err_len)
 {
 	struct sockaddr_un to = {.sun_family = AF_UNIX};
 	mode_t old;
@@ -77,7 +77,7 @@ int admin_socket_bind(const char *path, char *err, size_t err_len)
 
 	snprintf(to.sun_path, sizeof(to.sun_path), "%s", path);
 	make_folder(path);
-	rc = clear_way(&to, err, err_len);
+	rc = clear_way(&to, key, err, err_len);
 	if (rc)
 		return rc;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -88,9 +88,8 @@ int admin_socket_bind(const char *path, char *err, size_t err_len)
 		return fd;
 	rc = -errno;
 	snprintf(err, err_len,
-		"%s: the admin socket cannot be made: %s; set node.admin to a place that can be "
-		"written",
-		path, strerror(errno));
+		"%s: the socket cannot be made: %s; set %s to a place that can be written", path,
+		strerror(errno), key);
 	if (fd >= 0)
 		close(fd);
 	return rc;

@@ -47,6 +47,7 @@ struct conf_service {
 struct conf {
 	struct tela_node_config node;
 	const char *admin;  /* path of the admin socket */
+	const char *probes; /* where /livez and /readyz are served, NULL: nowhere */
 	const char *file;   /* what was read, for messages */
 	uint32_t drain_deadline_ms;
 	uint32_t hook_deadline_ms;

@@ -104,6 +104,9 @@ static const struct conf_field node_fields[] = {
 		.help = "memory of the data plane"},
 	{"admin", CONF_STRING, false, offsetof(struct conf, admin), .check = check_path,
 		.help = "admin socket; /run/tela/NAME.sock unless given"},
+	{"probes", CONF_STRING, false, offsetof(struct conf, probes), .check = check_path,
+		.help = "/livez and /readyz over HTTP at 127.0.0.1:8080, or a socket's path; none "
+			"unless given"},
 	{"drain_deadline_ms", CONF_U32, false, offsetof(struct conf, drain_deadline_ms), 0, 3600000,
 		.fallback = "5000", .help = "SIGTERM waits so long for calls in flight"},
 	{"hook_deadline_ms", CONF_U32, false, offsetof(struct conf, hook_deadline_ms), 1, 600000,

@@ -26,6 +26,7 @@ struct control {
 	struct outcall_pool *outcall;
 	struct admin *admin;
 	struct traces *traces;
+	struct probe *probe;
 	uint64_t last_instance; /* numbers instances, for people */
 	uint64_t started_ns;
 	bool draining;

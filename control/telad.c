@@ -5,6 +5,7 @@
 #include "outcall.h"
 #include "log.h"
 #include "loop.h"
+#include "probe.h"
 #include "traces.h"
 
 #include <event2/event.h>
@@ -190,6 +191,10 @@ static int open_node(struct control *c, struct conf *conf)
 		log_error("%s", err);
 		return -EIO;
 	}
+	if (conf->probes && !(c->probe = probe_open(c, conf->probes, err, sizeof(err)))) {
+		log_error("%s", err);
+		return -EIO;
+	}
 	for (uint32_t i = 0; i < conf->n_services; i++)
 		stack_create(c, &conf->services[i]);
 	if (conf->reflection && !stack_find(c, reflection.name) &&
@@ -216,6 +221,8 @@ static void close_node(struct control *c, int status)
 
 	admin_close(c->admin);
 	c->admin = NULL;
+	probe_close(c->probe);
+	c->probe = NULL;
 	free_to_go = outcall_destroy(c, OUTCALL_WAIT_MS);
 	if (c->left_behind || (c->node && workers_hang(c->node)) ||
 		(c->lifecycle && lifecycle_abandoned(c->lifecycle)))
