@@ -4,9 +4,11 @@
  * drops the record and counts it; nothing ever waits. A thread of the instance turns records into
  *          lines, at most `rate` a second. Durations have the resolution of a core's pass: a call
  *          that is answered in the pass that received it takes 0.
- * Options: file   appended to, made if need be; standard error
- *          rate   most lines a second, 1 to 1000000; 1000
- *          queue  records on their way, a power of two up to 65536; 4096
+ * Options: file     appended to, made if need be; standard error
+ *          rate     most lines a second, 1 to 1000000; 1000
+ *          queue    records on their way, a power of two up to 65536; 4096
+ *          request  say what was asked, as JSON: of so many bytes, in as many characters; 16 to
+ *                   1024, 0: not. A data core copies the bytes, the thread prints them.
  */
 #include <fcntl.h>
 #include <time.h>
@@ -24,13 +26,15 @@ enum { BATCH_BYTES = 16384, QUEUE_MAX = 65536, RATE_MAX = 1000000 };
 
 struct options {
 	const char *file;
-	int64_t rate, queue;
+	int64_t rate, queue, request;
 };
 
 struct log {
 	struct svc_ring ring; /* of struct log_record */
 	struct svc_worker worker;
 	struct call_starts *starts; /* one for each core */
+	struct call_starts *asked;  /* likewise: where `kept` of its call is; NULL: not asked for */
+	uint32_t most;              /* bytes of a request, 0: none */
 	struct svc_count *dropped;  /* the same */
 	uint32_t n_cores;
 	/* The thread's own. */
@@ -45,12 +49,47 @@ struct log {
 
 /* ---- on a data core ---- */
 
+/* The beginning of a request, in its call's arena: leave must not read the request itself. */
+struct kept {
+	uint32_t len;
+	uint8_t bytes[];
+};
+
+static void keep_request(struct log *l, struct call_starts *asked, struct tela_call *call)
+{
+	const uint32_t len = min_u32(call->request_len, l->most);
+	struct kept *k = tela_call_alloc(call, sizeof(*k) + len);
+
+	if (!k)
+		return;
+	k->len = len;
+	if (len)
+		memcpy(k->bytes, call->request, len);
+	call_starts_set(asked, call, (uintptr_t)k);
+}
+
+static void put_request(
+	struct call_starts *asked, const struct tela_call *call, struct log_record *r)
+{
+	const struct kept *k;
+	uint64_t at;
+
+	if (!call_starts_take(asked, call, &at))
+		return;
+	k = (const struct kept *)(uintptr_t)at;
+	r->type = call->method->request;
+	r->kept = (uint16_t)k->len;
+	memcpy(r->request, k->bytes, k->len);
+}
+
 static enum tela_verdict enter(struct tela_call *call, void *self)
 {
 	struct log *l = self;
 	struct tela_core *core = tela_call_core(call);
 
 	call_starts_set(&l->starts[tela_core_index(core)], call, tela_core_now(core));
+	if (unlikely(l->most))
+		keep_request(l, &l->asked[tela_core_index(core)], call);
 	return TELA_CONTINUE;
 }
 
@@ -74,6 +113,8 @@ static void leave(struct tela_call *call, void *self)
 		.method = call->method->id,
 		.code = call->reply_code,
 	};
+	if (unlikely(l->most))
+		put_request(&l->asked[tela_core_index(core)], call, r);
 	svc_ring_publish(r);
 }
 
@@ -97,6 +138,20 @@ static void flush(struct log *l)
 	l->batch_len = 0;
 }
 
+static void write_line(struct log *l, const struct log_record *r, const struct timespec *now)
+{
+	char *line;
+	size_t len;
+
+	if (l->batch_len + LOG_LINE_MAX + LOG_REQUEST_MAX > sizeof(l->batch))
+		flush(l);
+	line = l->batch + l->batch_len;
+	len = log_line(line, l->service, r, now);
+	if (l->most)
+		len = log_line_request(line, len, r, l->most);
+	l->batch_len += len;
+}
+
 /* What is in the ring now; one round is bounded by its size. */
 static void drain(struct log *l)
 {
@@ -108,9 +163,7 @@ static void drain(struct log *l)
 	clock_gettime(CLOCK_REALTIME, &now);
 	for (; budget && (r = svc_ring_peek(&l->ring)) != NULL; budget--) {
 		if (log_rate_take(&l->rate, mono)) {
-			if (l->batch_len + LOG_LINE_MAX > sizeof(l->batch))
-				flush(l);
-			l->batch_len += log_line(l->batch + l->batch_len, l->service, r, &now);
+			write_line(l, r, &now);
 			atomic_fetch_add_explicit(&l->lines, 1, memory_order_relaxed);
 		} else {
 			atomic_fetch_add_explicit(&l->suppressed, 1, memory_order_relaxed);
@@ -139,8 +192,13 @@ static int options(struct tela_hook *h, struct options *o)
 
 	if (!rc)
 		rc = svc_option_int(h, "queue", 4096, 1, QUEUE_MAX, &o->queue);
+	if (!rc)
+		rc = svc_option_int(h, "request", 0, 0, LOG_REQUEST_MAX, &o->request);
 	if (rc)
 		return rc;
+	if (o->request && o->request < 16)
+		return svc_fail(h, -EINVAL, "request: expected 0 or at least 16, found %lld",
+			(long long)o->request);
 	if (o->queue & (o->queue - 1))
 		return svc_fail(h, -EINVAL, "queue: expected a power of two, found %lld",
 			(long long)o->queue);
@@ -163,6 +221,7 @@ static void destroy(struct log *l)
 		close(l->fd);
 	svc_ring_fini(&l->ring);
 	free(l->starts);
+	free(l->asked);
 	free(l->dropped);
 	free(l);
 }
@@ -186,8 +245,12 @@ static int make(struct tela_hook *h, struct log *l, const struct options *o)
 	snprintf(l->service, sizeof(l->service), "%s", h->service);
 	l->starts = calloc(l->n_cores, sizeof(*l->starts));
 	l->dropped = svc_counts_create(l->n_cores);
-	if (!l->starts || !l->dropped ||
-		svc_ring_init(&l->ring, (uint32_t)o->queue, sizeof(struct log_record)))
+	l->most = (uint32_t)o->request;
+	if (l->most)
+		l->asked = calloc(l->n_cores, sizeof(*l->asked));
+	if (!l->starts || !l->dropped || (l->most && !l->asked) ||
+		svc_ring_init(&l->ring, (uint32_t)o->queue,
+			(uint32_t)sizeof(struct log_record) + l->most))
 		return svc_fail(h, -ENOMEM, "no memory");
 	return open_file(h, l, o->file);
 }
@@ -236,7 +299,7 @@ static void stats(void *self, void (*emit)(void *arg, const char *name, uint64_t
 	emit(arg, "write_errors", atomic_load_explicit(&l->write_errors, memory_order_relaxed));
 }
 
-static const char *const keys[] = {"file", "rate", "queue", NULL};
+static const char *const keys[] = {"file", "rate", "queue", "request", NULL};
 
 static const struct tela_link links[] = {
 	{.callback = TELA_REQUEST_IN, .enter = enter, .leave = leave},

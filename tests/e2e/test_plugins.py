@@ -184,6 +184,24 @@ class Plugins(mesh.Case):
                 return [line for line in f if 'code=INVALID_ARGUMENT' in line]
         self.assertIn(' method=4 ', mesh.until(lines, 'a line is written')[0])
 
+    def test_log_says_the_request(self):
+        """As JSON by the schema, also of a call that waits in between."""
+        path = self.mesh.path('requests.log')
+        self.nodes({'plugin': 'log', 'config': {'file': path, 'request': 96}})
+        self.add(1.5, -2.0)
+        self.server.do('chain.add', service='calculator', plugin='fault', config={'delay_ppm': 1_000_000, 'delay_us': 1000})
+        self.add(7.0, 0.0, method='divide')
+
+        def line(what):
+            def find():
+                if not os.path.exists(path):
+                    return None
+                with open(path) as f:
+                    return next((line for line in f if what in line), None)
+            return mesh.until(find, f'a line with {what} is written')
+        self.assertTrue(line(' method=1 ').endswith(' request={"a":1.5,"b":-2}\n'))
+        self.assertIn(' request={"a":7}\n', line('code=INVALID_ARGUMENT'))
+
     def test_all_together(self):
         """In the order of the list, except that what needs another stands below it."""
         path = self.mesh.path('secret')

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "echo.h"
 #include "log_line.h"
 #include "call_starts.h"
 #include "stamp_digits.h"
@@ -27,10 +28,57 @@ static void test_line(void **state)
 	/* The longest there can be still ends in a newline. */
 	memset(name, 'n', sizeof(name) - 1);
 	name[sizeof(name) - 1] = '\0';
-	r = (struct log_record){UINT64_MAX - 1, UINT32_MAX, UINT16_MAX, TELA_FAILED_PRECONDITION};
+	r = (struct log_record){.duration_ns = UINT64_MAX - 1,
+		.request_bytes = UINT32_MAX,
+		.method = UINT16_MAX,
+		.code = TELA_FAILED_PRECONDITION};
 	len = log_line(line, name, &r, &now);
 	assert_int_equal(len, strlen(line));
 	assert_int_equal(line[len - 1], '\n');
+}
+
+/* As the data core leaves it: `keep` bytes of a request. */
+static size_t request_line(char *line, const struct echo_Message_args *a, size_t keep, size_t most)
+{
+	static uint64_t memory[256];
+	struct log_record *r = (struct log_record *)memory;
+	struct timespec now = {0};
+	int len;
+
+	*r = (struct log_record){.type = echo_Message_DESC};
+	len = echo_Message_build(r->request, sizeof(memory) - sizeof(*r), a);
+	assert_true(len > 0);
+	r->kept = (uint16_t)min_u32((uint32_t)len, (uint32_t)keep);
+	return log_line_request(line, log_line(line, "e", r, &now), r, most);
+}
+
+static void test_request(void **state)
+{
+	static char line[LOG_LINE_MAX + LOG_REQUEST_MAX], many[900];
+	struct echo_Message_args a = {.data = {(const uint8_t *)"two\nlines", 3}};
+	struct log_record bytes = {.request_bytes = 5, .method = 1};
+	struct timespec now = {0};
+	size_t len = request_line(line, &a, 1024, 1024);
+
+	(void)state;
+	assert_int_equal(len, strlen(line));
+	assert_non_null(strstr(line, " us=0 request={\"data\":\"two\"}\n"));
+	/* a line stays one, whatever is in it */
+	a.data.len = 9;
+	len = request_line(line, &a, 1024, 1024);
+	assert_ptr_equal(strchr(line, '\n'), line + len - 1);
+	/* cut where the text is too long, or where the kept bytes end */
+	memset(many, 'x', sizeof(many));
+	a.data = (struct tela_bytes){(const uint8_t *)many, sizeof(many)};
+	request_line(line, &a, 1024, 32);
+	assert_string_equal(
+		strstr(line, " request="), " request={\"data\":\"xxxxxxxxxxxxxxxxxxxx...\n");
+	request_line(line, &a, 64, 32);
+	assert_string_equal(strstr(line, " request="), " request={\"data\":...\n");
+	/* not a FlatBuffer, or not kept */
+	memset(line, 0, sizeof(line));
+	len = log_line_request(line, log_line(line, "e", &bytes, &now), &bytes, 1024);
+	assert_string_equal(line + len - 11, " request=-\n");
 }
 
 static void test_rate(void **state)
@@ -88,6 +136,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_line),
+		cmocka_unit_test(test_request),
 		cmocka_unit_test(test_rate),
 		cmocka_unit_test(test_starts),
 		cmocka_unit_test(test_digits),
