@@ -323,7 +323,6 @@ struct tela_image *image_build(struct tela_service *s, uint32_t n_cores,
 			image->out[image->n_out++] =
 				(struct chain_link){links[i].link->enter, links[i].self};
 	image->service = s;
-	image->generation = ++s->generation;
 	image->max_method = max_method;
 	image->n_cores = n_cores;
 	image->n_chains = d->n_methods;

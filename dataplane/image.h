@@ -93,7 +93,7 @@ struct tela_service {
 	/* How often the gate was closed; and how often no core was left that had seen it open. */
 	uint64_t n_closed;
 	_Atomic uint64_t n_settled;
-	uint64_t generation; /* of the last image built */
+	uint64_t generation; /* of the last image published */
 	struct service_core core[IMAGE_CORES_MAX];
 };
 
@@ -122,6 +122,14 @@ void service_refusal_free(char *text);
 uint32_t image_pins(const struct tela_image *i);
 struct tela_image *image_build(struct tela_service *s, uint32_t n_cores,
 	const struct tela_image_link *links, uint32_t n_links, char *err, size_t err_len);
+
+/* The publication itself; returns the image before. */
+static inline struct tela_image *image_swap(struct tela_service *s, struct tela_image *i)
+{
+	if (i)
+		i->generation = ++s->generation;
+	return atomic_exchange_explicit(&s->image, i, memory_order_acq_rel);
+}
 
 static inline const struct chain *image_method(const struct tela_image *i, uint32_t method)
 {

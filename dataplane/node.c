@@ -8,6 +8,7 @@
 #include "client.h"
 #include "eal.h"
 #include "idle.h"
+#include "names.h"
 #include "say.h"
 #include "state.h"
 #include "thread.h"
@@ -356,7 +357,8 @@ static int node_build(
 			return rc;
 	}
 	n->store = storage_create(n);
-	if (!n->store || reclaimer_start(n))
+	n->names = names_create();
+	if (!n->store || !n->names || reclaimer_start(n))
 		return say(err, err_len, -ENOMEM, "cannot start the reclaimer thread");
 	return 0;
 }
@@ -534,6 +536,7 @@ void tela_node_destroy(struct tela_node *n)
 		eal_stop();
 	pthread_mutex_destroy(&n->threads_lock);
 	storage_destroy(n->store);
+	names_destroy(n->names);
 	free(n->cores);
 	free(n->ports);
 	free(n->peers);

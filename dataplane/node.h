@@ -44,6 +44,7 @@ struct tela_node {
 	struct tela_image *retiring;
 	_Atomic uint32_t n_retiring; /* published once, not yet retired */
 	struct tela_storage *store;
+	struct names *names; /* names.h */
 	_Atomic uint64_t n_graced;   /* grace periods that the reclaimer has acted upon */
 	struct worker_pool *workers; /* NULL: none */
 	/* watchdog */

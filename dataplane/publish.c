@@ -6,6 +6,7 @@
  * from there (tela_node_poll) and looks at pins.
  */
 #include "fault.h"
+#include "names.h"
 #include "report.h"
 #include "trace.h"
 #include "worker.h"
@@ -129,6 +130,11 @@ void node_free_thread(struct tela_node *n, struct tela_thread *t)
 void node_free_later(struct tela_node *n, void *memory)
 {
 	after_grace((struct grace){.node = n, .memory = memory});
+}
+
+struct names *node_names(struct tela_node *n)
+{
+	return n->names;
 }
 
 void node_reclaim_barrier(struct tela_node *n)
@@ -295,7 +301,7 @@ const struct tela_image *tela_service_image(const struct tela_service *s)
 void tela_image_publish(struct tela_service *s, struct tela_image *i,
 	void (*retired)(void *arg, uint64_t generation, uint64_t calls), void *arg)
 {
-	struct tela_image *old = atomic_exchange_explicit(&s->image, i, memory_order_acq_rel);
+	struct tela_image *old = image_swap(s, i);
 
 	if (!old)
 		return;

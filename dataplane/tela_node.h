@@ -135,16 +135,16 @@ struct tela_image_link {
 };
 
 /* Compiles the chains of every method: request_in links first, then the method's own, in the order
- * given. The image has the next generation of the service. NULL with `err`: a link for a method or
- * service that does not exist, no memory. */
+ * given. NULL with `err`: a link for a method or service that does not exist, no memory. */
 struct tela_image *tela_image_build(struct tela_service *s, const struct tela_image_link *links,
 	uint32_t n_links, char *err, size_t err_len);
-void tela_image_free(struct tela_image *i); /* one that was never published */
-uint64_t tela_image_generation(const struct tela_image *i);
+void tela_image_free(struct tela_image *i);                 /* one that was never published */
+uint64_t tela_image_generation(const struct tela_image *i); /* 0: not published yet */
 
-/* Publishes with one pointer store; NULL withdraws the service (close its gate first). The previous
- * image is handed to `retired(arg, generation, calls)` on the control thread, out of
- * tela_node_poll(), when no call can run under it any more; `calls` were executed under it. */
+/* Publishes with one pointer store, as the service's next generation; NULL withdraws the service
+ * (close its gate first). The previous image is handed to `retired(arg, generation, calls)` on the
+ * control thread, out of tela_node_poll(), when no call can run under it any more; `calls` were
+ * executed under it. */
 void tela_image_publish(struct tela_service *s, struct tela_image *i,
 	void (*retired)(void *arg, uint64_t generation, uint64_t calls), void *arg);
 const struct tela_image *tela_service_image(const struct tela_service *s);

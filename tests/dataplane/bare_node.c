@@ -1,4 +1,5 @@
 #include "bare_node.h"
+#include "names.h"
 #include "state.h"
 
 #include <time.h>
@@ -77,7 +78,8 @@ struct tela_node *bare_node_create(uint32_t n_cores, const struct tela_budgets *
 	for (uint32_t i = 0; made && i < n_cores; i++)
 		made = make_core(n, i, tsc_hz, budgets);
 	n->store = storage_create(n);
-	if (made && n->store && !reclaimer_start(n))
+	n->names = names_create();
+	if (made && n->store && n->names && !reclaimer_start(n))
 		return n;
 	tela_node_destroy(n);
 	return NULL;

@@ -150,7 +150,7 @@ static void end_serve(struct pair_end *e, const struct tela_service_desc *desc,
 	CHECK(e->service);
 	image = image_build(e->service, 1, links, n_links, err, sizeof(err));
 	CHECK(image);
-	atomic_store(&e->service->image, image);
+	image_swap(e->service, image);
 	atomic_store(&e->table, service_table_build(&e->service, 1));
 }
 

@@ -89,7 +89,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	CHECK(service);
 	image = image_build(service, 1, image_links, 2, err, sizeof(err));
 	CHECK(image);
-	atomic_store(&service->image, image);
+	image_swap(service, image);
 	atomic_store(&table, service_table_build(&service, 1));
 	atexit(eal_stop);
 	return 0;

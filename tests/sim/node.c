@@ -182,7 +182,7 @@ void node_publish(struct node *n, uint32_t service)
 	image = image_build(s, 1, links, app_links(n, links), err, sizeof(err));
 	if (!image)
 		return;
-	atomic_store(&s->image, image);
+	image_swap(s, image);
 	if (old) {
 		old->next = n->old;
 		n->old = old;
