@@ -55,6 +55,17 @@ static int check_new(
 	return rc ? rc : plugin_check_keys(p->desc, config, c->error, sizeof(c->error));
 }
 
+/* What the change owns from now on; NULL: no memory. */
+static int keep(struct draft *d, struct tela_instance *i)
+{
+	struct change *c = d->c;
+
+	if (!i)
+		return change_fail(c, -ENOMEM, "out of memory");
+	c->created[c->n_created++] = i;
+	return 0;
+}
+
 /* A new instance at `at`; what stood there moves down. */
 static int insert(struct draft *d, uint32_t at, struct plugin *p, const char *name,
 	const struct tela_plugin_config *config)
@@ -68,9 +79,9 @@ static int insert(struct draft *d, uint32_t at, struct plugin *p, const char *na
 	if (d->n == ORDER_MAX || c->n_created == ORDER_MAX)
 		return change_fail(c, -E2BIG, "more than %d plugins in one service", ORDER_MAX);
 	i = instance_create(d->s, p, name, config);
-	if (!i)
-		return change_fail(c, -ENOMEM, "out of memory");
-	c->created[c->n_created++] = i;
+	rc = keep(d, i);
+	if (rc)
+		return rc;
 	memmove(&d->list[at + 1], &d->list[at], (d->n - at) * sizeof(d->list[0]));
 	d->list[at] = i;
 	d->n++;
@@ -181,6 +192,39 @@ static int step_remove(struct draft *d, const struct change_step *step)
 	return 0;
 }
 
+/* For its config_merge hook. */
+static int plan_merge(
+	struct tela_instance *i, struct tela_instance *old, const struct change_step *step)
+{
+	static const struct tela_plugin_config none;
+
+	if (!i->plugin->desc->config_merge || (!step->config.n && (!step->unset || !*step->unset)))
+		return 0;
+	i->base = config_merge(&old->given, &none, NULL);
+	i->update = config_update(&step->config, step->unset);
+	return i->base && i->update ? 0 : -ENOMEM;
+}
+
+static int succeed(struct draft *d, int at, const struct change_step *step, struct plugin *p,
+	const struct tela_plugin_config *given)
+{
+	struct tela_instance *old = d->list[at], *i;
+	struct change *c = d->c;
+	int rc = check_new(d, p, given);
+
+	if (rc)
+		return rc;
+	if (c->n_created == ORDER_MAX)
+		return change_fail(c, -E2BIG, "more than %d plugins in one change", ORDER_MAX);
+	i = instance_succeed(old, p, given, !step->in_place);
+	rc = keep(d, i);
+	if (rc)
+		return rc;
+	i->automatic = false; /* somebody speaks of it by its name */
+	d->list[at] = i;
+	return plan_merge(i, old, step) ? change_fail(c, -ENOMEM, "out of memory") : 0;
+}
+
 static int step_replace(struct draft *d, const struct change_step *step)
 {
 	int at = find(d, step->plugin), rc;
@@ -197,12 +241,10 @@ static int step_replace(struct draft *d, const struct change_step *step)
 			p->name, old->name, old->plugin->name);
 	if (at == 0 && !p->desc->serves)
 		return change_fail(d->c, -EINVAL, "%s serves nothing", p->path);
-	config = config_merge(&old->config, &step->config, step->unset);
+	config = config_merge(&old->given, &step->config, step->unset);
 	if (!config)
 		return change_fail(d->c, -ENOMEM, "out of memory");
-	memmove(&d->list[at], &d->list[at + 1], (d->n - at - 1) * sizeof(d->list[0]));
-	d->n--;
-	rc = insert(d, (uint32_t)at, p, old->name, config);
+	rc = succeed(d, at, step, p, config);
 	free(config);
 	return rc;
 }

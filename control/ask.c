@@ -61,7 +61,7 @@ static void ask_done(struct lifecycle_job *job, int error)
 		snprintf(why, sizeof(why), "%.60s%s%.120s", i->name, a->error[0] ? ": " : "",
 			a->error);
 		end(a, false, why);
-		record_free(a->record);
+		record_put(a->record);
 		free(a);
 	} else {
 		a->at++;
@@ -95,7 +95,7 @@ static void ask_next(struct ask *a)
 	}
 	if (a->at == a->record->n)
 		end(a, true, "");
-	record_free(a->record);
+	record_put(a->record);
 	free(a);
 }
 

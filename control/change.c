@@ -35,6 +35,9 @@ static void succeed(struct change *c, uint32_t merged)
 	c->generation = s->current ? s->current->generation : 0;
 	c->record = s->current;
 	c->merged = merged;
+	if (c->before)
+		record_put(c->before);
+	c->before = NULL;
 	s->n_changes += c->n_steps > 0;
 	if (merged > 1)
 		s->n_merged++;
@@ -51,8 +54,10 @@ static void fail(struct change *c, int error)
 	 */
 	let_go(c);
 	if (c->next_record)
-		record_free(c->next_record);
+		record_put(c->next_record);
 	c->next_record = NULL;
+	tela_image_free(c->image);
+	c->image = NULL;
 	c->done(c, error);
 }
 
@@ -71,51 +76,15 @@ int change_load(struct change *c, int unused)
 	return 0;
 }
 
-static void on_hook(void *arg, struct tela_instance *i, int error)
-{
-	struct change *c = arg;
-
-	if (!error) {
-		i->state = c->stage->arg == HOOK_CONFIG ? INSTANCE_CHECKED : INSTANCE_RUNNING;
-		c->at++;
-	} else if (error == -ETIMEDOUT) {
-		change_fail(
-			c, error, "%s did not return in time; its instance is abandoned", i->what);
-	} else {
-		change_fail(c, error, "%s failed: %s", i->what,
-			i->error[0] ? i->error : strerror(-error));
-		/* Its errno says nothing about the command: -EACCES, say, would look like a refusal
-		 * of the operator. */
-		if (error != -EINVAL && error != -ENOMEM)
-			error = -EPROTO;
-	}
-	change_resume(c, error);
-}
-
-int change_hooks(struct change *c, int hook)
-{
-	const struct record *r = c->next_record;
-	const uint32_t *order = hook == HOOK_CONFIG ? r->call : r->start;
-	enum instance_state to = hook == HOOK_CONFIG ? INSTANCE_CHECKED : INSTANCE_RUNNING;
-
-	for (; c->at < r->n; c->at++) {
-		struct tela_instance *i = r->declared[order[c->at]];
-
-		if (i->state >= to)
-			continue;
-		if (!instance_run(i, (enum instance_hook)hook, on_hook, c))
-			return -EINPROGRESS;
-		i->state = to;
-	}
-	return 0;
-}
-
 static void stage_record(struct stack *s, struct change *c)
 {
 	if (s->staged)
-		record_free(s->staged);
+		record_put(s->staged);
+	tela_image_free(s->staged_image);
 	s->staged = c->next_record;
+	s->staged_image = c->image;
 	c->next_record = NULL;
+	c->image = NULL;
 	let_go(c);
 	c->next = NULL;
 	*s->held_last = c;
@@ -125,16 +94,22 @@ static void stage_record(struct stack *s, struct change *c)
 int change_publish(struct change *c, int unused)
 {
 	struct stack *s = c->stack;
-	struct tela_image *image;
 
 	(void)unused;
+	if (!c->image)
+		c->image = stack_build(s, c->next_record, c->error, sizeof(c->error));
+	if (!c->image)
+		return -EINVAL;
 	if (s->staged || s->n_retiring >= STACK_PINNED)
 		return c->starts ? CHANGE_TICK : CHANGE_STAGED;
-	image = stack_build(s, c->next_record, c->error, sizeof(c->error));
-	if (!image)
-		return -EINVAL;
-	stack_publish(s, c->next_record, image);
+	if (!stack_may_publish(c->next_record))
+		return CHANGE_TICK;
+	c->before = s->current;
+	if (c->before)
+		record_get(c->before);
+	stack_publish(s, c->next_record, c->image);
 	c->next_record = NULL;
+	c->image = NULL;
 	let_go(c);
 	return 0;
 }
@@ -229,14 +204,23 @@ void change_submit_stages(struct change *c, const struct change_stage *stages)
 static const struct change_stage chain_stages[] = {
 	{change_load, 0},
 	{change_arrange, 0},
-	{change_hooks, HOOK_CONFIG},
-	{change_hooks, HOOK_START},
+	{change_config, true},
+	{change_config, false},
+	{change_start, 0},
+	{change_prepare, 0},
 	{change_publish, 0},
+	{change_notify, 0},
+	{NULL, 0},
+};
+
+static const struct change_stage chain_fails[] = {
+	{change_abort, 0},
 	{NULL, 0},
 };
 
 void change_submit(struct change *c)
 {
+	c->on_error = chain_fails;
 	change_submit_stages(c, chain_stages);
 }
 
@@ -249,24 +233,55 @@ void change_resume(struct change *c, int result)
 
 /* ---- what was held back ---- */
 
+static int take_untold(struct change *c, int unused)
+{
+	(void)unused;
+	c->before = c->stack->untold;
+	c->stack->untold = NULL;
+	return 0;
+}
+
+static const struct change_stage notice_stages[] = {
+	{take_untold, 0},
+	{change_notify, 0},
+	{NULL, 0},
+};
+
+static void notice(struct stack *s);
+
+static void noticed(struct change *c, int error)
+{
+	(void)error; /* there is none */
+	c->stack->noticing = false;
+	if (c->stack->untold)
+		notice(c->stack);
+}
+
+/* In its turn, for a change may be under way. */
+static void notice(struct stack *s)
+{
+	s->noticing = true;
+	*s->notice = (struct change){.stack = s, .done = noticed};
+	change_submit_stages(s->notice, notice_stages);
+}
+
 static void release(struct stack *s)
 {
-	struct record *r = s->staged;
+	struct record *r = s->staged, *before = s->current;
 	struct change *c = s->held, *next;
-	struct tela_image *image;
 	uint32_t merged = 0;
-	char err[512] = "";
 
-	if (!r || s->n_retiring >= STACK_PINNED)
+	if (!r || s->n_retiring >= STACK_PINNED || !stack_may_publish(r))
 		return;
 	s->staged = NULL;
 	s->held = NULL;
 	s->held_last = &s->held;
-	image = stack_build(s, r, err, sizeof(err));
-	if (image)
-		stack_publish(s, r, image);
-	else
-		record_free(r);
+	if (before && !s->untold) {
+		record_get(before);
+		s->untold = before;
+	}
+	stack_publish(s, r, s->staged_image);
+	s->staged_image = NULL;
 	for (struct change *i = c; i; i = i->next)
 		merged++;
 	if (merged > 1)
@@ -274,11 +289,10 @@ static void release(struct stack *s)
 			merged, STACK_PINNED);
 	for (; c; c = next) {
 		next = c->next;
-		if (image)
-			succeed(c, merged);
-		else
-			fail(c, change_fail(c, -EINVAL, "%s", err));
+		succeed(c, merged);
 	}
+	if (s->untold && !s->noticing)
+		notice(s);
 }
 
 void change_tick(struct stack *s)

@@ -27,6 +27,7 @@ struct change_step {
 	const char *as, *object, *before, *after;
 	struct tela_plugin_config config; /* sorted by key */
 	const char *const *unset;
+	bool in_place;       /* REPLACE: the instance may stay, if its plugin can */
 	uint32_t line;       /* in the configuration, 0: not from there */
 	struct plugin *from; /* private */
 };
@@ -64,7 +65,10 @@ struct change {
 	int result;                                  /* of what it waited for */
 	uint32_t at; /* step or instance that the stage has come to */
 	struct record *next_record;
-	struct record *leaving; /* what is being stopped, held until it is */
+	struct tela_image *image; /* of it, built */
+	struct record *before;    /* what ran before it was published, held until all are told */
+	struct record *telling;   /* what runs now, likewise */
+	struct record *leaving;   /* what is being stopped, held until it is */
 	struct tela_instance *created[ORDER_MAX];
 	uint32_t n_created;
 };
@@ -88,10 +92,14 @@ int change_fail(struct change *c, int error, const char *format, ...)
 
 int change_load(struct change *c, int unused);
 int change_arrange(struct change *c, int unused); /* arrange.c: the new list and its order */
-/* Runs that hook (enum instance_hook) of what is new, `config` in call order, `start` in start
- * order. */
-int change_hooks(struct change *c, int hook);
 int change_publish(struct change *c, int unused);
+
+/* change_hooks.c: each runs one hook of what is new. */
+int change_config(struct change *c, int merge); /* config_merge, or config */
+int change_start(struct change *c, int unused);
+int change_prepare(struct change *c, int unused);
+int change_abort(struct change *c, int unused); /* of what was prepared */
+int change_notify(struct change *c, int unused);
 
 /* ---- load.c ---- */
 

@@ -77,7 +77,7 @@ static int by_key(const void *a, const void *b)
 
 static bool changes(const struct tela_instance *i, const char *key, const char *value)
 {
-	const char *now = tela_config_str(&i->config, key, NULL);
+	const char *now = tela_config_str(&i->given, key, NULL);
 
 	return value ? !now || strcmp(now, value) != 0 : now != NULL;
 }
@@ -115,8 +115,11 @@ static int read_step(struct merge *m, const struct record *r, const struct tela_
 	qsort(pairs, n, sizeof(*pairs), by_key);
 	m->n_pairs += n;
 	m->n_unset += n_unset + 1;
-	*step = (struct change_step){
-		.op = CHANGE_REPLACE, .plugin = i->name, .config = {n, pairs}, .unset = unset};
+	*step = (struct change_step){.op = CHANGE_REPLACE,
+		.plugin = i->name,
+		.config = {n, pairs},
+		.unset = unset,
+		.in_place = true};
 	return any;
 }
 

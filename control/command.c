@@ -47,6 +47,11 @@ static const struct argument image_arguments[] = {SERVICE,
 	{"limit", ARGUMENT_NUMBER, false, false,
 		"at most so many, 1000 unless given, 10000 at most"},
 	END};
+static const struct argument registry_arguments[] = {
+	{"prefix", ARGUMENT_TEXT, false, false, "only keys that begin so"},
+	{"limit", ARGUMENT_NUMBER, false, false,
+		"at most so many, 1000 unless given, 10000 at most"},
+	END};
 static const struct argument stats_arguments[] = {
 	{"drops", ARGUMENT_FLAG, false, false, "drops only"},
 	{"core", ARGUMENT_NUMBER, false, false, "of one core"},
@@ -118,6 +123,9 @@ const struct command commands[] = {
 		"images of a service: current, retiring and retired, with the calls each has "
 		"served",
 		"echo from=100 to=200", image_arguments, cmd_images},
+	{"registry",
+		"names that plugins of this node have registered, and bags, with who holds them",
+		"prefix=cache.", registry_arguments, cmd_registry},
 	{"stats", "every counter and drop by name, and what plugins count", "drops=true",
 		stats_arguments, cmd_stats},
 	{"trace", "the latest sampled traces, or one as a tree of its spans", "4bf92f35",

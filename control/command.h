@@ -19,6 +19,8 @@ void cmd_cores(struct control *c, struct request *r);
 void cmd_services(struct control *c, struct request *r);
 void cmd_plugins(struct control *c, struct request *r);
 void cmd_images(struct control *c, struct request *r);
+/* cmd_registry.c */
+void cmd_registry(struct control *c, struct request *r);
 /* cmd_stats.c */
 void cmd_stats(struct control *c, struct request *r);
 /* cmd_chain.c */

@@ -14,7 +14,7 @@
 
 #include "../dataplane/base.h"
 #include "../dataplane/tela_node.h"
-#include "../dataplane/tela_state.h"
+#include "../dataplane/tela_registry.h"
 
 struct control {
 	struct event_base *base;

@@ -114,10 +114,18 @@ static bool services_quiet(void)
 	return true;
 }
 
+static bool services_run(void)
+{
+	for (struct stack *s = loop.control->stacks; s; s = s->next)
+		if (s->current && s->current->n)
+			return true;
+	return false;
+}
+
 static void end(void)
 {
 	loop.state = LOOP_ENDED;
-	loop.control->left_behind = !services_quiet();
+	loop.control->left_behind = !services_quiet() || services_run();
 	event_base_loopbreak(loop.control->base);
 }
 

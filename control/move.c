@@ -67,8 +67,8 @@ static int tell(struct change *c, int current)
 	for (; r && c->at < r->n; c->at++) {
 		struct tela_instance *i = r->declared[r->call[c->at]];
 
-		i->from = c->stack->told;
-		i->to = c->stack->status;
+		i->from_status = c->stack->told;
+		i->to_status = c->stack->status;
 		if (!instance_run(i, HOOK_STATUS, on_told, c))
 			return -EINPROGRESS;
 	}
@@ -82,7 +82,7 @@ static int stop(struct change *c, int unused)
 
 	(void)unused;
 	for (; r && c->at < r->n; c->at++) {
-		struct tela_instance *i = r->declared[r->start[r->n - 1 - c->at]];
+		struct tela_instance *i = r->declared[r->start[r->n - 1 - c->at]]->root;
 
 		if (i->state != INSTANCE_RUNNING)
 			continue;
@@ -171,6 +171,7 @@ static int plan_tries(struct change *c, int unused)
 }
 
 static const struct change_stage boot_fails[] = {
+	{change_abort, 0},
 	{stop, 0},
 	{become, TELA_SERVICE_FAILED},
 	{gate, false},
@@ -185,8 +186,9 @@ static const struct change_stage boot_stages[] = {
 	{change_load, 0},
 	{change_arrange, 0},
 	{tell, 0},
-	{change_hooks, HOOK_CONFIG},
-	{change_hooks, HOOK_START},
+	{change_config, false},
+	{change_start, 0},
+	{change_prepare, 0},
 	{gate, false},
 	{change_publish, 0},
 	{booted, 0},
@@ -261,13 +263,14 @@ static int plan_revival(struct change *c, int unused)
 	c->steps = move_of(c)->steps = calloc(r->n, sizeof(*c->steps));
 	CHECK(c->steps);
 	for (uint32_t i = 0; i < r->n; i++)
-		if (r->declared[i]->failed)
+		if (r->declared[i]->root->failed)
 			c->steps[c->n_steps++] = (struct change_step){
 				.op = CHANGE_REPLACE, .plugin = r->declared[i]->name};
 	return 0;
 }
 
 static const struct change_stage revival_fails[] = {
+	{change_abort, 0},
 	{become, TELA_SERVICE_FAILED},
 	{tell, true},
 	{plan_tries, 0},
@@ -279,9 +282,11 @@ static const struct change_stage revival_stages[] = {
 	{tell, 0},
 	{plan_revival, 0},
 	{change_arrange, 0},
-	{change_hooks, HOOK_CONFIG},
-	{change_hooks, HOOK_START},
+	{change_config, false},
+	{change_start, 0},
+	{change_prepare, 0},
 	{change_publish, 0},
+	{change_notify, 0},
 	{booted, true},
 	{NULL, 0},
 };
@@ -316,7 +321,7 @@ static void remember_plan(struct stack *s, const struct record *r)
 
 		if (instance->automatic)
 			continue;
-		config = config_merge(&instance->config, &none, NULL);
+		config = config_merge(&instance->given, &none, NULL);
 		CHECK(config);
 		*step = (struct change_step){.op = CHANGE_ADD,
 			.plugin = strdup(instance->plugin->name),
@@ -364,8 +369,7 @@ static int drained(struct change *c, int unused)
 
 	(void)unused;
 	for (uint32_t i = 0; r && i < r->n; i++)
-		held = held ||
-		       (r->declared[i]->refs > 1 && r->declared[i]->state != INSTANCE_ABANDONED);
+		held = held || instance_held(r->declared[i]);
 	if (held && control_now_ns() > move_of(c)->deadline_ns && move_of(c)->done) {
 		change_fail(c, -ETIMEDOUT,
 			"%s is still stopping: calls under way hold its old images (%u in flight, "
@@ -381,7 +385,7 @@ static int let_leave(struct change *c, int unused)
 {
 	(void)unused;
 	if (c->leaving)
-		record_free(c->leaving);
+		record_put(c->leaving);
 	c->leaving = NULL;
 	c->stack->next_try_ns = UINT64_MAX;
 	return 0;
@@ -500,7 +504,7 @@ void move_failed(struct stack *s, struct tela_instance *i, const char *what, con
 	char text[sizeof(s->last_error)];
 
 	CHECK(m);
-	i->failed = true;
+	i->root->failed = true;
 	snprintf(text, sizeof(text), "%s: %s", what, why);
 	stack_error(s, text);
 	log_error("service %s: %s", s->name, text);

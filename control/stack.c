@@ -21,6 +21,8 @@ struct stack *stack_create(struct control *c, const struct conf_service *conf)
 	s->retiring_last = &s->retiring;
 	s->changes_last = &s->changes;
 	s->held_last = &s->held;
+	s->notice = calloc(1, sizeof(*s->notice));
+	CHECK(s->notice);
 	while (*at)
 		at = &(*at)->next;
 	*at = s;
@@ -55,8 +57,9 @@ void stack_destroy_all(struct control *c)
 		if (!stack_is_quiet(s))
 			continue; /* left behind, as was said */
 		if (s->current)
-			record_free(s->current);
+			record_put(s->current);
 		free(s->history);
+		free(s->notice);
 		move_forget_plan(s);
 		free(s);
 	}
@@ -73,6 +76,7 @@ struct record *record_create(struct stack *s, struct tela_instance *const *decla
 	if (!r)
 		return NULL;
 	r->stack = s;
+	r->refs = 1;
 	r->n = n;
 	r->declared = (struct tela_instance **)(r + 1);
 	r->call = (uint32_t *)(r->declared + n);
@@ -95,8 +99,30 @@ struct record *record_copy(const struct record *r)
 	return copy;
 }
 
-void record_free(struct record *r)
+void record_get(struct record *r)
 {
+	r->refs++;
+}
+
+struct tela_instance *record_find(const struct record *r, const char *name)
+{
+	for (uint32_t i = 0; r && i < r->n; i++)
+		if (!strcmp(r->declared[i]->name, name))
+			return r->declared[i];
+	return NULL;
+}
+
+void record_set(struct record *r, uint32_t declared, struct tela_instance *i)
+{
+	instance_get(i);
+	instance_put(r->declared[declared]);
+	r->declared[declared] = i;
+}
+
+void record_put(struct record *r)
+{
+	if (--r->refs)
+		return;
 	for (uint32_t i = r->n; i-- > 0;)
 		instance_put(r->declared[r->start[i]]);
 	free(r);
@@ -179,7 +205,8 @@ struct tela_image *stack_build(struct stack *s, const struct record *r, char *er
 					STACK_LINKS_MAX);
 				return NULL;
 			}
-			links[n++] = (struct tela_image_link){&desc->links[l], instance->self,
+			links[n++] = (struct tela_image_link){&desc->links[l],
+				instance->view ? instance->view : instance->root->self,
 				instance->name, blocks(s, desc, &desc->links[l])};
 		}
 	}
@@ -209,7 +236,7 @@ static void on_retired(void *arg, uint64_t generation, uint64_t calls)
 		s->retiring_last = r->at;
 	s->n_retiring--;
 	history_add(s, generation, calls);
-	record_free(r);
+	record_put(r);
 }
 
 static void retire(struct stack *s, struct record *r)
@@ -220,15 +247,31 @@ static void retire(struct stack *s, struct record *r)
 	s->n_retiring++;
 }
 
+bool stack_may_publish(const struct record *r)
+{
+	for (uint32_t i = 0; i < r->n; i++)
+		for (const struct tela_instance *at = r->declared[i]; at->from; at = at->from)
+			if (at->claim & TELA_CLAIM_WORKERS && at->from->root->restarting)
+				return false;
+	return true;
+}
+
 void stack_publish(struct stack *s, struct record *r, struct tela_image *image)
 {
 	struct record *old = s->current;
 
-	r->generation = image ? tela_image_generation(image) : old ? old->generation : 0;
+	r->generation = old ? old->generation : 0;
+	/* Before publishing: the data plane may have nothing to wait for and say so from inside. Of
+	 * one without an image it says nothing. */
+	if (old && s->image)
+		retire(s, old);
+	else if (old)
+		record_put(old);
 	s->current = r;
 	s->image = image;
-	/* Before publishing: the data plane may have nothing to wait for and say so from inside. */
-	if (old)
-		retire(s, old);
 	tela_image_publish(s->service, image, on_retired, old);
+	if (image)
+		r->generation = tela_image_generation(image);
+	for (uint32_t i = 0; i < r->n; i++)
+		instance_claim(r->declared[i]);
 }

@@ -6,14 +6,20 @@
  * image; then it lets go of its instances, and those that no other record holds are stopped, in
  * reverse start order.
  *
- *      change: load -> arrange -> config hooks -> start hooks -> build -> publish -> done
- *                 \________\____________\______________\___________\-> what was started is
- *                                                        stopped, and nothing has changed
+ *      change: load > arrange > config_merge > config > start > prepare > build > publish > updated
+ *                 \________\___________\__________\________\_________\_______\
+ *                       abort of what was prepared, in reverse; what was started is stopped, and
+ *                       nothing has changed
  *
  *      record: built -> [staged ->] current -> retiring -> history (generation and calls only)
  *
- * At more than STACK_PINNED retiring records a record is not published but *staged*; later changes
- * build on it, and the last of them is published for all when one has retired.
+ * At more than STACK_PINNED retiring records a record is not published but *staged*, with its image
+ * so that nothing can fail later; later changes build on it, and the last of them is published for
+ * all when one has retired.
+ *
+ * An instance of a plugin that can be reconfigured in place has a *root*: the one that was started.
+ * It shares what start made, the workers, the registry's entries, and has a configuration and a
+ * view of its own; the root is stopped when none of them is left.
  *
  * Context:   control thread; hooks run on the lifecycle thread, which sees one instance and
  *            nothing else of this.
@@ -36,7 +42,18 @@ enum instance_state {
 	INSTANCE_ABANDONED /* a hook of it hangs: no other is run, and it is never freed */
 };
 
-enum instance_hook { HOOK_CONFIG, HOOK_START, HOOK_STATUS, HOOK_STOP };
+enum instance_hook {
+	HOOK_MERGE,
+	HOOK_CONFIG,
+	HOOK_START,
+	HOOK_PREPARE,
+	HOOK_ABORT,
+	HOOK_UPDATED,
+	HOOK_STATUS,
+	HOOK_STOP,
+};
+
+struct setting;
 
 struct tela_instance {
 	struct lifecycle_job job; /* one at a time */
@@ -45,11 +62,27 @@ struct tela_instance {
 	uint64_t id;
 	uint32_t refs;
 	enum instance_state state;
-	enum instance_hook hook;    /* that runs, or ran last */
-	enum tela_running from, to; /* what HOOK_STATUS tells */
-	bool automatic;             /* nobody listed it: another needs it */
+	enum instance_hook hook; /* that runs, or ran last */
+	bool haunted; /* a thread that hangs may look at it for ever: it ends, but is never freed */
+	enum tela_running from_status, to_status; /* what HOOK_STATUS tells */
+	bool automatic;                           /* nobody listed it: another needs it */
+	struct tela_instance *root;               /* itself, unless reconfigured in place: held */
+	struct tela_instance *from; /* whose place it is to take, held until published; or NULL */
+	struct tela_instance *told; /* what HOOK_UPDATED tells of, NULL: none */
+	/* Root's. */
 	void *self;
-	struct team *team; /* its workers, NULL: none */
+	struct team *team;        /* its workers, NULL: none */
+	struct plugin *team_code; /* whose code they run, if they were claimed */
+	bool team_claimed;        /* they have gone to the successor */
+	struct tela_owner *owner; /* of entries in the registry */
+	/* Its own. */
+	void *view;                      /* the links' `self`; NULL: the root's */
+	struct setting *settings;        /* what its hooks set: settings.c */
+	struct tela_plugin_config given; /* by the operator; `config` is what was made of it */
+	struct tela_plugin_config *base, *update; /* for HOOK_MERGE; NULL: nothing is merged */
+	const struct tela_workers *from_workers;  /* for HOOK_PREPARE: what may be claimed */
+	unsigned claim;
+	bool prepared, wants_restart;
 	struct lifecycle_job restart_job;
 	bool restarting; /* restart_job is under way: the team is the lifecycle thread's */
 	bool failed;     /* its workers ended too often */
@@ -65,6 +98,7 @@ struct tela_instance {
 /* One arrangement of instances; `declared`[0] is the service. */
 struct record {
 	struct record *next, **at; /* among the retiring */
+	uint32_t refs;
 	struct stack *stack;
 	uint64_t generation;
 	uint32_t n;
@@ -85,11 +119,15 @@ struct stack {
 	struct tela_service *service;
 	const struct tela_image *image; /* of `current` */
 	struct record *current, *staged, *retiring, **retiring_last;
+	struct tela_image *staged_image;
 	uint32_t n_retiring, n_stopping;
 	struct history *history;                /* ring */
 	uint64_t n_history;                     /* ever */
 	struct change *changes, **changes_last; /* waiting, the first one runs */
 	struct change *held, **held_last;       /* ready, their record is staged */
+	struct change *notice; /* tells `updated` of what was published for the held ones */
+	struct record *untold; /* the one before that; NULL: all have been told */
+	bool noticing;
 	/* The first change is being run; it waits for the lifecycle thread, for the next tick. */
 	bool pumping, waiting, ticking;
 	uint64_t n_changes, n_failed, n_merged;
@@ -133,31 +171,66 @@ struct stack *stack_find(struct control *c, const char *name);
 bool stack_is_quiet(const struct stack *s);
 /* At the very end, after the node: frees those that are quiet. */
 void stack_destroy_all(struct control *c);
+/* Claims can take effect: none waits for workers that are being started again. */
+bool stack_may_publish(const struct record *r);
 /* Publishes `r` (whose reference it takes) as `image`. */
 void stack_publish(struct stack *s, struct record *r, struct tela_image *image);
 struct tela_image *stack_build(struct stack *s, const struct record *r, char *err, size_t err_len);
 struct record *record_create(struct stack *s, struct tela_instance *const *declared, uint32_t n);
 /* Another of the same instances in the same orders; NULL: no memory. */
 struct record *record_copy(const struct record *r);
-void record_free(struct record *r);
+void record_get(struct record *r);
+/* The last one lets go of the instances. */
+void record_put(struct record *r);
+/* The one of that name; NULL: none, or no record. */
+struct tela_instance *record_find(const struct record *r, const char *name);
+/* Puts `i` in the place of that one. */
+void record_set(struct record *r, uint32_t declared, struct tela_instance *i);
 /* Keeps it as the last error, with the time. */
 void stack_error(struct stack *s, const char *text);
 
 /* ---- instance.c ---- */
 
+/* NULL: no memory, here and below. */
 struct tela_instance *instance_create(struct stack *s, struct plugin *p, const char *name,
-	const struct tela_plugin_config *config);
+	const struct tela_plugin_config *given);
+/* What takes the place of `old`: the same one seen with another configuration, where its plugin can
+ * and `fresh` does not say otherwise, else a new one, of plugin `p`. */
+struct tela_instance *instance_succeed(struct tela_instance *old, struct plugin *p,
+	const struct tela_plugin_config *given, bool fresh);
+/* Its configuration is now that block, which it takes. */
+void instance_configure(struct tela_instance *i, struct tela_plugin_config *config);
+/* Likewise, what the operator has given. */
+void instance_give(struct tela_instance *i, struct tela_plugin_config *given);
+/* It is part of what is published: what it claims is its own. */
+void instance_claim(struct tela_instance *i);
 struct tela_hook instance_hook_of(struct tela_instance *i);
 /* `what` hangs in it for ever. */
 void instance_abandon(struct tela_instance *i, const char *what);
 /* Looks after its workers. True: they have ended too often, as `err` says. */
 bool instance_look(struct tela_instance *i, uint64_t now_ns, char *err, size_t err_len);
 void instance_get(struct tela_instance *i);
+/* By more than one record. */
+bool instance_held(const struct tela_instance *i);
 /* The last one stops it. */
 void instance_put(struct tela_instance *i);
 /* Runs a hook. True: done at once, there is none to run; else `ready` comes. */
 bool instance_run(struct tela_instance *i, enum instance_hook hook,
 	void (*ready)(void *arg, struct tela_instance *i, int error), void *arg);
-/* `base` with `over` put over it and the keys `unset` taken out, as one block to free(). */
+
+/* ---- settings.c: blocks to free(), NULL: no memory ---- */
+
+/* `base` with `over` put over it and the keys `unset` taken out. */
 struct tela_plugin_config *config_merge(const struct tela_plugin_config *base,
 	const struct tela_plugin_config *over, const char *const *unset);
+/* `over` with the keys `unset` as pairs without a value. */
+struct tela_plugin_config *config_update(
+	const struct tela_plugin_config *over, const char *const *unset);
+bool config_equal(const struct tela_plugin_config *a, const struct tela_plugin_config *b);
+/* `given` of the instance at that place of the call order, and over it what those from place
+ * `first` on have set for it, and itself. */
+struct tela_plugin_config *settings_apply(const struct record *r, uint32_t first, uint32_t place,
+	const struct tela_plugin_config *given);
+/* What the one there has set is for none above it. 0 or -EINVAL with `err`. */
+int settings_check(const struct record *r, uint32_t place, char *err, size_t err_len);
+void settings_free(struct tela_instance *i);

@@ -209,6 +209,11 @@ enum team_state team_look(struct team *t, uint64_t now_ns, char *err, size_t err
 	return state;
 }
 
+const struct tela_workers *team_workers(const struct team *t)
+{
+	return t->w;
+}
+
 bool team_show(const struct team *t, uint32_t i, const char **ret_name, bool *ret_runs,
 	uint32_t *ret_restarts)
 {

@@ -31,6 +31,8 @@ void team_free(struct team *t); /* after team_end */
 enum team_state { TEAM_FINE, TEAM_RESTART, TEAM_SPENT };
 /* What has ended since the last look. SPENT: it was the last straw, `err` says so. [control] */
 enum team_state team_look(struct team *t, uint64_t now_ns, char *err, size_t err_len);
+/* What it was started with. */
+const struct tela_workers *team_workers(const struct team *t);
 /* For people: i-th worker; false: there is none. [control] */
 bool team_show(const struct team *t, uint32_t i, const char **ret_name, bool *ret_runs,
 	uint32_t *ret_restarts);

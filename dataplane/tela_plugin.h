@@ -6,6 +6,13 @@
  * so a plugin keeps its state in its instance, not in globals. Hooks run on the lifecycle thread,
  * one at a time, each with a deadline (default 5 s); links run on data cores.
  *
+ * A change of a service runs the hooks of what is new in it, then publishes one image:
+ *
+ *      config_merge -> config -> start -> prepare -> PUBLISHED -> updated
+ *       call order      call     start    start |                  start order
+ *                                               '-> a failure: abort, reverse start order,
+ *                                                   then stop of what was started
+ *
  * Call order and start order: service-model section 1. B stands above A if A `needs` B's result; A
  * stands above B if A `wraps` B. The service stands above its plugins, except those that wrap it.
  */
@@ -17,7 +24,7 @@
 extern "C" {
 #endif
 
-#define TELA_PLUGIN_ABI 10
+#define TELA_PLUGIN_ABI 11
 
 /* Names the chain of a callback that belongs to no schema: every call from outside walks it first.
  */
@@ -119,6 +126,12 @@ struct tela_workers {
 /* Waits so long, or until the worker shall end; true: it shall, and stays so. [worker] */
 bool tela_worker_wait(struct tela_worker_run *r, uint64_t ns);
 
+/* What a successor may take over from the instance before it: entries in the registry, and its
+ * workers. */
+enum { TELA_CLAIM_NAMES = 1, TELA_CLAIM_BAGS = 2, TELA_CLAIM_WORKERS = 4 };
+
+struct tela_owner;
+
 /* What a hook gets. */
 struct tela_hook {
 	struct tela_node *node;
@@ -126,12 +139,28 @@ struct tela_hook {
 	const char *service;                     /* the service it is part of */
 	const struct tela_plugin_config *config; /* merged, validated */
 	void *self;                              /* what `start` returned, NULL before it */
-	/* `start` may set it: started when it has returned, ended before `stop`; must live as long
-	 * as the instance. */
+	/* `start`, or else `prepare`, may set it: started when it has returned, ended before
+	 * `stop`; must live as long as the instance. Of the one before: what runs and may be
+	 * claimed. */
 	const struct tela_workers *workers;
-	char *error; /* say why, at most error_len bytes with its NUL */
+	struct tela_owner *owner; /* whose its entries in the registry are (tela_registry.h) */
+	uint32_t claim;           /* `prepare` may set it: TELA_CLAIM_*, done at publication */
+	bool claimed; /* for `stop`: its workers have gone to its successor, with what they use */
+	bool restart; /* `updated` may set it: a new instance in place of this one, please */
+	char *error;  /* say why, at most error_len bytes with its NUL */
 	size_t error_len;
 };
+
+/* In `config_merge` and `config`: `key` of the plugin that the service lists as `name` has that
+ * value (copied), or with NULL none. `name` NULL: its own; another one stands below it in call
+ * order, which only `config` may alter. That the key is known there is checked when the hook has
+ * returned. What `config` sets holds as long as this instance is there, over whatever the
+ * operator gives. 0, -EINVAL (a name or key of no or more than 255 bytes), -ENOMEM, -EPERM (in
+ * another hook). */
+int tela_hook_set(struct tela_hook *h, const char *name, const char *key, const char *value);
+/* In `prepare`: `size` zeroed bytes at a multiple of 64, which the links get as `self` in place of
+ * what `start` returned; freed when the last image with it has gone. NULL: no memory. Once. */
+void *tela_hook_view(struct tela_hook *h, size_t size);
 
 struct tela_plugin {
 	uint32_t abi; /* TELA_PLUGIN_ABI */
@@ -154,11 +183,32 @@ struct tela_plugin {
 	/* Services only: what it serves. NULL for a plain plugin. */
 	const struct tela_service_desc *serves;
 
-	/* Validates h->config. 0 or -errno with h->error. Optional. */
+	/* A changed configuration is another view of the same instance, which `prepare` makes
+	 * (tela_hook_view): neither `start` nor `stop` runs, workers go on. Else each change of it
+	 * takes a new instance. */
+	bool in_place;
+
+	/* `update` is about to be put over h->config, which stays as it is: keys that have the
+	 * value NULL are taken out, all others replaced. What is to become of a key in another way
+	 * it says by tela_hook_set(h, NULL, key, value). 0 or -errno with h->error. Optional. */
+	int (*config_merge)(struct tela_hook *h, const struct tela_plugin_config *update);
+	/* Validates h->config; may set keys of its own, and of those that stand below it
+	 * (tela_hook_set). 0 or -errno with h->error. Optional. */
 	int (*config)(struct tela_hook *h);
 	/* Makes the instance's state; *ret_self is the `self` of its links. 0 or -errno with
 	 * h->error. Optional. */
 	int (*start)(struct tela_hook *h, void **ret_self);
+	/* The last step that may fail, for every instance that is new or (`in_place`) has another
+	 * configuration: builds its view, says what it claims. `old` is the one of its name that it
+	 * follows, old->self == h->self if it is the same instance; NULL if there was none. 0 or
+	 * -errno with h->error; then it is not aborted. Optional. */
+	int (*prepare)(struct tela_hook *h, const struct tela_hook *old);
+	/* What was prepared is not published: another one failed. Its view goes. Optional. */
+	void (*abort)(struct tela_hook *h);
+	/* An image has been published, and this instance is part of it; `old` as for `prepare`, of
+	 * the image before. One in place that sets h->restart is replaced by a new instance, in
+	 * an image of its own. Optional. */
+	void (*updated)(struct tela_hook *h, const struct tela_hook *old);
 	/* The instance has left every image and no call can reach it: frees what start made.
 	 * Optional. */
 	void (*stop)(struct tela_hook *h);

@@ -1,6 +1,7 @@
 #include "fake_node.h"
 
 #include "../../dataplane/base.h"
+#include "../../dataplane/names.h"
 #include "../../dataplane/tela_mesh.h"
 #include "../../dataplane/tela_state.h"
 #include "../../dataplane/tela_trace.h"
@@ -26,6 +27,7 @@ struct tela_node {
 	const struct tela_node_config *config;
 	struct tela_service *services;
 	struct tela_image *retiring;
+	struct names *names;
 };
 
 struct tela_client {
@@ -54,7 +56,7 @@ struct tela_node *tela_node_create(const struct tela_node_config *c, char *err, 
 {
 	(void)err;
 	(void)err_len;
-	node = (struct tela_node){.config = c};
+	node = (struct tela_node){.config = c, .names = names_create()};
 	return &node;
 }
 
@@ -93,6 +95,25 @@ void tela_node_destroy(struct tela_node *n)
 		free(s);
 	}
 	n->services = NULL;
+	names_destroy(n->names);
+	n->names = NULL;
+}
+
+struct names *node_names(struct tela_node *n)
+{
+	return n->names;
+}
+
+/* No core reads here. */
+void node_free_later(struct tela_node *n, void *memory)
+{
+	(void)n;
+	free(memory);
+}
+
+struct tela_core *tela_core_self(void)
+{
+	return NULL;
 }
 
 const char *tela_node_name(const struct tela_node *n)
@@ -137,10 +158,10 @@ struct tela_image *tela_image_build(struct tela_service *s, const struct tela_im
 
 	(void)links;
 	(void)n_links;
-	(void)err;
-	(void)err_len;
-	CHECK(i);
-	i->generation = ++s->generation;
+	if (!i) {
+		snprintf(err, err_len, "out of memory");
+		return NULL;
+	}
 	n_images++;
 	return i;
 }
@@ -164,6 +185,8 @@ void tela_image_publish(struct tela_service *s, struct tela_image *i,
 	struct tela_image *old = s->image;
 
 	s->image = i;
+	if (i)
+		i->generation = ++s->generation;
 	if (!old)
 		return;
 	old->retired = retired;
