@@ -119,7 +119,9 @@ static const struct conf_field node_fields[] = {
 	{"start_retries", CONF_U32, false, offsetof(struct conf, start_retries), 0, 1000000,
 		.fallback = "10", .help = "tries one after another; then it stays failed"},
 	{"peer_silence_ms", CONF_U32, false, offsetof(struct conf, peer_silence_ms), 1, 60000,
-		.fallback = "200", .help = "a peer silent for so long is down"},
+		.fallback = "5",
+		.help = "a peer silent for so long, three of its loop's longest gaps and the pause_ms of "
+			"its core is down"},
 	{"heartbeat_ms", CONF_U32, false, offsetof(struct conf, heartbeat_ms), 10, 60000,
 		.fallback = "100",
 		.help = "peers are asked so often how they and their services are"},
@@ -195,6 +197,9 @@ static const struct conf_field core_fields[] = {
 		.help = "what it does without work: spin, short sleeps, or sleep until a device "
 			"interrupts (not memif, af_packet, af_xdp); auto: spin if the CPU is "
 			"isolated, else adaptive"},
+	{"pause_ms", CONF_U32, false, offsetof(struct tela_core_config, pause_ms), 1, 60000,
+		.help = "others may hold its CPU for so long: until then peers do not take it for "
+			"gone; 1000, but none if it spins on an isolated CPU that is not shared"},
 	{NULL},
 };
 

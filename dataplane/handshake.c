@@ -17,7 +17,12 @@
 #include "hand.h"
 #include "siphash.h"
 
-enum { COOKIE_SECONDS = 10, HANDSHAKE_BYTES_MAX = 128 };
+enum {
+	COOKIE_SECONDS = 10,
+	HANDSHAKE_BYTES_MAX = 128,
+	PAUSE_UNSAID_US = 1000000,
+	PAUSE_MAX_US = 60000000,
+};
 
 /* One packet outside of a path's flow of datagrams. `connection` is the receiver's. */
 static void send_alone(struct machine *m, const struct net_addr *to, uint32_t connection,
@@ -59,6 +64,7 @@ static frame_Hello own_hello(const struct machine *m, uint16_t netif)
 			(uint8_t)(1u << frame_Integrity_crc32c |
 				  (m->ops->shared_memory(m->io, netif) ? 1u << frame_Integrity_none
 								       : 0)),
+		.pause_us = saturate_u32(max_u64(1, m->cfg.pause_ns / NS_PER_US)),
 	};
 }
 
@@ -102,6 +108,7 @@ static void path_agree(struct machine *m, struct path *p, const frame_Hello *h)
 
 	p->fragment = (mtu - overhead) & ~7u;
 	p->peer_gap_us = h->loop_gap_us;
+	p->peer_pause_us = h->pause_us ? min_u32(h->pause_us, PAUSE_MAX_US) : PAUSE_UNSAID_US;
 	p->peer_sessions = h->sessions;
 	p->peer_slots = h->slots;
 	p->peer_cores = h->cores;

@@ -5,7 +5,7 @@
 #include "report.h"
 #include "slab.h"
 
-enum { LOCAL_PER_PASS = 32, EARLY_BYTES = 700, LOOP_GAP_NS = 100000, GAP_WINDOW_NS = 1000000000 };
+enum { LOCAL_PER_PASS = 32, EARLY_BYTES = 700, LOOP_GAP_NS = 100000 };
 
 /* ---- memory: all of it at start ---- */
 
@@ -166,7 +166,7 @@ int machine_init(struct machine *m, const struct machine_config *cfg, const stru
 	list_init(&m->pending);
 	list_init(&m->local);
 	list_init(&m->ended);
-	m->due_ns = UINT64_MAX;
+	m->due_ns = m->gap_look_ns = UINT64_MAX;
 	m->cookie_key[0] = ops->random(io);
 	m->cookie_key[1] = ops->random(io);
 	if (!take_all(m, &bytes) || !path_tables(m) || wheel_init(&m->wheel, &bytes) ||
@@ -252,6 +252,23 @@ struct session_bytes machine_session_bytes(void)
 
 /* ---- a pass ---- */
 
+/* The longest gap of the last ten seconds, each of which has its own. */
+static __attribute__((cold, noinline)) void gap_note(
+	struct machine *m, uint64_t gap_ns, uint64_t now_ns)
+{
+	uint64_t second = now_ns / NS_PER_S;
+	uint64_t passed = min_u64(second - m->gap_second, GAP_SECONDS);
+
+	for (uint64_t i = 0; i < passed; i++)
+		m->gap_s[(second - i) % GAP_SECONDS] = 0;
+	m->gap_second = second;
+	m->gap_s[second % GAP_SECONDS] = max_u64(m->gap_s[second % GAP_SECONDS], gap_ns);
+	m->gap10_ns = 0;
+	for (uint32_t i = 0; i < GAP_SECONDS; i++)
+		m->gap10_ns = max_u64(m->gap10_ns, m->gap_s[i]);
+	m->gap_look_ns = m->gap10_ns ? (second + 1) * NS_PER_S : UINT64_MAX;
+}
+
 void machine_begin(struct machine *m, uint64_t now_ns)
 {
 	uint64_t gap = m->now_ns ? now_ns - m->now_ns : 0;
@@ -259,14 +276,10 @@ void machine_begin(struct machine *m, uint64_t now_ns)
 	m->gap_ns = gap > LOOP_GAP_NS + m->slept_ns ? gap : 0;
 	if (unlikely(m->gap_ns && !m->slept_ns)) {
 		count(m->counts, count_loop_gaps);
-		if (gap >= m->gap10_ns) {
-			m->gap10_ns = gap;
-			m->gap10_at_ns = now_ns;
-		}
+		gap_note(m, gap, now_ns);
 	}
-	/* The longest gap fades ten seconds after it was seen. */
-	if (unlikely(m->gap10_ns && now_ns - m->gap10_at_ns > 10 * (uint64_t)GAP_WINDOW_NS))
-		m->gap10_ns = 0;
+	if (unlikely(now_ns >= m->gap_look_ns))
+		gap_note(m, 0, now_ns);
 	m->waited_ns = saturate_u32(now_ns - m->emptied_ns);
 	if (likely(!m->rx_left))
 		m->emptied_ns = now_ns;

@@ -13,7 +13,7 @@
 #include "path.h"
 #include "wire.h"
 
-enum { MACHINE_DIRTY = 64 };
+enum { MACHINE_DIRTY = 64, GAP_SECONDS = 10 };
 
 /* What the machine needs from the world. `io` is handed back. */
 struct machine_ops {
@@ -56,7 +56,8 @@ struct refusal {
 struct machine_config {
 	uint64_t node_id, incarnation;
 	uint16_t core, n_cores;
-	uint64_t peer_silence_ns;
+	uint64_t peer_silence_ns; /* least that makes a peer down */
+	uint64_t pause_ns;        /* that this loop may be away, as peers are told */
 	struct tela_budgets budgets;
 	_Atomic(struct service_table *) *services;
 };
@@ -74,7 +75,9 @@ static inline uint64_t call_deadline_us(
 struct machine {
 	uint64_t now_ns; /* of this pass */
 	uint64_t gap_ns; /* this pass's distance from the last one, if it was long; else 0 */
-	uint64_t gap10_ns, gap10_at_ns; /* longest of the last 10 s, and when */
+	uint64_t gap10_ns;         /* longest of the last 10 s */
+	uint64_t gap_look_ns;      /* when it may be another */
+	uint64_t gap_s[GAP_SECONDS], gap_second; /* longest of each of them; the latest one */
 	struct counts *counts;
 	const struct machine_ops *ops;
 	void *io;

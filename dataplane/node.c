@@ -20,7 +20,8 @@
 
 enum {
 	MBUFS_PER_CORE = 8191,
-	PEER_SILENCE_DEFAULT_US = 1000000,
+	PEER_SILENCE_DEFAULT_US = 5000,
+	PAUSE_SHARED_MS = 1000,
 	STALL_WARN_MS = 1000,
 	STALL_ABORT_MS = 20000
 };
@@ -266,6 +267,18 @@ static bool cpu_isolated(int cpu)
 	return found;
 }
 
+/* A spinning core on a CPU that nobody else uses is away for no longer than it has shown. */
+static void core_idles(struct core *c, const struct tela_node_config *cfg)
+{
+	const struct tela_core_config *cc = &cfg->cores[c->index];
+	bool own = cpu_isolated(c->cpu);
+
+	if (c->idle == TELA_IDLE_AUTO)
+		c->idle = own ? TELA_IDLE_SPIN : TELA_IDLE_ADAPTIVE;
+	own &= c->idle == TELA_IDLE_SPIN && !cfg->share_cpu;
+	c->m.cfg.pause_ns = (cc->pause_ms ? cc->pause_ms : own ? 0 : PAUSE_SHARED_MS) * NS_PER_MS;
+}
+
 /* The first port whose subnet holds the address; else the first with a gateway; else the first. */
 static uint16_t route(const struct tela_node *n, uint32_t ip)
 {
@@ -335,9 +348,7 @@ static int node_build(
 		rc = make_core(n, cfg, i, err, err_len);
 		if (rc)
 			return rc;
-		if (n->cores[i]->idle == TELA_IDLE_AUTO)
-			n->cores[i]->idle = cpu_isolated(n->cores[i]->cpu) ? TELA_IDLE_SPIN
-									   : TELA_IDLE_ADAPTIVE;
+		core_idles(n->cores[i], cfg);
 	}
 	for (uint32_t i = 0; i < n->n_ports; i++) {
 		rc = open_port(n, cfg, i, err, err_len);

@@ -13,6 +13,7 @@ enum {
 #define HEAD_REFRESH_NS (5 * NS_PER_S)
 #define WATCH_NS        (10 * NS_PER_S)
 #define LEAVING_NS      (20 * NS_PER_MS)
+#define CONNECT_NS      NS_PER_S
 #define URGENT_KINDS                                                                               \
 	(1u << frame_Kind_acknowledge | 1u << frame_Kind_gap | 1u << frame_Kind_credit |           \
 		1u << frame_Kind_cancel | 1u << frame_Kind_go_away)
@@ -242,15 +243,15 @@ static void path_reset(struct machine *m, struct path *p)
 	p->congest = (struct congest){0};
 	p->peer_id = 0;
 	p->integrity = frame_Integrity_none;
-	p->draining = false;
+	p->draining = p->asks = false;
 	p->last_stamp = 0;
-	p->last_rx_ns = p->silent_since_ns = 0;
+	p->last_rx_ns = p->silent_since_ns = p->ask_ns = 0;
 	p->tx_number = p->rx_number = 0;
 	memset(p->replay, 0, sizeof(p->replay));
 	p->srtt_ns = p->rttvar_ns = 0;
 	p->rto_ns = RTO_FIRST_NS;
 	p->answered_ns = p->pong_ns = p->ping_ns = p->ping_wait_ns = 0;
-	p->peer_gap_us = 0;
+	p->peer_gap_us = p->peer_pause_us = 0;
 	p->cookie = 0;
 	p->cookie_time = 0;
 	p->hello_ns = m->now_ns;
@@ -329,10 +330,20 @@ static void path_ping(struct machine *m, struct path *p)
 	count(m->counts, count_pings);
 }
 
-/* Silence that cannot be this loop's own or the peer's usual pause. */
+/* Silence after which the peer is down: longer than its loop's pauses, those that it has made and those
+ * that it expects where it runs. It begins with the question that is not answered, and an answer may
+ * take an RTO. */
 static uint64_t silence_limit(const struct machine *m, const struct path *p)
 {
-	return max_u64(m->cfg.peer_silence_ns, 3ull * p->peer_gap_us * NS_PER_US);
+	uint64_t pauses_us = max_u64(3ull * p->peer_gap_us, p->peer_pause_us);
+
+	return max_u64(m->cfg.peer_silence_ns, pauses_us * NS_PER_US) + p->rto_ns;
+}
+
+/* The same for a peer that has not answered at all yet: it may just be starting. */
+static uint64_t connect_limit(const struct machine *m, const struct path *p)
+{
+	return max_u64(CONNECT_NS, 5 * silence_limit(m, p));
 }
 
 /* How long a question about requests waits for an answer, and since when. */
@@ -355,7 +366,9 @@ static bool path_probe(struct machine *m, struct path *p)
 	uint64_t wait, since;
 
 	if (list_empty(&p->sent)) {
-		p->silent_since_ns = p->ping_wait_ns = 0;
+		p->ping_wait_ns = 0;
+		if (!p->asks)
+			p->silent_since_ns = 0;
 		return false;
 	}
 	oldest = list_entry(p->sent.next, struct caller_slot, sent);
@@ -439,6 +452,22 @@ static bool path_leaving(struct machine *m, struct path *p)
 	return true;
 }
 
+/* No answer is owed but to calls in progress, which are probed seldom: is the peer still there? Several
+ * questions within the silence that counts, so that a lost one does not. */
+static void path_ask(struct machine *m, struct path *p)
+{
+	uint64_t every_ns = silence_limit(m, p) / 16;
+
+	p->ask_ns = m->now_ns + every_ns;
+	p->asks =
+		list_empty(&p->sent) && m->now_ns - p->last_rx_ns >= every_ns && path_busy(p);
+	if (!p->asks)
+		return;
+	if (!p->silent_since_ns)
+		p->silent_since_ns = m->now_ns;
+	path_ping(m, p);
+}
+
 bool path_timers(struct machine *m, struct path *p)
 {
 	bool worked = false;
@@ -450,6 +479,8 @@ bool path_timers(struct machine *m, struct path *p)
 			path_refresh(m, p);
 		if (unlikely(m->now_ns >= p->congest.look_ns))
 			congest_look(m, p);
+		if (unlikely(m->now_ns >= p->ask_ns))
+			path_ask(m, p);
 		worked = path_probe(m, p) || path_watch(m, p);
 		if (p->state != PATH_UP)
 			return true;
@@ -464,8 +495,9 @@ bool path_timers(struct machine *m, struct path *p)
 	}
 	if (p->initiator && p->state != PATH_UP && m->now_ns >= p->hello_ns) {
 		handshake_hello(m, p);
-		if (p->state == PATH_CONNECTING &&
-			m->now_ns - p->connecting_ns > 5 * silence_limit(m, p)) {
+		p->connecting_ns += m->gap_ns; /* our own absence is not its */
+		if (p->state == PATH_CONNECTING && m->now_ns > p->connecting_ns &&
+			m->now_ns - p->connecting_ns > connect_limit(m, p)) {
 			p->state = PATH_DOWN;
 			caller_fail_queued(m, p, "peer does not answer");
 		}

@@ -6,8 +6,8 @@
  * side frees it.
  *
  *   CONNECTING -hello, cookie, hello, accept-> UP -silent, link down, new incarnation-> CONNECTING
- * (initiator), freed (acceptor) a peer that does not answer for peer_silence_ns:  CONNECTING ->
- * DOWN, asked at a slower rate, calls fail at once
+ * (initiator), freed (acceptor) one that has not answered at all for long:  CONNECTING -> DOWN,
+ * asked at a slower rate, calls fail at once
  */
 #pragma once
 
@@ -27,6 +27,7 @@ struct path {
 	uint32_t peer_id; /* we put it into datagrams to the peer */
 	uint8_t state, integrity, header_len;
 	bool initiator, dirty, draining, head_ok;
+	bool asks; /* is pinged for the sake of calls in progress alone */
 	struct net_addr peer;
 	uint32_t fragment;                 /* body bytes of a fragment */
 	uint32_t last_stamp, last_wait_ns; /* that it may have waited before it was taken */
@@ -44,7 +45,8 @@ struct path {
 	struct list sent;     /* caller slots waiting for an answer, oldest first */
 	uint64_t ping_ns, ping_nonce, ping_wait_ns; /* 0: no ping out */
 	uint64_t silent_since_ns;                   /* 0: not suspected */
-	uint32_t peer_gap_us;
+	uint64_t ask_ns;                            /* when `asks` is next looked at */
+	uint32_t peer_gap_us, peer_pause_us;
 	/* sessions */
 	struct callee_session **in; /* [sessions budget] by number */
 	struct caller_session **out;

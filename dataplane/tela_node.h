@@ -46,6 +46,9 @@ struct tela_port_config {
 struct tela_core_config {
 	int cpu;
 	enum tela_idle idle;
+	/* Its loop may be away for so long without having ended, which is told to peers. 0: 1 s, as
+	 * others may take its CPU; none where it spins on an isolated one that is not shared. */
+	uint32_t pause_ms;
 };
 
 struct tela_peer_config {
@@ -85,8 +88,9 @@ struct tela_node_config {
 	uint32_t memory_mib; /* 0: 256 */
 	const char *file_prefix;  /* EAL's; NULL: made from the name and the process id */
 	uint32_t n_workers;       /* threads for links that block, at most 64; 0: none */
-	uint32_t peer_silence_us; /* a peer silent for so long, and three of its loop gaps, is down;
-				     0: 1 s */
+	/* A peer that is asked and silent is down after the longest of this (0: 5 ms), three of its
+	 * loop gaps of the last 10 s, and the pause that its core has announced. */
+	uint32_t peer_silence_us;
 	struct tela_budgets budgets;
 };
 

@@ -36,7 +36,7 @@ static void test_smallest(void **state)
 	assert_string_equal(c->admin, "/run/tela/n.sock");
 	assert_int_equal(c->node.udp_port, TELA_UDP_PORT);
 	assert_int_equal(c->node.memory_mib, 256);
-	assert_int_equal(c->node.peer_silence_us, 200000);
+	assert_int_equal(c->node.peer_silence_us, 5000);
 	assert_int_equal(c->drain_deadline_ms, 5000);
 	assert_int_equal(c->hook_deadline_ms, 5000);
 	assert_int_equal(c->node.n_cores, 1);
@@ -61,7 +61,7 @@ static void test_everything(void **state)
 			       "18446744073709551615}}\n"
 			       "cores:\n"
 			       "  - {cpu: 3, idle: adaptive}\n"
-			       "  - {cpu: 1, idle: spin}\n"
+			       "  - {cpu: 1, idle: spin, pause_ms: 30}\n"
 			       "peers:\n"
 			       "  - {name: bench, address: \"10.77.0.2:99\"}\n"
 			       "services:\n"
@@ -84,7 +84,10 @@ static void test_everything(void **state)
 	assert_true(c->node.ports[0].loss == 0.25 && c->node.ports[0].reorder == 1e-3);
 	assert_true(c->node.ports[0].fault_seed == UINT64_MAX);
 	assert_int_equal(c->node.cores[0].cpu, 3);
+	assert_int_equal(c->node.peer_silence_us, 7000);
+	assert_int_equal(c->node.cores[0].pause_ms, 0);
 	assert_int_equal(c->node.cores[1].idle, TELA_IDLE_SPIN);
+	assert_int_equal(c->node.cores[1].pause_ms, 30);
 	assert_string_equal(c->node.peers[0].address, "10.77.0.2:99");
 	assert_string_equal(tela_config_str(&c->services[0].config, "a.y.x", "?"), "text");
 	assert_string_equal(tela_config_str(&c->services[0].config, "b", "?"), "2");

@@ -89,6 +89,73 @@ static void test_stopped_peer_fails_nothing(void **state)
 	pair_fini(p);
 }
 
+/* Whether a call outlives a stall of its callee. */
+static bool outlives(struct pair *p, uint64_t id, uint64_t stall_ns)
+{
+	struct outcome o;
+
+	assert_int_equal(start(p, 0, 1, id, 8, &o, NULL), 0);
+	p->end[1].frozen = true;
+	pair_run(p, stall_ns);
+	p->end[1].frozen = false;
+	pair_run(p, 20 * NS_PER_MS);
+	assert_true(o.done);
+	if (o.code) {
+		assert_int_equal(o.code, TELA_UNAVAILABLE);
+		assert_int_equal(o.outcome, TELA_MAYBE_EXECUTED);
+		pair_run(p, 200 * NS_PER_MS);
+	}
+	/* An answer to a ping brings the loop's longest gap. */
+	assert_int_equal(call(p, 1, id + 100, 8, NULL).code, TELA_OK);
+	return !o.code;
+}
+
+/* Down after the longest of the least silence, three of the gaps that the peer has shown in the last ten
+ * seconds, and the pause that it has announced; nothing below that fails a call. */
+static void test_silence(void **state)
+{
+	struct pair *p = pair_new(26, 1);
+	struct outcome o;
+
+	(void)state;
+	p->end[0].m.cfg.peer_silence_ns = 5 * NS_PER_MS;
+	assert_int_equal(call(p, 1, 1, 8, NULL).code, TELA_OK);
+	assert_true(outlives(p, 2, 4500000));
+	assert_true(p->end[0].path->peer_gap_us >= 4500);
+	assert_true(outlives(p, 3, 13 * NS_PER_MS)); /* thrice as long as the last one */
+	assert_true(outlives(p, 4, 35 * NS_PER_MS));
+	assert_false(outlives(p, 5, 150 * NS_PER_MS));
+	p->step_ns = 50000;
+	pair_run(p, 11 * NS_PER_S); /* forgotten */
+	p->step_ns = 2000;
+	assert_int_equal(p->end[1].m.gap10_ns, 0);
+	path_down(&p->end[0].m, p->end[0].path, "to hear it again");
+	assert_int_equal(call(p, 1, 6, 8, NULL).code, TELA_OK);
+	assert_false(outlives(p, 7, 10 * NS_PER_MS));
+
+	p->end[1].m.cfg.pause_ns = 300 * NS_PER_MS;
+	path_down(&p->end[0].m, p->end[0].path, "to hear what it announces");
+	assert_int_equal(call(p, 1, 8, 8, NULL).code, TELA_OK);
+	assert_true(outlives(p, 9, 290 * NS_PER_MS));
+
+	/* Its own absence is not the peer's. */
+	p->end[1].m.cfg.pause_ns = 0;
+	pair_restart(p, 1, &desc, image_links, ARRAY_SIZE(image_links));
+	path_down(&p->end[0].m, p->end[0].path, "another one");
+	assert_int_equal(call(p, 1, 10, 8, NULL).code, TELA_OK);
+	assert_int_equal(start(p, 0, 2, 11, 8, &o, NULL), 0);
+	pair_run(p, NS_PER_MS);
+	p->end[0].frozen = true;
+	pair_run(p, 400 * NS_PER_MS);
+	p->end[0].frozen = false;
+	pair_run(p, 20 * NS_PER_MS);
+	assert_false(o.done);
+	call_resume(&p->end[1].m, parked[0], false, TELA_OK, NULL, "12345678", 8);
+	pair_run(p, NS_PER_MS);
+	assert_true(o.done && o.code == TELA_OK);
+	pair_fini(p);
+}
+
 static void test_no_peer(void **state)
 {
 	struct pair *p = pair_new(15, 1);
@@ -406,6 +473,7 @@ int main(void)
 		cmocka_unit_test(test_peer_restarts),
 		cmocka_unit_test(test_long_passes),
 		cmocka_unit_test(test_stopped_peer_fails_nothing),
+		cmocka_unit_test(test_silence),
 		cmocka_unit_test(test_no_peer),
 		cmocka_unit_test(test_admitted_before_memory),
 		cmocka_unit_test(test_detached_budget),

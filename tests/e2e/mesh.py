@@ -415,10 +415,13 @@ class Mesh:
     def device(self, role):
         return getattr(self, self.kind)(role)
 
-    def server(self, services=('echo', 'calculator', 'kv'), wait=True, **node):
+    def server(self, services=('echo', 'calculator', 'kv'), wait=True, pause_ms=None, **node):
         """The node that a test calls, at 10.77.0.1."""
         port = {'name': 'mem0', 'device': self.device('server'), 'address': '10.77.0.1/24'}
-        return Node(self, self.config('server', [port], cpus()[0], [('bench', '10.77.0.2')], services, **node), wait=wait)
+        config = self.config('server', [port], cpus()[0], [('bench', '10.77.0.2')], services, **node)
+        if pause_ms:
+            config['cores'][0]['pause_ms'] = pause_ms
+        return Node(self, config, wait=wait)
 
     def client(self, **node):
         """A node without services at 10.77.0.2 that has the first one as its peer."""

@@ -1,6 +1,7 @@
 """Peers that die, stop, come back or never read, over memif, and die at either end of vhost: every call ends inside its
 deadline with a status, and whoever is left is well."""
 import os
+import select
 import signal
 import time
 
@@ -160,6 +161,32 @@ class Faults(Case):
         self.assertLess(got['worst_ms'], 700 + SLACK_MS, got)
         self.works_again(caller)
         self.quiet(server)
+
+    def test_silence_that_counts(self):
+        """A stopped peer is down as soon as its core has announced and no earlier."""
+        later = self.later(4000).hex()
+        client = self.mesh.client()
+        for pause_ms, status, outcome in ((1, 'UNAVAILABLE', 'maybe executed'), (60_000, 'OK', 'executed')):
+            server = self.mesh.server(pause_ms=pause_ms)
+            mesh.until(lambda: client.call('echo', 'echo', self.echo, 'server', deadline_ms=1000).status == 'OK',
+                       'the server is reached')
+            admin = client.connect()
+
+            def pending(server=server, admin=admin):
+                # One that fails before the server is stopped has met a pause of others' making.
+                number = admin.send('call', service='echo', method='later', node='server', payload=later, deadline_ms=60_000)
+                mesh.until(lambda: server.in_flight() or number in admin.early or select.select([admin.socket], [], [], 0)[0],
+                           'the call is pending, or has failed')
+                return number if server.in_flight() else None
+            number = mesh.until(pending, 'a call is pending')
+            server.kill(signal.SIGSTOP)
+            if status == 'OK':
+                time.sleep(1.5)  # longer than a peer on a shared CPU that announces nothing of its own
+                server.kill(signal.SIGCONT)
+            got = mesh.Call(admin.receive(number, 60))
+            self.assertEqual((got.status, got.outcome), (status, outcome), got)
+            server.kill()
+            admin.close()
 
     def test_caller_stopped_for_two_seconds(self):
         """Its own absence is nobody's fault: afterwards calls work."""

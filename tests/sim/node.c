@@ -210,6 +210,7 @@ bool node_boot(struct node *n)
 		.incarnation = rng_next(&n->random) | 1,
 		.n_cores = 1,
 		.peer_silence_ns = sim->s.silence_ns,
+		.pause_ns = n->spins ? 0 : sim->s.pause_ns,
 		.budgets = sim->s.budgets,
 		.services = &n->table};
 
@@ -230,6 +231,7 @@ bool node_boot(struct node *n)
 	n->up = true;
 	n->chores_ns = n->slept_ns = 0;
 	trace(sim, "starts", n->index, -1, n->life, 0);
+	machine_begin(&n->m, node_clock(n));
 	app_connect(n);
 	n->pass_at_ns = UINT64_MAX;
 	node_wake(n, sim->now_ns);

@@ -171,6 +171,18 @@ static void check_ok(const struct record *r, const struct tela_result *result)
 		sim_violation("call %u has lost its reply metadata", r->id);
 }
 
+/* Nothing has gone wrong but that nodes were away, the callee never for as long as makes it down. */
+static bool short_stalls(const struct sim *sim, const struct record *r)
+{
+	const struct machine_config *callee = &sim->node[r->callee].m.cfg;
+	bool so = sim->s.stalls && !sim->n_dropped;
+
+	for (uint32_t i = 0; so && i < sim->s.n_faults; i++)
+		so = sim->s.faults[i].a != r->callee ||
+		     sim->s.faults[i].lasts_ns < max_u64(sim->s.silence_ns, callee->pause_ns);
+	return so;
+}
+
 /* Codes that only some calls may end with. */
 static bool code_possible(
 	const struct sim *sim, const struct record *r, const struct tela_result *result)
@@ -191,7 +203,7 @@ static bool code_possible(
 	case TELA_ABORTED:
 		return true;
 	case TELA_UNAVAILABLE:
-		return !s->calm || sim->n_dropped;
+		return !short_stalls(sim, r);
 	case TELA_INVALID_ARGUMENT:
 		return r->invalid && result->outcome == TELA_NOT_EXECUTED;
 	case TELA_FAILED_PRECONDITION:

@@ -96,7 +96,8 @@ static void draw_nodes(struct scenario *s, struct rng *r)
 	bool scarce = rng_below(r, 4) == 0, small = rng_below(r, 4) == 0;
 
 	s->spin_percent = 50 * (uint32_t)rng_below(r, 3);
-	s->silence_ns = rng_scale(r, 5 * NS_PER_MS, 100 * NS_PER_MS);
+	s->silence_ns = 5 * NS_PER_MS;
+	s->pause_ns = rng_scale(r, 5 * NS_PER_MS, 100 * NS_PER_MS);
 	s->rx_ring = s->tx_ring = RING_MAX;
 	s->alloc_ppm = ppm(r, 25, 200000);
 	if (small && scenario_has(s, FAULT_rings)) {
@@ -146,7 +147,7 @@ static void draw_huge(struct scenario *s, struct rng *r)
 	s->budgets.messages_1m = (uint32_t)rng_between(r, 20, 50);
 	s->budgets.window = (uint32_t)rng_scale(r, 32, 960);
 	s->loss_ppm = min_u32(s->loss_ppm, 20000);
-	s->silence_ns = 100 * NS_PER_MS;
+	s->silence_ns = s->pause_ns = 100 * NS_PER_MS;
 }
 
 static bool fault_wanted(const struct scenario *s, enum fault_kind k)
@@ -192,9 +193,11 @@ void scenario_draw(struct scenario *s, const struct options *o)
 		study_scenario(s, o->study);
 		return;
 	}
-	s->calm = !s->n_faults && !s->loss_ppm && !s->reorder_ppm && !s->late_ppm &&
-		  !s->corrupt_ppm && !s->alloc_ppm && s->rx_ring == RING_MAX &&
-		  s->tx_ring == RING_MAX && !s->scarce;
+	s->stalls = !s->loss_ppm && !s->reorder_ppm && !s->late_ppm && !s->corrupt_ppm &&
+		    !s->alloc_ppm && s->rx_ring == RING_MAX && s->tx_ring == RING_MAX && !s->scarce;
+	s->calm = s->stalls && !s->n_faults;
+	for (uint32_t i = 0; i < s->n_faults; i++)
+		s->stalls &= s->faults[i].kind == FAULT_pause;
 }
 
 void scenario_print(const struct scenario *s)
@@ -208,7 +211,7 @@ void scenario_print(const struct scenario *s)
 	printf("seed %llu: %u nodes, %u calls in %llu us, %u peers and %u sessions each%s\n"
 	       "  wires: %llu + %llu ns, lost %u, twice %u, reordered %u, late %u, damaged %u ppm, "
 	       "%u %% shared memory\n"
-	       "  nodes: %u %% spin, rings %u and %u, allocations fail %u ppm, silence %llu us\n"
+	       "  nodes: %u %% spin, rings %u and %u, allocations fail %u ppm, announce %llu us\n"
 	       "  budgets: slots %u (%u a session), calls %u, detached %u, messages %u %u %u\n"
 	       "  load: bursts of %u, big %u %% to %u bytes, park %u %%, cancel %u %%, hurried %u "
 	       "%%, other schema %u %%, local %u %%, one way %u %%\n",
@@ -217,7 +220,7 @@ void scenario_print(const struct scenario *s)
 		s->hub ? ", all call node 0" : "", (unsigned long long)s->delay_ns,
 		(unsigned long long)s->jitter_ns, s->loss_ppm, s->duplicate_ppm, s->reorder_ppm,
 		s->late_ppm, s->corrupt_ppm, s->shared_percent, s->spin_percent, s->rx_ring,
-		s->tx_ring, s->alloc_ppm, (unsigned long long)(s->silence_ns / 1000),
+		s->tx_ring, s->alloc_ppm, (unsigned long long)(s->pause_ns / 1000),
 		s->budgets.slots, s->budgets.slots_per_session, s->budgets.calls,
 		s->budgets.detached, s->budgets.messages_2k, s->budgets.messages_64k,
 		s->budgets.messages_1m, s->burst, s->big, s->biggest, s->park, s->cancel,

@@ -127,13 +127,14 @@ struct scenario {
 	uint32_t shared_percent; /* of the pairs share memory */
 	/* nodes */
 	uint32_t spin_percent, rx_ring, tx_ring, alloc_ppm;
-	uint64_t silence_ns;
+	uint64_t silence_ns, pause_ns; /* the second as nodes that do not spin announce it */
 	struct tela_budgets budgets;
 	/* load, in percent of the calls */
 	uint32_t burst, big, biggest, park, cancel, hurried, other_schema, local, one_way;
 	bool scarce;          /* a budget has next to nothing */
 	bool long_quiet, hub; /* everybody also calls node 0 */
 	bool calm;            /* nothing goes wrong */
+	bool stalls;          /* nothing but pauses of nodes */
 	bool huge;            /* calls of up to 16 MiB */
 	enum study study;
 	/* The link to node 0: its rate, and what fits its queue. 0: it has neither. */

@@ -34,7 +34,7 @@ void study_scenario(struct scenario *s, enum study study)
 		.spin_percent = 100,
 		.rx_ring = RING_MAX,
 		.tx_ring = RING_MAX,
-		.silence_ns = 100 * NS_PER_MS,
+		.silence_ns = 5 * NS_PER_MS,
 		.burst = 1,
 		.biggest = 4096,
 		.budgets = {.paths = 8,

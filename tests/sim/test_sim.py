@@ -51,6 +51,14 @@ def test_without():
     assert set(hit[::2]) <= {'crash', 'rings'}, hit  # a ring of full length may still run over
 
 
+def test_stalls_and_partitions():
+    """Nothing but these: calls fail where the rule says so, and nowhere else (oracle.c)."""
+    for only, wanted in ({'pause'}, {'pause', 'rings'}), ({'pause', 'partition'}, {'pause', 'partition', 'rings'}):
+        text = run('--seed', '1', '--runs', '60', '--without', ','.join(f for f in FAULTS if f not in only))
+        hit = re.search(r'^faults:(.*)$', text, re.M)[1].split()
+        assert only <= set(hit[::2]) <= wanted, hit
+
+
 def test_every_fault_is_used():
     hit = dict(re.findall(r' (\w+) (\d+)', re.search(r'^faults:(.*)$', run('--seed', '1', '--runs', '60'), re.M)[1]))
     missing = set(FAULTS) - set(hit) - {'reorder', 'jitter', 'scarce'}  # these three are not single events
