@@ -5,7 +5,8 @@
  * for a dropped call, before its deadline. Options: error      a status's name;
  * service_not_available error_ppm  how many of a million calls get it, 0 to 1000000; 0 delay_ppm
  * how many wait `delay_us`, and then go on; 0 delay_us   1 to 10000000; 1000 drop_ppm   how many
- * are never answered in time; 0 seed       0 to 9223372036854775807; 1
+ * are never answered in time; 0 busy_us    how long each call holds its core first, 0 to 1000000; 0
+ * seed       0 to 9223372036854775807; 1
  */
 #include "svc.h"
 #include "svc_ring.h"
@@ -18,7 +19,7 @@ enum { MILLION = 1000000, WAITING_MAX = 1024, DELAY_MAX_US = 10 * MILLION };
 
 struct options {
 	const char *error;
-	int64_t error_ppm, delay_ppm, delay_us, drop_ppm, seed;
+	int64_t error_ppm, delay_ppm, delay_us, drop_ppm, busy_us, seed;
 };
 
 struct fault_core {
@@ -39,7 +40,7 @@ struct fault {
 	struct tela_thread *thread;
 	char error[TELA_STATUS_NAME_MAX + 1];
 	uint32_t error_ppm, delay_ppm, drop_ppm, n_cores;
-	uint64_t delay_ns;
+	uint64_t delay_ns, busy_ns;
 	/* The thread's own. */
 	struct waiting waiting[WAITING_MAX];
 	uint32_t n_waiting;
@@ -91,12 +92,20 @@ static enum tela_verdict hand_over(
 	return TELA_PENDING;
 }
 
+static void hold_core(uint64_t ns)
+{
+	for (uint64_t began = svc_worker_now(); svc_worker_now() - began < ns;)
+		;
+}
+
 static enum tela_verdict enter(struct tela_call *call, void *self)
 {
 	struct fault *f = self;
 	struct fault_core *c = &f->core[tela_core_index(tela_call_core(call))];
 	uint32_t at = draw(c);
 
+	if (f->busy_ns)
+		hold_core(f->busy_ns);
 	if (at < f->error_ppm) {
 		up(&c->errors);
 		return tela_reply_error(call, f->error, NULL);
@@ -184,6 +193,8 @@ static int options(struct tela_hook *h, struct options *o)
 	if (!rc)
 		rc = svc_option_int(h, "drop_ppm", 0, 0, MILLION, &o->drop_ppm);
 	if (!rc)
+		rc = svc_option_int(h, "busy_us", 0, 0, MILLION, &o->busy_us);
+	if (!rc)
 		rc = svc_option_int(h, "seed", 1, 0, INT64_MAX, &o->seed);
 	if (!rc && o->error_ppm + o->delay_ppm + o->drop_ppm > MILLION)
 		rc = svc_fail(h, -EINVAL,
@@ -221,6 +232,7 @@ static struct fault *make(struct tela_hook *h, const struct options *o)
 	f->delay_ppm = (uint32_t)o->delay_ppm;
 	f->drop_ppm = (uint32_t)o->drop_ppm;
 	f->delay_ns = (uint64_t)o->delay_us * NS_PER_US;
+	f->busy_ns = (uint64_t)o->busy_us * NS_PER_US;
 	snprintf(f->error, sizeof(f->error), "%s", o->error);
 	f->core = aligned_alloc(CACHE_LINE, f->n_cores * sizeof(*f->core));
 	if (!f->core || svc_ring_init(&f->ring, WAITING_MAX, sizeof(struct waiting))) {
@@ -279,7 +291,7 @@ static void stats(void *self, void (*emit)(void *arg, const char *name, uint64_t
 }
 
 static const char *const keys[] = {
-	"error", "error_ppm", "delay_ppm", "delay_us", "drop_ppm", "seed", NULL};
+	"error", "error_ppm", "delay_ppm", "delay_us", "drop_ppm", "busy_us", "seed", NULL};
 
 static const struct tela_link links[] = {
 	{.callback = TELA_REQUEST_IN, .enter = enter},
