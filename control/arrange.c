@@ -113,6 +113,8 @@ static int add_service(struct draft *d, const struct change_step *step, struct p
 			return change_fail(d->c, -errno, "service %s (%s) cannot be added: %s",
 				s->name, p->desc->serves->name, strerror(errno));
 		s->desc = p->desc->serves;
+		tela_service_shed(
+			s->service, s->conf->shed ? s->conf->shed_target_us : TELA_SHED_NEVER);
 		plugin_keep(p, "the node's service table refers to its schema");
 	}
 	return insert(d, 0, p, s->name, &step->config);

@@ -78,6 +78,8 @@ static void finish(struct reader *r)
 	for (uint32_t i = 0; i < c->n_services; i++)
 		check_plugins(r, &c->services[i], i);
 	c->node.peer_silence_us = c->peer_silence_ms * 1000;
+	if (!c->node.shed_target_us)
+		c->node.shed_target_us = TELA_SHED_NEVER;
 	if (!c->admin && c->node.name) {
 		snprintf(path, sizeof(path), "/run/tela/%s.sock", c->node.name);
 		c->admin = conf_copy(c, path, strlen(path));

@@ -40,6 +40,8 @@ struct conf_service {
 	struct tela_plugin_config config;
 	struct conf_plugin *plugins;
 	uint32_t n_plugins;
+	uint32_t shed_target_us; /* 0: the node's */
+	bool shed;
 	uint32_t admin; /* enum admin_status that it begins with */
 	uint32_t line;
 };

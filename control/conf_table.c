@@ -120,11 +120,15 @@ static const struct conf_field node_fields[] = {
 		.fallback = "10", .help = "tries one after another; then it stays failed"},
 	{"peer_silence_ms", CONF_U32, false, offsetof(struct conf, peer_silence_ms), 1, 60000,
 		.fallback = "5",
-		.help = "a peer silent for so long, three of its loop's longest gaps and the pause_ms of "
+		.help = "a peer silent for so long, three of its loop's longest gaps and the "
+			"pause_ms of "
 			"its core is down"},
 	{"heartbeat_ms", CONF_U32, false, offsetof(struct conf, heartbeat_ms), 10, 60000,
 		.fallback = "100",
 		.help = "peers are asked so often how they and their services are"},
+	{"shed_target_us", CONF_U32, false, NODE(shed_target_us), 0, 60000000, .fallback = "20000",
+		.help = "calls that waited longer for a core that stays behind are refused; 0: "
+			"none"},
 	{"share_cpu", CONF_BOOL, false, NODE(share_cpu), .fallback = "false",
 		.help = "allow a CPU that already has a poller"},
 	{"workers", CONF_U32, false, NODE(n_workers), 0, 64, .fallback = "0",
@@ -231,6 +235,10 @@ static const struct conf_field service_fields[] = {
 		.fallback = "active", .help = "what it shall be when the node starts"},
 	{"blocking", CONF_STRING, false, SERVICE(blocking), .check = check_text,
 		.help = "methods that may wait, and so run on the node's workers: names, or all"},
+	{"shed_target_us", CONF_U32, false, SERVICE(shed_target_us), 100, 60000000,
+		.help = "as the node's, for this service; the node's unless given"},
+	{"shed", CONF_BOOL, false, SERVICE(shed), .fallback = "true",
+		.help = "whether its calls are refused so at all"},
 	{"config", CONF_FREE, false, SERVICE(config), .help = "the service's own keys"},
 	{"plugins", CONF_LIST, false, SERVICE(plugins), .sub = plugin_fields,
 		.size = sizeof(struct conf_plugin), .count = SERVICE(n_plugins),

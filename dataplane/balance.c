@@ -171,7 +171,7 @@ void balance_end(
 	struct balance_state *s = &b->at[instance];
 
 	s->in_flight--;
-	if (end == BALANCE_GOOD)
+	if (end == BALANCE_GOOD || end == BALANCE_BEHIND)
 		well(s, took_ns);
 	else if (end == BALANCE_BAD)
 		failed(s, now_ns);

@@ -50,7 +50,8 @@ int balance_choose(const struct balance_config *cfg, struct balance *b, uint64_t
 	uint64_t now_ns, uint64_t random, uint64_t hash);
 /* A call goes there; it has ended, well or not (`bad`), or says nothing of its instance. */
 void balance_begin(struct balance *b, int instance, uint64_t now_ns);
-enum balance_end { BALANCE_GOOD, BALANCE_BAD, BALANCE_NEUTRAL };
+/* Behind: well, but a call takes `took_ns` there. (An instance that refuses fast is not fast.) */
+enum balance_end { BALANCE_GOOD, BALANCE_BAD, BALANCE_NEUTRAL, BALANCE_BEHIND };
 void balance_end(
 	struct balance *b, int instance, enum balance_end end, uint64_t took_ns, uint64_t now_ns);
 /* It could not even be asked. */

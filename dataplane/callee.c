@@ -35,8 +35,8 @@ static void receive_start(struct machine *m, struct callee_session *s, struct ca
 	slot->call = h->call;
 	callee_slot_gone(slot, GONE_REFUSED);
 	no = callee_admit(m, s, &e, &a);
-	if (no && no->rebind)
-		callee_rebind(m, s->path, slot, h);
+	if (no && (no->rebind || no->shed))
+		(no->shed ? shed_refuse : callee_rebind)(m, s->path, slot, h);
 	else if (no)
 		callee_refuse_as(m, s->path, h, no);
 	if (no)

@@ -45,6 +45,14 @@ void callee_asked(struct machine *m, struct tela_handle h, bool in_flight);
 /* Surely not executed: the caller is to bind again. */
 void callee_rebind(
 	struct machine *m, struct path *p, struct callee_slot *slot, const frame_Packet *about);
+/* Is a call refused whose service's calls may wait `target_ns`? For those that `shed.look` points
+ * at. */
+bool shed_call(struct machine *m, uint64_t target_ns);
+/* Tells its caller so, and when to come again. */
+void shed_tell(struct machine *m, struct path *p, const frame_Packet *about);
+/* Surely not executed, counted, and the slot remembers it. */
+void shed_refuse(
+	struct machine *m, struct path *p, struct callee_slot *slot, const frame_Packet *about);
 /* A whole request: `body` is envelope and payload, in `msg` if it came in
  * fragments (then the call takes it). */
 void callee_serve(struct machine *m, struct callee_session *s, struct callee_slot *slot,

@@ -113,9 +113,20 @@ static inline const struct refusal *service_admits(
 	return likely(a->chain) ? no : refused(m, TELA_UNIMPLEMENTED, "no such method");
 }
 
-/* Nothing here takes the address of `ret`: it stands in registers where this is inlined. */
+/* It has waited too long. */
+static __attribute__((cold, noinline)) const struct refusal *shed(
+	struct machine *m, const struct tela_service *svc)
+{
+	if (!shed_call(m, atomic_load_explicit(&svc->shed_ns, memory_order_relaxed)))
+		return NULL;
+	m->refusal = (struct refusal){.shed = true};
+	return &m->refusal;
+}
+
+/* `fresh`: nothing has been spent on it yet, so it may be shed. Nothing here takes the address of
+ * `ret`: it stands in registers where this is inlined. */
 static inline __attribute__((always_inline)) const struct refusal *admit(struct machine *m,
-	struct callee_session *s, const struct envelope *e, struct admission *ret)
+	struct callee_session *s, const struct envelope *e, bool fresh, struct admission *ret)
 {
 	const struct refusal *no = NULL;
 	struct tela_service *named;
@@ -135,6 +146,8 @@ static inline __attribute__((always_inline)) const struct refusal *admit(struct 
 	}
 	if (unlikely(!e->budget_us))
 		return refused(m, TELA_DEADLINE_EXCEEDED, "deadline passed before the call ran");
+	if (unlikely(m->shed.look) && fresh && (no = shed(m, ret->svc)))
+		return no;
 	no = service_admits(m, e->table, e->method, ret);
 	if (likely(!no || no->ask) && likely(ret->bind) &&
 		unlikely(!bind_holds(ret->bind, ret->image)))
@@ -145,7 +158,7 @@ static inline __attribute__((always_inline)) const struct refusal *admit(struct 
 const struct refusal *callee_admit(struct machine *m, struct callee_session *s,
 	const struct envelope *e, struct admission *ret)
 {
-	const struct refusal *no = admit(m, s, e, ret);
+	const struct refusal *no = admit(m, s, e, true, ret);
 
 	return no && no->ask ? NULL : no;
 }
@@ -206,6 +219,16 @@ static __attribute__((cold, noinline)) void one_way_run(struct machine *m, struc
 		caller_accepted(m, local);
 }
 
+/* One call in so many reads the clock: it tells how far behind its pass is. */
+static __attribute__((noinline)) void call_run_sampled(struct machine *m, struct call *c)
+{
+	const uint64_t began_ns = machine_clock(m);
+
+	m->sample = SAMPLE_CALLS;
+	shed_waited(m, m->shed.queue_ns, began_ns - min_u64(began_ns, m->now_ns));
+	call_run(m, c);
+}
+
 /* False: it has been refused, for its payload may not be read. */
 static inline __attribute__((always_inline)) bool call_prepare(
 	struct machine *m, struct call *c, const struct admission *a)
@@ -238,6 +261,8 @@ static inline __attribute__((always_inline)) void call_begin(struct machine *m, 
 	count(m->counts, count_calls_served);
 	if (unlikely(c->one_way))
 		one_way_run(m, c);
+	else if (unlikely(!--m->sample))
+		call_run_sampled(m, c);
 	else
 		call_run(m, c);
 }
@@ -324,16 +349,16 @@ void callee_serve(struct machine *m, struct callee_session *s, struct callee_slo
 	}
 	slot->state = CALLEE_RUNNING;
 	slot->running = c;
-	no = admit(m, s, e, &a);
+	no = admit(m, s, e, !msg, &a);
 	if (likely(!no)) {
 		c->pub.deadline_ns = deadline_of(m, e);
 		if (unlikely(!a.bind))
 			bind_offer(m, s, h, a.svc, frame_Envelope_schema(e->table),
 				a.image->generation);
 		call_start(m, c, &a);
-	} else if (no->rebind) {
+	} else if (no->rebind || no->shed) {
 		slot->running = NULL;
-		callee_rebind(m, s->path, slot, h);
+		(no->shed ? shed_refuse : callee_rebind)(m, s->path, slot, h);
 		call_put(m, c);
 	} else if (no->ask) {
 		c->pub.deadline_ns = deadline_of(m, e);

@@ -147,6 +147,8 @@ void callee_tell_gone(
 	count(m->counts, count_drop_reply_gone);
 	if (slot->gone == GONE_REBIND)
 		callee_tell(m, p, h, frame_Kind_rebind);
+	else if (slot->gone == GONE_SHED)
+		shed_tell(m, p, h);
 	else
 		callee_refuse_as(m, p, h,
 			&(struct refusal){.code = TELA_ABORTED,

@@ -38,6 +38,8 @@
 	EVENT(calls_failed, "of these, ended with a status other than OK")                         \
 	EVENT(calls_served, "requests whose chain was run")                                        \
 	EVENT(calls_refused, "requests answered without running: admission, budget, deadline")     \
+	EVENT(calls_shed,                                                                          \
+		"of these, refused because they had waited too long: the core is behind")          \
 	EVENT(calls_descended,                                                                     \
 		"calls that came to a closed gate for one in flight, or asked for one")            \
 	EVENT(calls_pending, "calls that went pending")                                            \

@@ -76,6 +76,7 @@ struct tela_service *service_create(
 	s->desc = desc;
 	s->node = n;
 	s->index = index;
+	atomic_init(&s->shed_ns, UINT64_MAX);
 	s->name_len = (uint32_t)strlen(desc->name);
 	return s;
 }

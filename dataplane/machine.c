@@ -167,6 +167,8 @@ int machine_init(struct machine *m, const struct machine_config *cfg, const stru
 	list_init(&m->local);
 	list_init(&m->ended);
 	m->due_ns = m->gap_look_ns = UINT64_MAX;
+	m->sample = SAMPLE_CALLS;
+	m->shed.target_ns = SHED_NEVER;
 	m->cookie_key[0] = ops->random(io);
 	m->cookie_key[1] = ops->random(io);
 	if (!take_all(m, &bytes) || !path_tables(m) || wheel_init(&m->wheel, &bytes) ||
@@ -283,6 +285,9 @@ void machine_begin(struct machine *m, uint64_t now_ns)
 	m->waited_ns = saturate_u32(now_ns - m->emptied_ns);
 	if (likely(!m->rx_left))
 		m->emptied_ns = now_ns;
+	m->shed.late_ns = 0;
+	if (likely(m->waited_ns <= shed_target(m)))
+		m->shed.above_ns = 0;
 	m->slept_ns = 0;
 	m->now_ns = now_ns;
 }

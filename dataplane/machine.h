@@ -11,9 +11,10 @@
 #include "count.h"
 #include "expiry.h"
 #include "path.h"
+#include "shed.h"
 #include "wire.h"
 
-enum { MACHINE_DIRTY = 64, GAP_SECONDS = 10 };
+enum { MACHINE_DIRTY = 64, GAP_SECONDS = 10, SAMPLE_CALLS = 64 };
 
 /* What the machine needs from the world. `io` is handed back. */
 struct machine_ops {
@@ -28,7 +29,7 @@ struct machine_ops {
 	/* Fills p->head. 0; -EAGAIN: the neighbour's address is being asked for. */
 	int (*resolve)(void *io, struct path *p);
 	uint64_t (*random)(void *io);
-	/* The time by now, for spans; NULL: the pass's will do. */
+	/* The time by now, for spans and samples; NULL: the pass's will do. */
 	uint64_t (*clock)(void *io);
 	/* Facts about the port behind a netif: largest IP packet, whether nothing can be corrupted
 	 * on it. */
@@ -51,6 +52,7 @@ struct refusal {
 	uint8_t code, outcome, flags;
 	bool rebind; /* it is only to be bound again */
 	bool ask;    /* other cores are asked whether it may run (descent.h) */
+	bool shed;   /* it has waited too long */
 };
 
 struct machine_config {
@@ -73,11 +75,10 @@ static inline uint64_t call_deadline_us(
 }
 
 struct machine {
-	uint64_t now_ns; /* of this pass */
-	uint64_t gap_ns; /* this pass's distance from the last one, if it was long; else 0 */
-	uint64_t gap10_ns;         /* longest of the last 10 s */
-	uint64_t gap_look_ns;      /* when it may be another */
-	uint64_t gap_s[GAP_SECONDS], gap_second; /* longest of each of them; the latest one */
+	uint64_t now_ns;      /* of this pass */
+	uint64_t gap_ns;      /* this pass's distance from the last one, if it was long; else 0 */
+	uint64_t gap10_ns;    /* longest of the last 10 s */
+	uint64_t gap_look_ns; /* when it may be another */
 	struct counts *counts;
 	const struct machine_ops *ops;
 	void *io;
@@ -92,6 +93,8 @@ struct machine {
 	 */
 	uint32_t waited_ns;
 	uint64_t emptied_ns;
+	struct shed shed;
+	uint32_t sample; /* calls until one is timed */
 	/* paths */
 	struct path *paths;            /* [budgets.paths] */
 	uint32_t *conn_key, conn_mask; /* connection id -> index + 1, open addressing */
@@ -131,8 +134,34 @@ struct machine {
 		arriving;          /* large replies, large requests; owners are callee slots */
 	uint64_t reassembly_bytes; /* of buffers that messages arrive in, either way */
 	uint32_t n_pending;
+	uint64_t gap_s[GAP_SECONDS], gap_second; /* longest of each second; the latest one */
 	uint64_t due_ns; /* nothing in `sessions` and `pending` is due before */
 };
+
+/* The time by now, not the pass's. */
+static inline uint64_t machine_clock(const struct machine *m)
+{
+	return m->ops->clock ? m->ops->clock(m->io) : m->now_ns;
+}
+
+static inline uint64_t shed_target(const struct machine *m)
+{
+	return atomic_load_explicit(&m->shed.target_ns, memory_order_relaxed);
+}
+
+/* What is in hand has waited for `queue_ns` in the rings, and since then in this pass. */
+static inline void shed_waited(struct machine *m, uint32_t queue_ns, uint64_t late_ns)
+{
+	struct shed *s = &m->shed;
+
+	s->queue_ns = queue_ns;
+	s->late_ns = late_ns;
+	s->look = unlikely(queue_ns + late_ns > shed_target(m));
+	if (unlikely(s->look && !s->above_ns))
+		s->above_ns = m->now_ns;
+	else if (unlikely(!s->look && s->above_ns))
+		s->above_ns = 0;
+}
 
 /* Says what runs from now on; returns what did. */
 static inline uint32_t machine_running(struct machine *m, uint32_t key)

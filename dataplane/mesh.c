@@ -50,9 +50,12 @@ static void end_with(struct mesh_call *k, const struct tela_result *r)
 
 static void end_failed(struct mesh_call *k, uint8_t code, const char *message)
 {
+	uint64_t now = machine_of(k)->now_ns;
 	struct tela_result r = {.code = code,
 		.outcome = k->maybe ? TELA_MAYBE_EXECUTED : TELA_NOT_EXECUTED,
-		.message = {message, strlen(message)}};
+		.message = {message, strlen(message)},
+		.retry_after_us =
+			saturate_u32((k->again_ns - min_u64(k->again_ns, now)) / NS_PER_US)};
 
 	end_with(k, &r);
 }
@@ -375,12 +378,12 @@ static void round_over(struct mesh_call *k, uint64_t soon_ns)
 	if (soon_ns) { /* no round: somebody is about to answer or to have a slot free */
 		wait_until(k, now + soon_ns);
 	} else if (k->flags & TELA_CALL_WAIT) {
-		wait_until(k, min_u64(now + backoff_ns(k), k->deadline_ns));
+		wait_until(k, min_u64(max_u64(now + backoff_ns(k), k->again_ns), k->deadline_ns));
 		k->rounds++;
 	} else if (k->flags & TELA_CALL_FAIL_FAST || k->rounds >= p->retries || !budget_take(k)) {
 		end_later(k);
 	} else {
-		wait_until(k, now + backoff_ns(k));
+		wait_until(k, max_u64(now + backoff_ns(k), k->again_ns));
 		k->rounds++;
 		if (k->due_ns >= k->deadline_ns)
 			end_later(k);
@@ -415,11 +418,28 @@ static void try_next(struct mesh_call *k, struct mesh_attempt *a)
 	round_over(k, soon ? CONNECT_NS : busy ? BUSY_NS : 0);
 }
 
+/* Refused by an instance that is behind, which has said when to come again. */
+static bool shed(const struct tela_result *r)
+{
+	return r->retry_after_us && r->outcome == TELA_NOT_EXECUTED;
+}
+
 static enum balance_end judge(const struct tela_result *r)
 {
+	if (shed(r))
+		return BALANCE_BEHIND;
 	if (r->code == TELA_UNAVAILABLE || r->code == TELA_DEADLINE_EXCEEDED)
 		return r->outcome == TELA_EXECUTED ? BALANCE_GOOD : BALANCE_BAD;
 	return r->outcome == TELA_EXECUTED ? BALANCE_GOOD : BALANCE_NEUTRAL;
+}
+
+/* Not all at once: up to a quarter later. */
+static void come_again(struct mesh_call *k, uint32_t after_us)
+{
+	uint64_t random = machine_of(k)->ops->random(machine_of(k)->io);
+	uint64_t us = after_us + (uint64_t)((unsigned __int128)random * (after_us / 4) >> 64);
+
+	k->again_ns = max_u64(k->again_ns, machine_of(k)->now_ns + us * NS_PER_US);
 }
 
 static void attempt_done(void *arg, const struct tela_result *r)
@@ -427,10 +447,11 @@ static void attempt_done(void *arg, const struct tela_result *r)
 	struct mesh_attempt *a = arg;
 	struct mesh_call *k = a->call;
 	uint64_t now = machine_of(k)->now_ns;
+	bool over = false, soon;
 
 	a->live = false;
 	balance_end(&k->core->balance, a->instance, k->over ? BALANCE_NEUTRAL : judge(r),
-		now - a->sent_ns, now);
+		shed(r) ? r->retry_after_us * NS_PER_US : now - a->sent_ns, now);
 	if (k->over) /* cancelled: the other one ends the call */
 		return;
 	if (r->outcome == TELA_EXECUTED) {
@@ -443,7 +464,12 @@ static void attempt_done(void *arg, const struct tela_result *r)
 	k->maybe |= r->outcome == TELA_MAYBE_EXECUTED;
 	if (any_live(k))
 		return;
-	if (now >= k->deadline_ns ||
+	/* Where one is behind others may be too: asking them is a retry as any other. */
+	if (shed(r)) {
+		come_again(k, r->retry_after_us);
+		over = usable(k, &soon) && !(k->flags & TELA_CALL_WAIT) && !budget_take(k);
+	}
+	if (now >= k->deadline_ns || over ||
 		(r->outcome == TELA_MAYBE_EXECUTED && (!may_repeat(k) || !budget_take(k)))) {
 		struct tela_result last = *r;
 

@@ -31,6 +31,7 @@ struct mesh_call {
 	struct msg *msg; /* payload, then metadata */
 	tela_done_fn done;
 	void *arg;
+	uint64_t again_ns; /* not tried again before: an instance has said so */
 	uint64_t deadline_ns, due_ns, hash, max_reply_bytes, key[2];
 	struct tela_context context; /* hops 0: it is made for no other call */
 	uint64_t tried, only;        /* masks: in this round; those that may be asked */

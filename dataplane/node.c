@@ -22,6 +22,7 @@ enum {
 	MBUFS_PER_CORE = 8191,
 	PEER_SILENCE_DEFAULT_US = 5000,
 	PAUSE_SHARED_MS = 1000,
+	SHED_TARGET_US = 20000,
 	STALL_WARN_MS = 1000,
 	STALL_ABORT_MS = 20000
 };
@@ -392,6 +393,7 @@ struct tela_node *tela_node_create(const struct tela_node_config *cfg, char *err
 	n->n_ports = cfg->n_ports;
 	n->n_peers = cfg->n_peers;
 	n->udp_port = cfg->udp_port ? cfg->udp_port : TELA_UDP_PORT;
+	n->shed_us = cfg->shed_target_us ? cfg->shed_target_us : SHED_TARGET_US;
 	n->stall_warn_ms = STALL_WARN_MS;
 	n->stall_abort_ms = STALL_ABORT_MS;
 	n->cores = calloc(n->n_cores, sizeof(*n->cores));

@@ -52,6 +52,7 @@ struct tela_node {
 	bool watching;
 	_Atomic bool watch_stop;
 	uint32_t stall_warn_ms, stall_abort_ms;
+	uint32_t shed_us; /* of services that have no target of their own */
 	/* what cores report (control thread) */
 	tela_report_fn on_report;
 	void *on_report_arg;

@@ -161,11 +161,28 @@ void path_rtt_sample(struct path *p, uint64_t rtt_ns)
 	p->rto_ns = min_u64(p->rto_ns, RTO_CEILING_NS);
 }
 
+/* How long a datagram has waited in the rings, in stamps, from its time under way by two clocks:
+ * that is longer by this than one which did not wait, and not longer than since the rings were last
+ * empty. So the way itself, the clocks' difference and its drift need not be known. */
+static inline uint32_t path_queued(const struct machine *m, struct path *p, uint32_t way)
+{
+	uint32_t most = m->waited_ns / WIRE_STAMP_NS, queued = way - p->way;
+
+	if (unlikely(!p->last_stamp) || (int32_t)queued < 0)
+		queued = 0;
+	else if (queued > most)
+		queued = most;
+	p->way = way - queued;
+	return queued;
+}
+
 void path_stamps(struct machine *m, struct path *p, uint32_t stamp, uint32_t echo, uint16_t wait)
 {
 	uint32_t back = wire_stamp(m->now_ns) - echo;
 	uint64_t rtt_ns, waited_ns, net_ns;
 
+	shed_waited(m, path_queued(m, p, wire_stamp(m->now_ns) - stamp) * WIRE_STAMP_NS,
+		m->shed.late_ns);
 	p->last_rx_ns = m->now_ns;
 	p->silent_since_ns = 0;
 	p->last_stamp = stamp;
@@ -330,9 +347,9 @@ static void path_ping(struct machine *m, struct path *p)
 	count(m->counts, count_pings);
 }
 
-/* Silence after which the peer is down: longer than its loop's pauses, those that it has made and those
- * that it expects where it runs. It begins with the question that is not answered, and an answer may
- * take an RTO. */
+/* Silence after which the peer is down: longer than its loop's pauses, those that it has made and
+ * those that it expects where it runs. It begins with the question that is not answered, and an
+ * answer may take an RTO. */
 static uint64_t silence_limit(const struct machine *m, const struct path *p)
 {
 	uint64_t pauses_us = max_u64(3ull * p->peer_gap_us, p->peer_pause_us);
@@ -452,15 +469,14 @@ static bool path_leaving(struct machine *m, struct path *p)
 	return true;
 }
 
-/* No answer is owed but to calls in progress, which are probed seldom: is the peer still there? Several
- * questions within the silence that counts, so that a lost one does not. */
+/* No answer is owed but to calls in progress, which are probed seldom: is the peer still there?
+ * Several questions within the silence that counts, so that a lost one does not. */
 static void path_ask(struct machine *m, struct path *p)
 {
 	uint64_t every_ns = silence_limit(m, p) / 16;
 
 	p->ask_ns = m->now_ns + every_ns;
-	p->asks =
-		list_empty(&p->sent) && m->now_ns - p->last_rx_ns >= every_ns && path_busy(p);
+	p->asks = list_empty(&p->sent) && m->now_ns - p->last_rx_ns >= every_ns && path_busy(p);
 	if (!p->asks)
 		return;
 	if (!p->silent_since_ns)

@@ -31,6 +31,7 @@ struct path {
 	struct net_addr peer;
 	uint32_t fragment;                 /* body bytes of a fragment */
 	uint32_t last_stamp, last_wait_ns; /* that it may have waited before it was taken */
+	uint32_t way; /* peer's stamp to our clock without waiting, in stamps */
 	uint64_t last_stamp_ns, last_rx_ns;
 	/* datagrams */
 	struct dgram open;

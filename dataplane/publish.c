@@ -201,6 +201,7 @@ struct tela_service *tela_service_add(struct tela_node *n, const struct tela_ser
 		return NULL;
 	}
 	n->n_services++;
+	tela_service_shed(s, 0);
 	old = atomic_exchange_explicit(&n->table, table, memory_order_acq_rel);
 	if (old)
 		after_grace((struct grace){.node = n, .table = old});
@@ -271,6 +272,24 @@ void tela_service_cancel(struct tela_service *s)
 	for (uint32_t c = 0; c < s->node->n_cores; c++)
 		atomic_store(&s->core[c].cancel, true);
 	node_command(s->node, CORE_CANCEL);
+}
+
+/* Cores look at targets only when something has waited for longer than the least of them. */
+void tela_service_shed(struct tela_service *s, uint32_t target_us)
+{
+	struct tela_node *n = s->node;
+	uint64_t least_ns = SHED_NEVER;
+
+	target_us = target_us ? target_us : n->shed_us;
+	atomic_store_explicit(&s->shed_ns,
+		target_us == TELA_SHED_NEVER ? SHED_NEVER : target_us * NS_PER_US,
+		memory_order_relaxed);
+	for (uint32_t i = 0; i < n->n_services; i++)
+		least_ns = min_u64(least_ns,
+			atomic_load_explicit(&n->services[i]->shed_ns, memory_order_relaxed));
+	for (uint32_t i = 0; i < n->n_cores; i++)
+		atomic_store_explicit(
+			&n->cores[i]->m.shed.target_ns, least_ns, memory_order_relaxed);
 }
 
 uint32_t tela_service_in_flight(const struct tela_service *s)

@@ -118,6 +118,7 @@ enum callee_gone {
 	GONE_EXECUTED = TELA_EXECUTED,
 	GONE_REFUSED = TELA_NOT_EXECUTED,
 	GONE_DETACHED = TELA_MAYBE_EXECUTED,
+	GONE_SHED,   /* surely not executed: its caller may come again later */
 	GONE_REBIND, /* surely not executed, and its caller is to bind again */
 };
 

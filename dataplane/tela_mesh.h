@@ -5,7 +5,9 @@
  * it. What it adds: each call goes to the instance that `balance` chooses; one that surely did not
  * run goes on at once to the next instance; when all have been tried, the policy says when they are
  * tried again. A call that may have run is repeated only if its method is idempotent or
- * TELA_CALL_REPEAT allows it; all attempts of such a call carry one request key. Instances that
+ * TELA_CALL_REPEAT allows it; all attempts of such a call carry one request key. One that is
+ * refused because the instance is behind goes on within the retry budget only, and to no instance a
+ * second time before that one has said (`retry_after_us`; up to a quarter later). Instances that
  * fail again and again are left out for a while, then probed with one call.
  *
  * Memory: a core holds TELA_MESH_CALLS calls of one client at a time, then tela_request_begin()

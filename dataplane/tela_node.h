@@ -86,11 +86,14 @@ struct tela_node_config {
 	bool no_huge;        /* ordinary memory in place of huge pages */
 	bool share_cpu;      /* allow a CPU that already has a poller, in this process or another */
 	uint32_t memory_mib; /* 0: 256 */
-	const char *file_prefix;  /* EAL's; NULL: made from the name and the process id */
-	uint32_t n_workers;       /* threads for links that block, at most 64; 0: none */
+	const char *file_prefix; /* EAL's; NULL: made from the name and the process id */
+	uint32_t n_workers;      /* threads for links that block, at most 64; 0: none */
 	/* A peer that is asked and silent is down after the longest of this (0: 5 ms), three of its
 	 * loop gaps of the last 10 s, and the pause that its core has announced. */
 	uint32_t peer_silence_us;
+	/* Calls that have waited longer than so long for a core that stays behind are refused; see
+	 * tela_service_shed(). 0: 20 ms; TELA_SHED_NEVER. */
+	uint32_t shed_target_us;
 	struct tela_budgets budgets;
 };
 
@@ -157,6 +160,12 @@ uint64_t tela_image_calls(const struct tela_image *i);
 /* While false, new calls get UNAVAILABLE `reason` (copied; NULL: "paused"), surely not executed;
  * calls under way go on. It may be closed again for another reason. */
 void tela_service_admit(struct tela_service *s, bool admit, const char *reason);
+/* A core is behind when all that it took for 20 times `target_us` has waited longer than that. It
+ * then refuses calls of this service that have waited so long: RESOURCE_EXHAUSTED "overloaded",
+ * surely not executed, with the time to come again. 0: as the node; TELA_SHED_NEVER: none is
+ * refused. */
+#define TELA_SHED_NEVER UINT32_MAX
+void tela_service_shed(struct tela_service *s, uint32_t target_us);
 /* As tela_service_admit() with false, but calls that descend from one in flight on this node are
  * taken: they are what that one waits for. */
 void tela_service_drain(struct tela_service *s, const char *reason);

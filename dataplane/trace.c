@@ -14,11 +14,6 @@ struct head {
 
 _Static_assert(sizeof(struct head) + TRACE_TEXT_MAX <= REPORT_TEXT_MAX, "it fits");
 
-static uint64_t now_ns(const struct machine *m)
-{
-	return m->ops->clock ? m->ops->clock(m->io) : m->now_ns;
-}
-
 /* `name` and `more`: two parts of a name, with a point between if there are two. */
 static void put(struct machine *m, enum tela_trace_op op, struct head h, const char *name,
 	const char *more, const char *text)
@@ -26,7 +21,7 @@ static void put(struct machine *m, enum tela_trace_op op, struct head h, const c
 	uint8_t bytes[sizeof(h) + TRACE_TEXT_MAX];
 	size_t len = text ? strnlen(text, TRACE_TEXT_MAX) : 0;
 
-	h.at_ns = now_ns(m);
+	h.at_ns = machine_clock(m);
 	memcpy(bytes, &h, sizeof(h));
 	if (len)
 		memcpy(bytes + sizeof(h), text, len);

@@ -139,6 +139,12 @@ void tela_node_print_budgets(
 	line(arg, "budget calls 4096 1.0 MiB");
 }
 
+void tela_service_shed(struct tela_service *s, uint32_t target_us)
+{
+	(void)s;
+	(void)target_us;
+}
+
 struct tela_service *tela_service_add(struct tela_node *n, const struct tela_service_desc *desc)
 {
 	struct tela_service *s = calloc(1, sizeof(*s));

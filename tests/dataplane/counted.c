@@ -104,6 +104,13 @@ void done(void *arg, const struct tela_result *r)
 	o->left = tela_result_metadata(r, "left").s != NULL;
 	if (r->message.s)
 		snprintf(o->message, sizeof(o->message), "%.*s", (int)r->message.len, r->message.s);
+	o->retry_after_us = r->retry_after_us;
+	if (r->envelope && frame_Envelope_status(frame_Envelope_root(r->envelope)).p) {
+		struct tela_str name =
+			frame_Status_name(frame_Envelope_status(frame_Envelope_root(r->envelope)));
+
+		snprintf(o->name, sizeof(o->name), "%.*s", (int)name.len, name.s ? name.s : "");
+	}
 	if (r->code || r->len != o->len)
 		return;
 	memcpy(&id, r->payload, 8);

@@ -26,7 +26,8 @@ struct outcome {
 	bool own_bytes, left;
 	uint64_t id;
 	size_t len;
-	char message[64];
+	char message[64], name[32]; /* of the status */
+	uint32_t retry_after_us;
 };
 
 /* The bytes of a request: its id, then what follows from it. */

@@ -101,6 +101,11 @@ static uint64_t io_random(void *io)
 	return pair_random(((struct pair_end *)io)->pair);
 }
 
+static uint64_t io_clock(void *io)
+{
+	return ((struct pair_end *)io)->pair->now_ns;
+}
+
 static uint16_t io_mtu(void *io, uint16_t netif)
 {
 	(void)netif;
@@ -119,6 +124,7 @@ static const struct machine_ops ops = {.get = io_get,
 	.send_raw = io_send_raw,
 	.resolve = io_resolve,
 	.random = io_random,
+	.clock = io_clock,
 	.mtu = io_mtu,
 	.shared_memory = io_shared};
 
@@ -200,16 +206,29 @@ void pair_restart(struct pair *p, int end, const struct tela_service_desc *desc,
 	end_serve(&p->end[end], desc, links, n_links);
 }
 
+/* What has arrived and waits. */
+static uint32_t waiting(const struct pair *p, int end)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < p->n_wire; i++)
+		n += p->wire[i]->to == end && p->wire[i]->at_ns <= p->now_ns;
+	return n;
+}
+
 static void receive(struct pair *p, int end)
 {
+	uint32_t left = p->end[end].burst ? p->end[end].burst : UINT32_MAX;
+
 	/* In order of arrival; what a pass sends arrives in a later one. */
-	for (uint32_t i = 0; i < p->n_wire;) {
+	for (uint32_t i = 0; i < p->n_wire && left;) {
 		struct pair_frame *f = p->wire[i];
 
 		if (f->to != end || f->at_ns > p->now_ns) {
 			i++;
 			continue;
 		}
+		left--;
 		memmove(p->wire + i, p->wire + i + 1, (--p->n_wire - i) * sizeof(*p->wire));
 		if (!p->end[end].deaf)
 			machine_rx(&p->end[end].m, &f->from, f->bytes, f->len);
@@ -237,6 +256,7 @@ void pair_pass(struct pair *p)
 
 		if (p->end[i].frozen)
 			continue;
+		m->rx_left = p->end[i].burst && waiting(p, i) > p->end[i].burst;
 		machine_begin(m, p->now_ns);
 		receive(p, i);
 		machine_local(m);

@@ -28,6 +28,7 @@ struct pair_end {
 	struct caller_session sessions[16];
 	struct path *path;
 	bool frozen, deaf; /* not polled; nothing reaches it */
+	uint32_t burst;    /* datagrams that a pass takes at most; 0: all */
 };
 
 struct pair {

@@ -110,8 +110,8 @@ static bool outlives(struct pair *p, uint64_t id, uint64_t stall_ns)
 	return !o.code;
 }
 
-/* Down after the longest of the least silence, three of the gaps that the peer has shown in the last ten
- * seconds, and the pause that it has announced; nothing below that fails a call. */
+/* Down after the longest of the least silence, three of the gaps that the peer has shown in the
+ * last ten seconds, and the pause that it has announced; nothing below that fails a call. */
 static void test_silence(void **state)
 {
 	struct pair *p = pair_new(26, 1);

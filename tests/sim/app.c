@@ -30,6 +30,7 @@ static enum tela_verdict gate_enter(struct tela_call *call, void *self)
 
 	n->call_record[call_of(call)->index] = r->id;
 	oracle_executes(n, r, call);
+	n->spent_ns += n->sim->s.handler_ns;
 	if (r->metadata) {
 		s = tela_call_metadata(call, "who");
 		if (!s.s || s.len != 3 || memcmp(s.s, "sim", 3))

@@ -104,12 +104,18 @@ static uint64_t io_random(void *io)
 	return rng_next(&((struct node *)io)->random);
 }
 
+static uint64_t io_clock(void *io)
+{
+	return node_clock(io) + ((struct node *)io)->spent_ns;
+}
+
 static const struct machine_ops ops = {.get = io_get,
 	.send = io_send,
 	.drop = io_drop,
 	.send_raw = io_send_raw,
 	.resolve = io_resolve,
 	.random = io_random,
+	.clock = io_clock,
 	.mtu = io_mtu,
 	.shared_memory = io_shared};
 
@@ -134,6 +140,8 @@ void node_create(struct node *n, struct sim *sim, uint32_t index)
 	n->rx_ring = sim->s.rx_ring;
 	n->tx_ring = sim->s.tx_ring;
 	n->burst = n->tx_burst = 32;
+	if (sim->s.handler_ns)
+		n->burst = 4; /* what a pass answers leaves when it begins */
 	n->under_way = -1;
 }
 
@@ -162,6 +170,7 @@ static bool serve(struct node *n)
 		n->service[i] = service_create(NULL, app_desc[i][0], i);
 		if (!n->service[i])
 			return false;
+		n->service[i]->shed_ns = n->m.shed.target_ns;
 		node_publish(n, i);
 		if (!atomic_load(&n->service[i]->image))
 			return false;
@@ -222,6 +231,9 @@ bool node_boot(struct node *n)
 	memset(&n->counts, 0, sizeof(n->counts));
 	if (machine_init(&n->m, &cfg, &ops, n, &n->counts))
 		return false;
+	n->m.shed.target_ns = sim->s.shed_ns ? sim->s.shed_ns : SHED_NEVER;
+	if (!sim->s.study)
+		n->m.shed.until_ns = UINT64_MAX; /* few seeds bring enough to make it so */
 	if (!serve(n)) {
 		images_free(n);
 		machine_fini(&n->m);
@@ -269,7 +281,7 @@ void node_end(struct node *n)
 
 void node_wake(struct node *n, uint64_t at_ns)
 {
-	at_ns = max_u64(at_ns, n->began_ns + n->cost_ns);
+	at_ns = max_u64(at_ns, n->began_ns + n->cost_ns + n->spent_ns);
 	if (!n->up || n->paused || n->pass_at_ns <= at_ns)
 		return;
 	n->pass_at_ns = at_ns;
@@ -356,12 +368,13 @@ static void next_pass(struct node *n, bool worked)
 	if (n->idle_ns > 20000 && (!n->spins || rests))
 		n->slept_ns = n->idle_ns;
 	n->pass_at_ns = UINT64_MAX;
-	node_wake(n, n->began_ns + n->cost_ns + n->idle_ns);
+	node_wake(n, n->began_ns + n->cost_ns + n->spent_ns + n->idle_ns);
 }
 
 void node_pass(struct node *n)
 {
 	struct sim *sim = n->sim;
+	uint64_t shed = count_read(&n->counts, count_calls_shed);
 	bool worked, timers = false;
 	uint32_t frames;
 
@@ -369,6 +382,7 @@ void node_pass(struct node *n)
 	sim->n_passes++;
 	n->passes++;
 	n->began_ns = sim->now_ns;
+	n->spent_ns = 0;
 	n->m.slept_ns = n->slept_ns;
 	n->slept_ns = 0;
 	/* A loop that spins has looked just now, though that pass was not made. */
@@ -377,6 +391,7 @@ void node_pass(struct node *n)
 	n->m.rx_left = n->n_rx > n->burst;
 	machine_begin(&n->m, node_clock(n));
 	frames = receive(n);
+	n->spent_ns += (count_read(&n->counts, count_calls_shed) - shed) * sim->s.refuse_ns;
 	machine_flush(&n->m, node_clock(n) + n->cost_ns / 2);
 	transmit(n);
 	worked = do_todo(n) || frames;

@@ -171,7 +171,8 @@ static void check_ok(const struct record *r, const struct tela_result *result)
 		sim_violation("call %u has lost its reply metadata", r->id);
 }
 
-/* Nothing has gone wrong but that nodes were away, the callee never for as long as makes it down. */
+/* Nothing has gone wrong but that nodes were away, the callee never for as long as makes it down.
+ */
 static bool short_stalls(const struct sim *sim, const struct record *r)
 {
 	const struct machine_config *callee = &sim->node[r->callee].m.cfg;

@@ -98,7 +98,7 @@ static void draw_nodes(struct scenario *s, struct rng *r)
 	s->spin_percent = 50 * (uint32_t)rng_below(r, 3);
 	s->silence_ns = 5 * NS_PER_MS;
 	s->pause_ns = rng_scale(r, 5 * NS_PER_MS, 100 * NS_PER_MS);
-	s->rx_ring = s->tx_ring = RING_MAX;
+	s->rx_ring = s->tx_ring = RING_USUAL;
 	s->alloc_ppm = ppm(r, 25, 200000);
 	if (small && scenario_has(s, FAULT_rings)) {
 		s->rx_ring = (uint32_t)rng_between(r, 4, 64);
@@ -117,6 +117,8 @@ static void draw_nodes(struct scenario *s, struct rng *r)
 		.messages_1m = (uint32_t)rng_between(r, 4, 8),
 		.in_flight = 2048};
 	draw_scarce(s, r, scarce && scenario_has(s, FAULT_scarce));
+	if (rng_below(r, 2))
+		s->shed_ns = rng_scale(r, 20000, 10 * NS_PER_MS);
 }
 
 static void draw_load(struct scenario *s, struct rng *r)
@@ -194,7 +196,8 @@ void scenario_draw(struct scenario *s, const struct options *o)
 		return;
 	}
 	s->stalls = !s->loss_ppm && !s->reorder_ppm && !s->late_ppm && !s->corrupt_ppm &&
-		    !s->alloc_ppm && s->rx_ring == RING_MAX && s->tx_ring == RING_MAX && !s->scarce;
+		    !s->alloc_ppm && s->rx_ring == RING_USUAL && s->tx_ring == RING_USUAL &&
+		    !s->scarce;
 	s->calm = s->stalls && !s->n_faults;
 	for (uint32_t i = 0; i < s->n_faults; i++)
 		s->stalls &= s->faults[i].kind == FAULT_pause;

@@ -72,7 +72,8 @@ static inline uint64_t rng_scale(struct rng *r, uint64_t low, uint64_t high)
 #define STUDY_LIST(X)                                                                              \
 	X(none, "")                                                                                \
 	X(single, "one node sends all it can to another over a slow link")                         \
-	X(incast, "a hundred nodes send all they can to one over a slow link")
+	X(incast, "a hundred nodes send all they can to one over a slow link")                     \
+	X(overload, "thirty nodes call one three times as often as it can serve")
 
 enum study {
 #define STUDY_ENUM(name, help) STUDY_##name,
@@ -127,7 +128,9 @@ struct scenario {
 	uint32_t shared_percent; /* of the pairs share memory */
 	/* nodes */
 	uint32_t spin_percent, rx_ring, tx_ring, alloc_ppm;
-	uint64_t silence_ns, pause_ns; /* the second as nodes that do not spin announce it */
+	uint32_t handler_ns, refuse_ns; /* what a call costs, and one that is shed */
+	uint64_t shed_ns;               /* calls may wait so long; 0: for ever */
+	uint64_t silence_ns, pause_ns;  /* the second as nodes that do not spin announce it */
 	struct tela_budgets budgets;
 	/* load, in percent of the calls */
 	uint32_t burst, big, biggest, park, cancel, hurried, other_schema, local, one_way;
@@ -194,7 +197,8 @@ struct record {
 enum {
 	PEERS_MAX = 4,
 	SESSIONS_MAX = 4,
-	RING_MAX = 256,
+	RING_MAX = 1024,
+	RING_USUAL = 256,
 	TODO_MAX = 256,
 	SERVICES = 2,
 	CALLS_MAX = 512
@@ -232,7 +236,7 @@ struct node {
 	/* passes */
 	uint64_t pass_at_ns, pass_number, began_ns, idle_ns, idle_max_ns, cost_ns, usual_cost_ns,
 		chores_ns, delay_ns;
-	uint64_t slept_ns;
+	uint64_t slept_ns, spent_ns; /* spent: by handlers, in this pass */
 	uint32_t burst;
 	uint64_t passes;
 	/* rings */

@@ -10,6 +10,14 @@ enum {
 	LINK_QUEUE_BYTES = 4 << 20,
 	MESSAGE_BYTES = 65000,
 	OUTSTANDING = 2,
+	/* of overload */
+	CALLERS = 30,
+	HANDLER_NS = 10000,
+	REFUSE_NS = 200,
+	TARGET_NS = 500000,
+	DEADLINE_US = 20000,
+	SLOTS = 32,
+	LATENCIES = 1 << 16,
 };
 
 static const char *const name[] = {
@@ -17,6 +25,20 @@ static const char *const name[] = {
 	STUDY_LIST(STUDY_NAME)
 #undef STUDY_NAME
 };
+
+/* No link in between, and as many calls in flight as it takes to keep the callee behind. */
+static void overload_scenario(struct scenario *s)
+{
+	s->n_nodes = 1 + CALLERS;
+	s->link_ps_per_byte = 0;
+	s->handler_ns = HANDLER_NS;
+	s->refuse_ns = REFUSE_NS;
+	s->shed_ns = TARGET_NS;
+	s->rx_ring = RING_MAX;
+	s->budgets.slots = SLOTS * (CALLERS + 1);
+	s->budgets.slots_per_session = SLOTS;
+	s->budgets.in_flight = 2 * SLOTS;
+}
 
 void study_scenario(struct scenario *s, enum study study)
 {
@@ -32,8 +54,8 @@ void study_scenario(struct scenario *s, enum study study)
 		.link_ps_per_byte = LINK_PS_PER_BYTE,
 		.link_queue_bytes = LINK_QUEUE_BYTES,
 		.spin_percent = 100,
-		.rx_ring = RING_MAX,
-		.tx_ring = RING_MAX,
+		.rx_ring = RING_USUAL,
+		.tx_ring = RING_USUAL,
 		.silence_ns = 5 * NS_PER_MS,
 		.burst = 1,
 		.biggest = 4096,
@@ -47,6 +69,16 @@ void study_scenario(struct scenario *s, enum study study)
 			.messages_64k = 4,
 			.messages_1m = 4,
 			.in_flight = 64}};
+	if (study == STUDY_overload)
+		overload_scenario(s);
+}
+
+static void meet(const struct sim *sim, const char *what, double have, double least, double most)
+{
+	printf("  %-34s %8.3f, wanted %g to %g\n", what, have, least, most);
+	if (have < least || have > most)
+		sim_violation("%s: %s is %.3f, wanted is %g to %g", name[sim->s.study], what, have,
+			least, most);
 }
 
 static void call_again(struct sim *sim, uint32_t caller)
@@ -62,8 +94,105 @@ static void call_again(struct sim *sim, uint32_t caller)
 	node_todo(&sim->node[caller], TODO_CALL, r->id);
 }
 
+/* ---- overload ---- */
+
+/* How the calls of one load have ended. */
+static struct overload {
+	uint32_t offered, ok, shed, late;
+	uint64_t latency_ns[LATENCIES];
+} seen;
+
+static void overload_done(struct sim *sim, const struct record *r)
+{
+	if (!r->code)
+		seen.latency_ns[seen.ok++ % LATENCIES] = sim->now_ns - r->made_ns;
+	else if (r->code == TELA_RESOURCE_EXHAUSTED && r->outcome == TELA_NOT_EXECUTED)
+		seen.shed++;
+	else if (r->code == TELA_DEADLINE_EXCEEDED)
+		seen.late++;
+	else
+		sim_violation("call %u ends with code %u, outcome %u", r->id, r->code, r->outcome);
+}
+
+static int by_size(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Calls at random times, `load` times as many as can be served, for `ns`; whatever becomes of them.
+ */
+static void offer(struct sim *sim, double load, uint64_t ns)
+{
+	uint64_t between_ns = (uint64_t)(HANDLER_NS / load), end = sim->now_ns + ns;
+
+	seen = (struct overload){0};
+	for (uint64_t at = sim->now_ns; at < end; at += rng_below(&sim->app_rng, 2 * between_ns)) {
+		struct record *r = oracle_new(sim);
+
+		CHECK(r);
+		r->method = METHOD_ECHO;
+		r->caller = 1 + (uint32_t)rng_below(&sim->app_rng, CALLERS);
+		r->len = r->reply_len = 32;
+		r->deadline_us = DEADLINE_US;
+		seen.offered++;
+		sim_at(sim, at, EVENT_TODO, r->caller, (uint64_t)TODO_CALL << 32 | r->id, NULL);
+	}
+	sim_run_until(sim, end);
+	qsort(seen.latency_ns, seen.ok, sizeof(*seen.latency_ns), by_size);
+	printf("  %.1f times the load: %u calls, %u served, %u shed, %u too late; p50 %.0f, p99 "
+	       "%.0f us\n",
+		load, seen.offered, seen.ok, seen.shed, seen.late,
+		(double)seen.latency_ns[seen.ok / 2] / 1000,
+		(double)seen.latency_ns[seen.ok - seen.ok / 100] / 1000);
+}
+
+static void targets(struct sim *sim, uint64_t ns)
+{
+	struct node *n = &sim->node[0];
+
+	n->m.shed.target_ns = ns;
+	for (uint32_t i = 0; i < SERVICES; i++)
+		n->service[i]->shed_ns = ns;
+}
+
+/* The same overload with and without shedding, beside what can be served. */
+static void overload_run(struct sim *sim)
+{
+	double peak, served, p99_us;
+
+	printf("overload: %u nodes call one, which takes %u us for a call and %u ns to refuse one; "
+	       "target %u us\n",
+		CALLERS, HANDLER_NS / 1000, REFUSE_NS, TARGET_NS / 1000);
+	offer(sim, 0.9, STUDY_LASTS_NS / 2);
+	meet(sim, "calls shed while it keeps up", seen.shed, 0, 0);
+	targets(sim, SHED_NEVER);
+	offer(sim, 3, STUDY_LASTS_NS);
+	peak = seen.ok * (double)HANDLER_NS / (double)STUDY_LASTS_NS;
+	p99_us = (double)seen.latency_ns[seen.ok - seen.ok / 100] / 1000;
+	sim_run_until(sim, sim->now_ns + 2 * DEADLINE_US * NS_PER_US);
+	targets(sim, TARGET_NS);
+	offer(sim, 3, STUDY_LASTS_NS / 2); /* until it has found out */
+	offer(sim, 3, STUDY_LASTS_NS);
+	served = seen.ok * (double)HANDLER_NS / (double)STUDY_LASTS_NS;
+	meet(sim, "goodput, of what can be served", served, 0.9, 1.01);
+	meet(sim, "of that without shedding", served / peak, 0.9, 10);
+	meet(sim, "p99 of what is served, us",
+		(double)seen.latency_ns[seen.ok - seen.ok / 100] / 1000, 0, 2 * TARGET_NS / 1000.0);
+	meet(sim, "of that without shedding",
+		(double)seen.latency_ns[seen.ok - seen.ok / 100] / 1000 / p99_us, 0, 0.5);
+	meet(sim, "calls that are told nothing in time", seen.late, 0, 0);
+}
+
+/* ---- a slow link ---- */
+
 void study_done(struct sim *sim, const struct record *r)
 {
+	if (sim->s.study == STUDY_overload) {
+		overload_done(sim, r);
+		return;
+	}
 	if (r->code)
 		sim_violation(
 			"call %u of a study without faults ends with code %u", r->id, r->code);
@@ -83,14 +212,6 @@ static double jain(const uint64_t *x, uint32_t n)
 	return squares > 0 ? sum * sum / (n * squares) : 0;
 }
 
-static void meet(const struct sim *sim, const char *what, double have, double least, double most)
-{
-	printf("  %-34s %8.3f, wanted %g to %g\n", what, have, least, most);
-	if (have < least || have > most)
-		sim_violation("%s: %s is %.3f, wanted is %g to %g", name[sim->s.study], what, have,
-			least, most);
-}
-
 void study_run(struct sim *sim)
 {
 	struct link *l = &sim->link;
@@ -98,6 +219,10 @@ void study_run(struct sim *sim)
 	double bytes = 0;
 
 	sim_run_until(sim, STUDY_BEGINS_NS);
+	if (sim->s.study == STUDY_overload) {
+		overload_run(sim);
+		return;
+	}
 	memset(l->from, 0, (n + 1) * sizeof(*l->from));
 	for (uint32_t i = 1; i <= n; i++)
 		for (uint32_t k = 0; k < OUTSTANDING; k++)

@@ -130,7 +130,8 @@ static void begin(struct sim *sim, const struct options *o)
 	sim->node = aligned_alloc(CACHE_LINE, sim->s.n_nodes * sizeof(*sim->node));
 	CHECK(sim->node);
 	memset(sim->node, 0, sim->s.n_nodes * sizeof(*sim->node));
-	sim->records_cap = 4 * sim->s.n_calls + 64 * sim->s.n_nodes * sim->s.n_peers + 8192;
+	sim->records_cap = 4 * sim->s.n_calls + 64 * sim->s.n_nodes * sim->s.n_peers + 8192 +
+			   (sim->s.handler_ns ? 100000 : 0);
 	sim->record = calloc(sim->records_cap, sizeof(*sim->record));
 	sim->parked = calloc(sim->records_cap, sizeof(*sim->parked));
 	sim->link.from = calloc(sim->s.n_nodes, sizeof(*sim->link.from));
@@ -170,6 +171,8 @@ void sim_run(struct sim *sim, const struct options *o)
 	/* Beyond the longest deadline: that of a call of 16 MiB each way is 17 s (app.c). */
 	settle(sim, (sim->s.huge ? 20 : 5) * NS_PER_S, "calls");
 	sim->clean = true;
+	for (uint32_t i = 0; i < sim->s.n_nodes; i++)
+		sim->node[i].m.shed.target_ns = SHED_NEVER;
 	sim_run_until(sim, sim->now_ns + 1600 * NS_PER_MS); /* nothing late is under way */
 	sim->phase = PHASE_PROBE;
 	app_probe(sim);

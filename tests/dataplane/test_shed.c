@@ -1,0 +1,213 @@
+/* test_shed.c - a callee that is behind refuses what has waited too long, and nothing else. */
+#include "counted.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+#define TARGET_NS NS_PER_MS
+
+enum { CALLS = 24000, SESSIONS = 16 };
+
+static struct outcome o[CALLS];
+static uint64_t made_ns[CALLS], took_ns[CALLS];
+
+/* Runs both ends; the callee takes one datagram in every `slow`-th pass. A call a pass from `from`
+ * on, as long as there is a slot. Returns the number of the next one. */
+static uint32_t overload(struct pair *p, uint32_t from, uint32_t passes, uint32_t slow)
+{
+	uint32_t id = from;
+
+	for (uint32_t i = 0; i < passes; i++) {
+		assert_true(id < CALLS);
+		if (!start(p, id % SESSIONS, 1, id, 16, &o[id], NULL))
+			made_ns[id++] = p->now_ns;
+		p->end[1].burst = 1;
+		p->end[1].frozen = i % slow;
+		pair_pass(p);
+		for (uint32_t k = from; k < id; k++)
+			if (o[k].done && !took_ns[k])
+				took_ns[k] = p->now_ns - made_ns[k];
+	}
+	p->end[1].frozen = false;
+	return id;
+}
+
+static struct pair *behind_new(uint64_t seed)
+{
+	struct pair *p = pair_new(seed, SESSIONS);
+
+	memset(o, 0, sizeof(o));
+	memset(took_ns, 0, sizeof(took_ns));
+	p->end[1].m.shed.target_ns = p->end[1].service->shed_ns = TARGET_NS;
+	for (uint32_t i = 0; i < SESSIONS; i++) { /* bound, with all their slots */
+		struct outcome first[64];
+
+		for (int k = 0; k < 200 && p->end[0].sessions[i].n_slots < 64; k++) {
+			while (!start(p, i, 1, 1, 16, &first[k % 64], NULL))
+				k++;
+			pair_run(p, 100000);
+		}
+		pair_run(p, NS_PER_MS);
+	}
+	return p;
+}
+
+static uint64_t shed(const struct pair *p)
+{
+	return count_read(&p->end[1].counts, count_calls_shed);
+}
+
+/* How long a datagram has waited is known, whatever the wire takes and the clocks say. */
+static void test_wait(void **state)
+{
+	struct pair *p = pair_new(1, 1);
+	struct outcome one;
+
+	(void)state;
+	p->delay_ns = 70000;
+	for (uint64_t id = 1; id < 20; id++) {
+		assert_int_equal(call(p, 1, id, 16, NULL).code, TELA_OK);
+		assert_true(p->end[1].m.shed.queue_ns <= p->step_ns);
+	}
+	assert_int_equal(start(p, 0, 1, 30, 16, &one, NULL), 0);
+	p->end[1].frozen = true;
+	pair_run(p, 5 * NS_PER_MS);
+	p->end[1].frozen = false;
+	p->end[1].burst = 1; /* no ping that came later */
+	pair_pass(p);
+	p->end[1].burst = 0;
+	assert_in_range(p->end[1].m.shed.queue_ns, 5 * NS_PER_MS - 80000, 5 * NS_PER_MS);
+	/* Late as it is, it was on its way: its callee has looked all the time. */
+	p->delay_ns = 3 * NS_PER_MS;
+	assert_int_equal(call(p, 1, 31, 16, NULL).code, TELA_OK);
+	assert_true(p->end[1].m.shed.queue_ns <= p->step_ns);
+	pair_fini(p);
+}
+
+/* However long: what is worked off is no overload. */
+static void test_pause_sheds_nothing(void **state)
+{
+	struct pair *p = behind_new(2);
+	uint32_t n = 0;
+
+	(void)state;
+	for (int round = 0; round < 20; round++) {
+		p->end[1].frozen = true;
+		for (int i = 0; i < 300; i++) {
+			assert_int_equal(start(p, n % SESSIONS, 1, n, 16, &o[n], NULL), 0);
+			n++;
+			pair_pass(p);
+		}
+		pair_run(p, 8 * NS_PER_MS);
+		p->end[1].frozen = false;
+		pair_run(p, 3 * NS_PER_MS);
+	}
+	for (uint32_t i = 0; i < n; i++)
+		assert_true(o[i].done && o[i].code == TELA_OK);
+	assert_int_equal(shed(p), 0);
+	pair_fini(p);
+}
+
+static void test_behind(void **state)
+{
+	struct pair *p = behind_new(3);
+	uint32_t half, n, ok = 0, refused = 0;
+
+	(void)state;
+	half = overload(p, 2, 14000, 3); /* it finds out */
+	assert_true(shed(p) > 0);
+	n = overload(p, half, 9000, 3);
+	p->end[1].burst = 0;
+	pair_run(p, 20 * NS_PER_MS);
+	for (uint32_t i = half; i < n; i++) {
+		assert_true(o[i].done);
+		if (o[i].code == TELA_OK) {
+			ok++;
+			/* A call that ended after the last look has no time. */
+			assert_true(took_ns[i] < 2 * TARGET_NS);
+			continue;
+		}
+		refused++;
+		assert_int_equal(o[i].code, TELA_RESOURCE_EXHAUSTED);
+		assert_int_equal(o[i].outcome, TELA_NOT_EXECUTED);
+		assert_string_equal(o[i].name, "overloaded");
+		assert_int_equal(executions[i], 0);
+		assert_in_range(
+			o[i].retry_after_us, TARGET_NS / NS_PER_US, 10 * TARGET_NS / NS_PER_US);
+	}
+	/* Three times as many as it takes, which is a datagram in three passes, refused ones too.
+	 */
+	assert_true(ok > 0 && refused > ok);
+	assert_int_equal(count_read(&p->end[1].counts, count_calls_refused), shed(p));
+
+	/* Over: all is well at once. */
+	for (uint32_t i = 0; i < 100; i++)
+		assert_int_equal(call(p, 1, n + i, 16, NULL).code, TELA_OK);
+	assert_quiet(p);
+	pair_fini(p);
+}
+
+static void test_off(void **state)
+{
+	struct pair *p = behind_new(4);
+	uint32_t n;
+
+	(void)state;
+	p->end[1].service->shed_ns = SHED_NEVER; /* of this one; others may be shed */
+	n = overload(p, 2, 20000, 3);
+	p->end[1].burst = 0;
+	pair_run(p, 20 * NS_PER_MS);
+	for (uint32_t i = 2; i < n; i++)
+		assert_true(o[i].done && o[i].code == TELA_OK);
+	assert_int_equal(shed(p), 0);
+	pair_fini(p);
+}
+
+/* A duplicate of a call that was refused is refused again; it never runs. Large requests are
+ * refused with their first fragment. */
+static void test_duplicates(void **state)
+{
+	struct pair *p = behind_new(5);
+	const struct tela_options patient = {.deadline_us = 1000000};
+	struct outcome one, large;
+	uint32_t n;
+
+	(void)state;
+	n = overload(p, 2, 16000, 3);
+	p->end[1].burst = 0;
+	pair_run(p, 8 * NS_PER_MS); /* what is left; it stays behind for longer */
+	p->end[1].frozen = true;
+	assert_int_equal(start(p, 0, 1, n, 16, &one, &patient), 0);
+	assert_int_equal(start(p, 1, 1, n + 1, 9000, &large, &patient), 0);
+	pair_run(p, 4 * NS_PER_MS);
+	p->end[1].frozen = false;
+	p->end[0].deaf = true;
+	pair_run(p, 2 * NS_PER_MS);
+	p->end[0].deaf = false;
+	assert_false(one.done || large.done);
+	pair_run(p, 50 * NS_PER_MS);
+	assert_true(one.done && large.done);
+	assert_int_equal(one.code, TELA_RESOURCE_EXHAUSTED);
+	assert_int_equal(one.outcome, TELA_NOT_EXECUTED);
+	assert_true(one.retry_after_us > 0);
+	assert_int_equal(large.code, TELA_RESOURCE_EXHAUSTED);
+	assert_int_equal(large.outcome, TELA_NOT_EXECUTED);
+	assert_true(count_read(&p->end[0].counts, count_resends) > 0);
+	assert_int_equal(executions[n] + executions[n + 1], 0);
+	assert_quiet(p);
+	pair_fini(p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_wait),
+		cmocka_unit_test(test_pause_sheds_nothing),
+		cmocka_unit_test(test_behind),
+		cmocka_unit_test(test_off),
+		cmocka_unit_test(test_duplicates),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
