@@ -222,7 +222,7 @@ static void swap(void)
 		il[k] = (struct tela_image_link){&links[k], self, "test"};
 	i = tela_image_build(service, il, 3, err, sizeof(err));
 	CHECK(i);
-	*self = (struct instance){LIVE, tela_image_generation(i)};
+	*self = (struct instance){LIVE, current ? current->generation + 1 : 1};
 	tela_image_publish(service, i, retired, current);
 	current = self;
 	swaps++;

@@ -169,8 +169,12 @@ static void test_generations_and_counts(void **state)
 	struct tela_image *a = build(&desc, NULL, 0, &s), *b = build(&desc, NULL, 0, &s);
 
 	(void)state;
-	assert_int_equal(tela_image_generation(a), 1);
-	assert_int_equal(tela_image_generation(b), 2);
+	assert_int_equal(tela_image_generation(a), 0);
+	assert_null(image_swap(s, b));
+	assert_ptr_equal(image_swap(s, a), b);
+	assert_ptr_equal(image_swap(s, NULL), a);
+	assert_int_equal(tela_image_generation(b), 1);
+	assert_int_equal(tela_image_generation(a), 2);
 	for (unsigned core = 0; core < 2; core++) {
 		assert_int_equal((uintptr_t)&a->core[core] % CACHE_LINE, 0);
 		image_count_call(a, core);
