@@ -168,6 +168,7 @@ struct tela_hook instance_hook_of(struct tela_instance *i)
 		.node = i->stack->control->node,
 		.instance = i,
 		.service = i->stack->name,
+		.schema = i->stack->desc,
 		.config = &i->config,
 		.self = root->self,
 		.owner = root->owner,

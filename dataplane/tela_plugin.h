@@ -24,7 +24,7 @@
 extern "C" {
 #endif
 
-#define TELA_PLUGIN_ABI 11
+#define TELA_PLUGIN_ABI 12
 
 /* Names the chain of a callback that belongs to no schema: every call from outside walks it first.
  */
@@ -137,6 +137,7 @@ struct tela_hook {
 	struct tela_node *node;
 	struct tela_instance *instance;
 	const char *service;                     /* the service it is part of */
+	const struct tela_service_desc *schema;  /* of that; lives as long as the node */
 	const struct tela_plugin_config *config; /* merged, validated */
 	void *self;                              /* what `start` returned, NULL before it */
 	/* `start`, or else `prepare`, may set it: started when it has returned, ended before

@@ -20,5 +20,6 @@ const struct tela_plugin *const tela_builtin_plugins[] = {
 	&stamp_plugin,
 	&status_plugin,
 	&tracer_plugin,
+	&validate_plugin,
 	NULL,
 };

@@ -202,6 +202,26 @@ class Plugins(mesh.Case):
         self.assertTrue(line(' method=1 ').endswith(' request={"a":1.5,"b":-2}\n'))
         self.assertIn(' request={"a":7}\n', line('code=INVALID_ARGUMENT'))
 
+    def test_validate(self):
+        self.nodes({'plugin': 'validate', 'config': {'rules': 'Operands.a=-1000..1000; Series.values=1..3'}})
+        self.assertEqual(self.add(a=1000.0)['name'], 'ok')
+        served = self.figures('validate')['refused']
+        reply = self.add(a=1000.5)
+        self.assertEqual(self.named(reply), ('error', 'validation_failed', 400))
+        self.assertEqual((reply['message'], reply['data']), ('calculator.Operands.a is more than allowed',
+                                                             {'field': 'a', 'table': 'calculator.Operands'}))
+        self.assertEqual(self.add(b=float('inf'))['message'], 'calculator.Operands.b is not finite')
+        odd = mesh.table('calculator.Expression', op=77).hex()
+        self.assertEqual(self.add(method='evaluate', payload=odd)['message'],
+                         'calculator.Expression.op is none of the values that its type has')
+        self.assertEqual(self.figures('validate')['refused'] - served, 3)
+        reply = self.server.ask('chain.add', service='calculator', plugin='validate', **{'as': 'other'},
+                                config={'rules': 'Operands.c=1..2'})
+        self.assertIn('no request of the service holds Operands.c', reply['error']['message'])
+        reply = self.server.ask('chain.add', service='calculator', plugin='validate', **{'as': 'other'},
+                                config={'text': 'latin1'})
+        self.assertIn('text: expected utf8 or any, found "latin1"', reply['error']['message'])
+
     def test_all_together(self):
         """In the order of the list, except that what needs another stands below it."""
         path = self.mesh.path('secret')
