@@ -55,7 +55,8 @@ void callee_tell(struct machine *m, struct path *p, const frame_Packet *about, u
 	path_packet(m, p, h, NULL, 0);
 }
 
-static bool block_grant(struct machine *m, struct callee_session *s)
+/* Calls in its slots come after `floor`, 0: there were none. */
+static bool block_grant(struct machine *m, struct callee_session *s, uint32_t floor)
 {
 	struct callee_slot *block;
 
@@ -65,8 +66,9 @@ static bool block_grant(struct machine *m, struct callee_session *s)
 	block = m->callee_blocks[--m->n_callee_blocks];
 	for (uint32_t i = 0; i < SLOT_BLOCK; i++) {
 		block[i].index = (uint16_t)(s->n_slots + i);
-		block[i].call = 0;
-		block[i].state = CALLEE_IDLE;
+		block[i].call = floor;
+		block[i].state = floor ? CALLEE_GONE : CALLEE_IDLE;
+		block[i].gone = GONE_EXECUTED;
 		block[i].running = NULL;
 		block[i].tx = NULL;
 		block[i].msg = NULL;
@@ -86,7 +88,8 @@ struct callee_session *callee_session_open(struct machine *m, struct path *p, ui
 	if (!s)
 		return NULL;
 	s->n_slots = s->n_binds = 0;
-	if (!block_grant(m, s))
+	s->credits = 0;
+	if (!block_grant(m, s, 0))
 		return NULL;
 	m->free_callee_session = s->next_free;
 	m->n_sessions++;
@@ -195,12 +198,31 @@ void callee_release(struct machine *m, struct path *p, const frame_Packet *h)
 	callee_slot_gone(slot, GONE_EXECUTED);
 }
 
-void callee_credit(struct machine *m, struct path *p, const frame_Packet *h, uint16_t slots)
+/* The last block goes back, if no call is under way in it. */
+static bool block_return(struct machine *m, struct callee_session *s)
+{
+	struct callee_slot *block = s->block[s->n_slots / SLOT_BLOCK - 1];
+
+	for (uint32_t i = 0; i < SLOT_BLOCK; i++)
+		if (block[i].state == CALLEE_RUNNING || block[i].state == CALLEE_RECEIVING)
+			return false;
+	for (uint32_t i = 0; i < SLOT_BLOCK; i++)
+		callee_slot_clear(m, &block[i]);
+	m->callee_blocks[m->n_callee_blocks++] = block;
+	s->n_slots = (uint16_t)(s->n_slots - SLOT_BLOCK);
+	count_add(m->counts, count_slot_returns, SLOT_BLOCK);
+	return true;
+}
+
+/* Questions that overtook each other: only the newest may take slots away. */
+void callee_credit(
+	struct machine *m, struct path *p, const frame_Packet *h, const frame_Credit *wanted)
 {
 	struct callee_session *s = h->session < p->n_in ? p->in[h->session] : NULL;
 	frame_Packet answer = {.kind = frame_Kind_credit,
 		.flags = frame_PacketFlag_from_callee,
-		.session = h->session};
+		.session = h->session,
+		.call = h->call};
 	frame_Credit body;
 
 	if (!s && h->session < p->n_in)
@@ -209,9 +231,16 @@ void callee_credit(struct machine *m, struct path *p, const frame_Packet *h, uin
 		count(m->counts, count_drop_session);
 		return;
 	}
-	while (s->n_slots < slots && block_grant(m, s))
+	if (h->call && !serial_after(h->call, s->credits))
+		return;
+	s->credits = h->call;
+	while (s->n_slots < wanted->slots && block_grant(m, s, wanted->floor))
 		;
-	body = (frame_Credit){.slots = s->n_slots};
+	while (h->call && s->n_slots > SLOT_BLOCK && s->n_slots - SLOT_BLOCK >= wanted->slots &&
+		block_return(m, s))
+		;
+	body = (frame_Credit){
+		.slots = s->n_slots, .most = (uint16_t)m->cfg.budgets.slots_per_session};
 	path_packet(m, p, answer, &body, sizeof(body));
 }
 

@@ -70,6 +70,7 @@
 	EVENT(congested, "paths whose delay or loss began to be kept in a window")                 \
 	EVENT(window_cuts, "cuts of a congested path's window")                                    \
 	EVENT(paced, "datagrams held back for pacing")                                             \
+	EVENT(slot_returns, "slots that sessions gave back, as they were not used")                \
 	EVENT(slot_grants, "slots granted to sessions")                                            \
 	EVENT(wakes, "sleepers woken")                                                             \
 	EVENT(sleeps, "sleeps of the poll loop")                                                   \

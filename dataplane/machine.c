@@ -28,6 +28,16 @@ static uint32_t messages_kib(const struct tela_budgets *b)
 	       MSG_PAGES_OF_1M * 64 * b->messages_1m;
 }
 
+static uint32_t window_of(uint32_t fragments)
+{
+	return min_u32(fragments < BULK_WINDOW_MIN ? BULK_WINDOW_MIN : fragments, BULK_WINDOW_MAX);
+}
+
+static uint32_t slots_of(uint32_t slots)
+{
+	return min_u32(slots & ~(SLOT_BLOCK - 1u), SLOTS_MAX);
+}
+
 static void budgets_default(struct tela_budgets *b)
 {
 	const struct tela_budgets d = {.paths = 64,
@@ -50,11 +60,10 @@ static void budgets_default(struct tela_budgets *b)
 	for (size_t i = 0; i < sizeof(d) / sizeof(*from); i++)
 		if (!to[i])
 			to[i] = from[i];
-	b->slots_per_session = min_u32(b->slots_per_session & ~(SLOT_BLOCK - 1u), SLOTS_MAX);
+	b->slots_per_session = slots_of(b->slots_per_session);
 	b->paths = min_u32(b->paths, 4096);
 	b->sessions = min_u32(b->sessions, UINT16_MAX);
-	b->window =
-		min_u32(b->window < BULK_WINDOW_MIN ? BULK_WINDOW_MIN : b->window, BULK_WINDOW_MAX);
+	b->window = window_of(b->window);
 	b->pending = min_u32(b->pending, b->calls);
 	b->retained_kib = min_u32(b->retained_kib, messages_kib(b));
 	b->reassembly_kib = min_u32(b->reassembly_kib, messages_kib(b));
@@ -310,6 +319,8 @@ bool machine_timers(struct machine *m)
 		m->due_ns = min_u64(m->due_ns, due);
 		worked = true;
 	}
+	if (unlikely(m->now_ns >= m->slots_ns))
+		caller_look(m);
 	if (unlikely(m->wheel.n))
 		worked |= wheel_turn(m);
 	return bulk_send(m) || worked;
@@ -369,6 +380,12 @@ uint64_t machine_quiet_ns(const struct machine *m)
 		due = min_u64(due, path_due_ns(m, &m->paths[i]));
 	}
 	return due > m->now_ns ? due - m->now_ns : 0;
+}
+
+void machine_limits(struct machine *m, uint32_t window, uint32_t slots_per_session)
+{
+	m->cfg.budgets.window = window_of(window);
+	m->cfg.budgets.slots_per_session = slots_of(slots_per_session);
 }
 
 void machine_link_down(struct machine *m, uint16_t netif)
@@ -445,7 +462,7 @@ static void small_packet(
 	case frame_Kind_credit: {
 		frame_Credit c = frame_Credit_load(body);
 
-		(from_callee ? caller_credit : callee_credit)(m, p, h, c.slots);
+		(from_callee ? caller_credit : callee_credit)(m, p, h, &c);
 		break;
 	}
 	case frame_Kind_go_away:

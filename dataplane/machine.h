@@ -135,7 +135,8 @@ struct machine {
 	uint64_t reassembly_bytes; /* of buffers that messages arrive in, either way */
 	uint32_t n_pending;
 	uint64_t gap_s[GAP_SECONDS], gap_second; /* longest of each second; the latest one */
-	uint64_t due_ns; /* nothing in `sessions` and `pending` is due before */
+	uint64_t due_ns;   /* nothing in `sessions` and `pending` is due before */
+	uint64_t slots_ns; /* when unused slots are next looked for */
 };
 
 /* The time by now, not the pass's. */
@@ -205,6 +206,9 @@ uint64_t machine_idle_ns(const struct machine *m);
 /* The same, for who does not look at its paths until then. */
 uint64_t machine_quiet_ns(const struct machine *m);
 
+/* Other limits than at start, for grants and windows from now on; within those of the budgets. */
+void machine_limits(struct machine *m, uint32_t window, uint32_t slots_per_session);
+
 /* The port behind `netif` has lost its link: what shares memory has lost its peer. */
 void machine_link_down(struct machine *m, uint16_t netif);
 /* Says go-away on every path: callers look for another node. */
@@ -233,7 +237,8 @@ void caller_in_progress(struct machine *m, struct path *p, const frame_Packet *h
 void caller_bind(struct machine *m, struct path *p, const frame_Packet *h, const uint8_t *body,
 	uint32_t len);
 void caller_rebind(struct machine *m, struct path *p, const frame_Packet *h);
-void caller_credit(struct machine *m, struct path *p, const frame_Packet *h, uint16_t slots);
+void caller_credit(
+	struct machine *m, struct path *p, const frame_Packet *h, const frame_Credit *granted);
 void caller_acknowledge(struct machine *m, struct path *p, const frame_Packet *h, uint16_t limit);
 void caller_gap(
 	struct machine *m, struct path *p, const frame_Packet *h, uint16_t first, uint16_t count);
@@ -265,7 +270,10 @@ void callee_request(
 	struct machine *m, struct path *p, const frame_Packet *h, uint8_t *body, uint32_t len);
 void callee_cancel(struct machine *m, struct path *p, const frame_Packet *h);
 void callee_release(struct machine *m, struct path *p, const frame_Packet *h);
-void callee_credit(struct machine *m, struct path *p, const frame_Packet *h, uint16_t slots);
+void callee_credit(
+	struct machine *m, struct path *p, const frame_Packet *h, const frame_Credit *wanted);
+/* Sessions give back slots that they have not used for long; a few of them are looked at a time. */
+void caller_look(struct machine *m);
 void callee_acknowledge(struct machine *m, struct path *p, const frame_Packet *h, uint16_t limit);
 void callee_gap(
 	struct machine *m, struct path *p, const frame_Packet *h, uint16_t first, uint16_t count);

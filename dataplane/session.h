@@ -2,8 +2,8 @@
  *
  * A session belongs to one path and one direction; its caller numbers it. A slot carries one call
  * after the other; a higher call number acknowledges the last response. A session opens with
- * SLOT_BLOCK slots and is granted more in blocks, from the core's budget. Slot memory comes from
- * slabs filled at start.
+ * SLOT_BLOCK slots and is granted more in blocks, from the core's budget; those that it has not
+ * used for long it gives back. Slot memory comes from slabs filled at start.
  *
  *  caller slot:  FREE -> BUILDING -> QUEUED (no path yet) -> WAITING -> FREE
  *                                 \-> WAITING -> RUNNING (in progress: probed, not resent) -> FREE
@@ -68,8 +68,8 @@ struct caller_slot {
 	uint8_t state, flags;
 	uint32_t reply_limit;
 	uint16_t index, envelope_len;
-	bool bound;   /* body starts with a canonical envelope */
-	bool on_wire; /* some packet of it was sent */
+	bool bound;      /* body starts with a canonical envelope */
+	bool on_wire;    /* some packet of it was sent */
 	uint32_t nested; /* serial of a call made for another (nest.h), 0: it is none */
 	/* third line */
 	_Alignas(8) struct call *serving; /* local calls: who serves it */
@@ -92,7 +92,12 @@ struct caller_session {
 	uint16_t bind;                     /* 0: not bound yet */
 	/* second line: rarely */
 	uint64_t credit_asked_ns; /* 0: no question open */
-	uint64_t schema; /* what it binds as: its own, or the callee's that it knows as earlier */
+	uint64_t schema;  /* what it binds as: its own, or the callee's that it knows as earlier */
+	uint64_t look_ns; /* when it is next looked at for slots that it does not use */
+	uint32_t credits; /* questions asked */
+	uint32_t floor;   /* slots taken anew number their calls from here on */
+	uint8_t unused;   /* looks that found most slots free, one after the other */
+	bool keeps;       /* the callee takes nothing back */
 	struct caller_slot *block[SLOT_BLOCKS_MAX];
 };
 
@@ -154,6 +159,7 @@ struct callee_session {
 	uint16_t n_slots, n_binds;
 	struct callee_slot *first; /* block[0]: with the first bind in the first line */
 	struct bind binds[SESSION_BINDS];
+	uint32_t credits; /* number of the latest question about slots */
 	struct callee_slot *block[SLOT_BLOCKS_MAX];
 };
 

@@ -369,6 +369,13 @@ void audit_rest(const struct node *n)
 		HOLDS(&h, !p->initiator || p->state == PATH_FREE || p->state == PATH_UP,
 			"the path to %08x is in state %u", p->peer.ip, p->state);
 	}
+	for (const struct list *e = m->sessions.next; e != &m->sessions; e = e->next) {
+		const struct caller_session *s =
+			list_entry((struct list *)(uintptr_t)e, struct caller_session, of_machine);
+
+		HOLDS(&h, s->n_owned <= SLOT_BLOCK || (s->path && s->path->state != PATH_UP),
+			"%u slots are kept for nothing", s->n_owned);
+	}
 	/* A ping and its answer now and then. */
 	HOLDS(&h, n->sent <= 4 * paths,
 		"sends %llu datagrams a second on %u paths, and has nothing "
