@@ -52,6 +52,31 @@ void cmd_log_level(struct control *c, struct request *r)
 	request_ok(r, json_pack("{s:s}", "level", log_level_names[level]));
 }
 
+/* -1: not given, and 0 then; false: no such number. */
+static bool limit_of(struct request *r, const char *name, uint32_t *ret)
+{
+	int64_t n = request_number(r, name, -1);
+
+	*ret = n < 0 ? 0 : (uint32_t)n;
+	return n == -1 || (n > 0 && n <= UINT16_MAX);
+}
+
+void cmd_limits(struct control *c, struct request *r)
+{
+	struct tela_limits l;
+
+	if (!limit_of(r, "window", &l.window) ||
+		!limit_of(r, "slots_per_session", &l.slots_per_session) ||
+		tela_node_limits(c->node, &l)) {
+		request_fail(r, -EINVAL, "window is 32 to 960, slots_per_session 8 to 2048");
+		return;
+	}
+	l = tela_node_limits_now(c->node);
+	log_info("limits: window %u, slots_per_session %u", l.window, l.slots_per_session);
+	request_ok(r, json_pack("{s:i,s:i}", "window", (int)l.window, "slots_per_session",
+			      (int)l.slots_per_session));
+}
+
 /* For tests: a node on shared memory never loses a frame by itself. */
 void cmd_faults(struct control *c, struct request *r)
 {

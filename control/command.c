@@ -93,6 +93,12 @@ static const struct argument fault_arguments[] = {
 	{"loss_ppm", ARGUMENT_NUMBER, false, false, "frames lost, in a million"},
 	{"duplicate_ppm", ARGUMENT_NUMBER, false, false, "frames sent twice, in a million"},
 	{"reorder_ppm", ARGUMENT_NUMBER, false, false, "frames held back, in a million"}, END};
+static const struct argument limit_arguments[] = {
+	{"window", ARGUMENT_NUMBER, false, false,
+		"fragments of a message that its sender may be ahead, 32 to 960"},
+	{"slots_per_session", ARGUMENT_NUMBER, false, false,
+		"calls at once that a session may have, 8 to 2048 in blocks of 8"},
+	END};
 static const struct argument level_arguments[] = {
 	{"level", ARGUMENT_TEXT, false, true,
 		"error, warn, info or debug; shows the level unless given"},
@@ -153,6 +159,10 @@ const struct command commands[] = {
 		"lose, double or reorder what this node sends on a port, on purpose; nothing "
 		"given: no more",
 		"0 loss_ppm=1000 duplicate_ppm=1000", fault_arguments, cmd_faults},
+	{"limits",
+		"show or set what sessions are granted from now on; what they have stays until "
+		"they give it back",
+		"window=128 slots_per_session=64", limit_arguments, cmd_limits},
 	{"log.level", "show or set the least important level that is logged", "debug",
 		level_arguments, cmd_log_level},
 	{"commands", "this list", NULL, none, cmd_commands},

@@ -19,6 +19,7 @@ enum {
 	CORE_LEAVE = 2,          /* say go-away */
 	CORE_ASKED = 4,          /* another core asks, or has answered (ask_cores.c) */
 	CORE_CANCEL = 8,         /* the calls of services that say so */
+	CORE_LIMITS = 16,        /* other windows and grants */
 	CORE_LINK_DOWN = 1 << 8, /* << port */
 };
 
@@ -66,6 +67,7 @@ struct core {
 	_Atomic bool stalled;
 	/* written by others */
 	_Atomic uint32_t command cache_aligned;
+	_Atomic uint32_t window, slots_per_session; /* CORE_LIMITS */
 	_Atomic bool stop;
 	_Atomic(struct thread_ring *) thread[CORE_THREADS_MAX];
 	_Atomic uint32_t n_threads; /* places of `thread` ever used */

@@ -350,6 +350,8 @@ static int node_build(
 		if (rc)
 			return rc;
 		core_idles(n->cores[i], cfg);
+		n->limits.window = n->cores[i]->m.cfg.budgets.window;
+		n->limits.slots_per_session = n->cores[i]->m.cfg.budgets.slots_per_session;
 	}
 	for (uint32_t i = 0; i < n->n_ports; i++) {
 		rc = open_port(n, cfg, i, err, err_len);
@@ -443,6 +445,29 @@ void node_command(struct tela_node *n, uint32_t command)
 		atomic_fetch_or(&n->cores[i]->command, command);
 		wake_up(&n->cores[i]->wake);
 	}
+}
+
+int tela_node_limits(struct tela_node *n, const struct tela_limits *l)
+{
+	if ((l->window && (l->window < BULK_WINDOW_MIN || l->window > BULK_WINDOW_MAX)) ||
+		(l->slots_per_session &&
+			(l->slots_per_session < SLOT_BLOCK || l->slots_per_session > SLOTS_MAX)))
+		return -EINVAL;
+	if (l->window)
+		n->limits.window = l->window;
+	if (l->slots_per_session)
+		n->limits.slots_per_session = l->slots_per_session & ~(SLOT_BLOCK - 1u);
+	for (uint32_t i = 0; i < n->n_cores; i++) {
+		atomic_store(&n->cores[i]->window, n->limits.window);
+		atomic_store(&n->cores[i]->slots_per_session, n->limits.slots_per_session);
+	}
+	node_command(n, CORE_LIMITS);
+	return 0;
+}
+
+struct tela_limits tela_node_limits_now(const struct tela_node *n)
+{
+	return n->limits;
 }
 
 void tela_node_leave(struct tela_node *n)

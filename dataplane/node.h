@@ -21,6 +21,7 @@ struct tela_node {
 	char name[TELA_NAME_MAX + 1];
 	uint64_t incarnation;
 	uint16_t udp_port;
+	struct tela_limits limits; /* as last asked for (control thread) */
 	uint32_t n_cores, n_ports, n_peers;
 	_Atomic uint32_t n_services; /* read by the watchdog too */
 	struct core **cores;

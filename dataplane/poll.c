@@ -54,6 +54,8 @@ static void serve_commands(struct core *c)
 		core_asked(c);
 	if (command & CORE_CANCEL)
 		core_cancel(c);
+	if (command & CORE_LIMITS)
+		machine_limits(&c->m, atomic_load(&c->window), atomic_load(&c->slots_per_session));
 	for (uint32_t i = 0; i < c->n_netifs; i++)
 		if (command & CORE_LINK_DOWN << c->netif[i].port_index)
 			machine_link_down(&c->m, (uint16_t)i);

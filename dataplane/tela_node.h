@@ -116,6 +116,17 @@ uint32_t tela_node_workers_busy(const struct tela_node *n);
  */
 void tela_node_destroy(struct tela_node *n);
 
+/* Of budgets, what can be changed while calls run; 0: as it is. */
+struct tela_limits {
+	uint32_t window;            /* 32 to 960 fragments */
+	uint32_t slots_per_session; /* 8 to 2,048, of which whole blocks of 8 are granted */
+};
+/* For all cores from now on: windows of messages that are arriving, and grants, of sessions served
+ * and of sessions made. What was granted stays until its caller gives it back. 0, or -EINVAL with
+ * nothing changed. */
+int tela_node_limits(struct tela_node *n, const struct tela_limits *l);
+struct tela_limits tela_node_limits_now(const struct tela_node *n);
+
 const char *tela_node_name(const struct tela_node *n);
 uint64_t tela_node_incarnation(const struct tela_node *n);
 uint32_t tela_node_n_cores(const struct tela_node *n);

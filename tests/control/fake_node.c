@@ -296,6 +296,23 @@ int tela_node_faults(
 	return port < n->config->n_ports ? 0 : -EINVAL;
 }
 
+static struct tela_limits limits = {.window = 256, .slots_per_session = 1024};
+
+int tela_node_limits(struct tela_node *n, const struct tela_limits *l)
+{
+	(void)n;
+	limits.window = l->window ? l->window : limits.window;
+	limits.slots_per_session =
+		l->slots_per_session ? l->slots_per_session : limits.slots_per_session;
+	return 0;
+}
+
+struct tela_limits tela_node_limits_now(const struct tela_node *n)
+{
+	(void)n;
+	return limits;
+}
+
 void tela_node_counters(const struct tela_node *n, uint32_t core,
 	void (*emit)(void *arg, const char *name, const char *help, bool drop, uint64_t value),
 	void *arg)

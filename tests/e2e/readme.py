@@ -26,6 +26,7 @@ ELSEWHERE = {
     'tela-micro --benchmark_filter=hand': 'step bench',
     'telactl status': 'file tests/e2e/mesh.py',
     'telactl cores': 'file tests/e2e/mesh.py',
+    'telactl limits': 'file tests/e2e/test_memif.py',
     'deploy/setup --undo': 'file deploy/demo',
     'telactl call --raw calculator add payload=@request.bin node=a,b policy=mesh balance=least':
         'file tests/e2e/test_calling.py',

@@ -220,6 +220,44 @@ class Load(mesh.Case):
         self.clean(self.caller.run(threads=24, calls=480, bytes=64, method='later', delay_us=20_000), 480)
 
 
+class Limits(mesh.Case):
+    """What a session is granted, changed while calls run; what it does not use any more is given back."""
+    each_test_anew = True
+
+    def limits(self, *words):
+        """telactl limits"""
+        return self.server.ctl('limits', *words)
+
+    def burst(self):
+        got = self.caller.run(threads=24, calls=72, method='later', delay_us=150_000, deadline_ms=20_000)
+        self.assertEqual((got['codes'], got['wrong'], got['refused']), ({'OK': 72}, 0, 0), got)
+
+    def granted(self):
+        counters = self.server.counters()
+        return counters['slot_grants'] - counters['slot_returns']
+
+    def test_limits(self):
+        self.server = self.mesh.server()
+        status, now = self.limits()
+        self.assertEqual((status, now['window'], now['slots_per_session']), (0, 256, 1024))
+        for bad in ('window=31', 'window=961', 'window=0', 'slots_per_session=7', 'slots_per_session=2049'):
+            status, reply = self.limits(bad)
+            self.assertEqual((status, reply['ok'], reply['error']['code']), (1, False, 'INVALID_ARGUMENT'), reply)
+            self.assertIn('window is 32 to 960, slots_per_session 8 to 2048', reply['error']['message'])
+        self.assertEqual(self.limits()[1], now)
+        status, now = self.limits('window=64', 'slots_per_session=20')
+        self.assertEqual((status, now['window'], now['slots_per_session']), (0, 64, 16))
+        self.caller = self.mesh.caller()
+        self.burst()
+        self.assertEqual(self.granted(), 16)
+        self.assertEqual(self.limits('slots_per_session=32')[0], 0)
+        self.burst()
+        self.assertEqual(self.granted(), 32)
+        mesh.until(lambda: self.granted() == 8, 'slots that nobody uses are given back')
+        self.burst()
+        self.assertEqual(self.granted(), 32)
+
+
 class Drain(mesh.Case):
     each_test_anew = True
 
