@@ -2,6 +2,8 @@
  * everything that can be refused without running foreign code is refused here. */
 #include "change.h"
 
+#include "../dataplane/tela_discovery.h"
+
 /* The list being made. Entry 0 is the service. */
 struct draft {
 	struct change *c;
@@ -115,6 +117,8 @@ static int add_service(struct draft *d, const struct change_step *step, struct p
 		s->desc = p->desc->serves;
 		tela_service_shed(
 			s->service, s->conf->shed ? s->conf->shed_target_us : TELA_SHED_NEVER);
+		if (!s->conf->global)
+			tela_service_keep_local(s->service);
 		plugin_keep(p, "the node's service table refers to its schema");
 	}
 	return insert(d, 0, p, s->name, &step->config);

@@ -1,5 +1,6 @@
 /* cmd_node.c - commands that act on the node or on a service as a whole. */
 #include "command.h"
+#include "discovery.h"
 #include "log.h"
 
 static json_t *describe_arguments(const struct argument *a)
@@ -24,6 +25,14 @@ void cmd_commands(struct control *c, struct request *r)
 						    "help", i->help, "example", i->example,
 						    "arguments", describe_arguments(i->arguments)));
 	request_ok(r, json_pack("{s:o}", "commands", list));
+}
+
+void cmd_discovery(struct control *c, struct request *r)
+{
+	if (c->discovery)
+		request_ok(r, json_pack("{s:o}", "services", discovery_show(c)));
+	else
+		request_fail(r, -ENOSYS, "this node has no discovery: node.discovery is false");
 }
 
 void cmd_drain(struct control *c, struct request *r)

@@ -109,6 +109,8 @@ const struct command commands[] = {
 	{"cores", "the data cores: how busy, what they serve, and how frames reach them", NULL,
 		none, cmd_cores},
 	{"services", "what this node serves, and how it is", NULL, none, cmd_services},
+	{"discovery", "services that this node and its peers announce, and how they are", NULL, none,
+		cmd_discovery},
 	{"plugins", "every plugin that is linked in or loaded", NULL, none, cmd_plugins},
 	{"chain.show", "the plugins of a service in call order", "echo", service_only,
 		cmd_chain_show},

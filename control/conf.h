@@ -36,6 +36,8 @@ struct conf_plugin {
 struct conf_service {
 	const char *name; /* of a plugin that serves */
 	const char *object;
+	bool global; /* other nodes hear of it, and may call it */
+	uint32_t weight;
 	const char *blocking; /* methods that run on workers, "all", or NULL */
 	struct tela_plugin_config config;
 	struct conf_plugin *plugins;
@@ -48,7 +50,9 @@ struct conf_service {
 
 struct conf {
 	struct tela_node_config node;
-	const char *admin;  /* path of the admin socket */
+	const char *admin; /* path of the admin socket */
+	const char *zone;  /* NULL: none */
+	bool discovery;
 	const char *probes; /* where /livez and /readyz are served, NULL: nowhere */
 	const char *file;   /* what was read, for messages */
 	uint32_t drain_deadline_ms;

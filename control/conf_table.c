@@ -123,6 +123,10 @@ static const struct conf_field node_fields[] = {
 		.help = "a peer silent for so long, three of its loop's longest gaps and the "
 			"pause_ms of "
 			"its core is down"},
+	{"discovery", CONF_BOOL, false, offsetof(struct conf, discovery), .fallback = "true",
+		.help = "tell peers what is served here, and ask them"},
+	{"zone", CONF_STRING, false, offsetof(struct conf, zone), .check = check_name,
+		.help = "told to peers: where this node is"},
 	{"heartbeat_ms", CONF_U32, false, offsetof(struct conf, heartbeat_ms), 10, 60000,
 		.fallback = "100",
 		.help = "peers are asked so often how they and their services are"},
@@ -233,6 +237,10 @@ static const struct conf_field service_fields[] = {
 		.help = "shared object to load it from"},
 	{"status", CONF_CHOICE, false, SERVICE(admin), .choices = admin_status_names,
 		.fallback = "active", .help = "what it shall be when the node starts"},
+	{"global", CONF_BOOL, false, SERVICE(global), .fallback = "true",
+		.help = "other nodes hear of it and may call it; false: it never leaves this one"},
+	{"weight", CONF_U32, false, SERVICE(weight), 1, 1000000, .fallback = "1",
+		.help = "told to peers: of the calls of one of weight 1, so many times more"},
 	{"blocking", CONF_STRING, false, SERVICE(blocking), .check = check_text,
 		.help = "methods that may wait, and so run on the node's workers: names, or all"},
 	{"shed_target_us", CONF_U32, false, SERVICE(shed_target_us), 100, 60000000,

@@ -27,6 +27,8 @@ struct control {
 	struct admin *admin;
 	struct traces *traces;
 	struct probe *probe;
+	struct discovery *discovery; /* NULL: it is switched off */
+	struct announce *announced;  /* after discovery_close(), until the node is gone */
 	uint64_t last_instance; /* numbers instances, for people */
 	uint64_t started_ns;
 	bool draining;

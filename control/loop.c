@@ -2,6 +2,7 @@
 
 #include "admin.h"
 #include "ask.h"
+#include "discovery.h"
 #include "drain.h"
 #include "outcall.h"
 #include "move.h"
@@ -47,6 +48,7 @@ static void all_started(void)
 		return;
 	}
 	loop.state = LOOP_RUNNING;
+	discovery_start(c);
 	loop.ready(c);
 }
 
@@ -95,6 +97,7 @@ static void begin_drain(struct control *c)
 	log_info("draining: %u calls in flight, at most %u ms", tela_node_in_flight(c->node),
 		c->conf->drain_deadline_ms);
 	loop.deadline_ns = control_now_ns() + c->conf->drain_deadline_ms * NS_PER_MS;
+	discovery_stop(c);
 	loop.gate_ns = control_now_ns();
 	if (loop.state == LOOP_RUNNING) {
 		tela_node_leave(c->node);
@@ -182,6 +185,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		drain_tick(s);
 		move_tick(s);
 	}
+	discovery_tick(c);
 	lifecycle_poll(c->lifecycle);
 	load_reap(c);
 	load_sample_take(c->node, now);

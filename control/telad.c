@@ -1,7 +1,9 @@
 /* telad.c - runs one node from a configuration file. */
 #include "admin.h"
 #include "boot.h"
+#include "announce.h"
 #include "builtin.h"
+#include "discovery.h"
 #include "outcall.h"
 #include "log.h"
 #include "loop.h"
@@ -142,7 +144,7 @@ static void print_ready(struct control *c)
 }
 
 /* A service that every node has, unless its configuration lists it differently or says no. */
-static const struct conf_service reflection = {.name = "reflection"};
+static const struct conf_service reflection = {.name = "reflection", .global = true, .weight = 1};
 
 /* Its usual clock moves in steps of 4 ms, so that a tick of 5 wakes the thread two or three times,
  * each at a poll core's expense if no CPU is left over. */
@@ -195,6 +197,10 @@ static int open_node(struct control *c, struct conf *conf)
 		log_error("%s", err);
 		return -EIO;
 	}
+	if (conf->discovery && discovery_open(c, err, sizeof(err))) {
+		log_error("%s", err);
+		return -EIO;
+	}
 	for (uint32_t i = 0; i < conf->n_services; i++)
 		stack_create(c, &conf->services[i]);
 	if (conf->reflection && !stack_find(c, reflection.name) &&
@@ -223,6 +229,7 @@ static void close_node(struct control *c, int status)
 	c->admin = NULL;
 	probe_close(c->probe);
 	c->probe = NULL;
+	discovery_close(c);
 	free_to_go = outcall_destroy(c, OUTCALL_WAIT_MS);
 	if (c->left_behind || (c->node && workers_hang(c->node)) ||
 		(c->lifecycle && lifecycle_abandoned(c->lifecycle)))
@@ -233,6 +240,7 @@ static void close_node(struct control *c, int status)
 	lifecycle_destroy(c->lifecycle);
 	if (c->node)
 		tela_node_destroy(c->node);
+	announce_close(c->announced);
 	traces_free(c->traces);
 	stack_destroy_all(c);
 	if (c->base)

@@ -18,6 +18,8 @@ static __attribute__((cold, noinline)) const struct refusal *stale_bind(struct m
 	return &m->refusal;
 }
 
+static const char no_service[] = "no such service on this node";
+
 /* For a call that names its service: a local one, or one that is not bound yet. */
 static const struct refusal *named_service(
 	struct machine *m, struct tela_str name, uint64_t schema, struct tela_service **ret)
@@ -27,7 +29,7 @@ static const struct refusal *named_service(
 
 	*ret = svc;
 	if (!svc)
-		return refused(m, TELA_UNAVAILABLE, "no such service on this node");
+		return refused(m, TELA_UNAVAILABLE, no_service);
 	if (!service_accepts(svc->desc, schema)) {
 		refused(m, TELA_FAILED_PRECONDITION,
 			"schemas differ and neither side knows the other's");
@@ -140,6 +142,10 @@ static inline __attribute__((always_inline)) const struct refusal *admit(struct 
 	} else {
 		no = named_service(m, frame_Envelope_service(e->table),
 			frame_Envelope_schema(e->table), &named);
+		if (named && unlikely(named->local_only)) { /* and so it is never bound */
+			no = refused(m, TELA_UNAVAILABLE, no_service);
+			named = NULL;
+		}
 		ret->svc = named;
 		if (no)
 			return no;

@@ -90,6 +90,7 @@ struct tela_service {
 	struct tela_storage *storage;       /* of a node's service; freed with the node */
 	_Atomic uint64_t shed_ns; /* calls may wait so long: shed.h; UINT64_MAX: for ever */
 	_Atomic(char *) refusal;            /* why calls are not taken; NULL: they are */
+	bool local_only; /* calls from other nodes do not find it */
 	_Atomic bool drains;                /* but those that descend from one in flight are */
 	/* How often the gate was closed; and how often no core was left that had seen it open. */
 	uint64_t n_closed;

@@ -328,6 +328,8 @@ static uint64_t usable(const struct mesh_call *k, bool *ret_soon)
 {
 	uint64_t mask = k->only & ~k->tried, leaving = 0;
 
+	if (!k->context.hops)
+		mask &= ~atomic_load_explicit(&k->core->mesh->out, memory_order_relaxed);
 	*ret_soon = false;
 	for (uint64_t m = mask; m; m &= m - 1) {
 		int i = __builtin_ctzll(m);

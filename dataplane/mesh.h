@@ -79,6 +79,7 @@ struct mesh {
 	struct balance_config balance;
 	struct tela_policy policy;
 	struct tela_client *instance[TELA_MESH_INSTANCES_MAX];
+	_Atomic uint64_t out; /* mask: those that are known not to serve (directory.c) */
 	uint32_t n_cores;
 	struct mesh_core core[];
 };

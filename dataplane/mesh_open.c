@@ -153,8 +153,10 @@ struct tela_client *tela_mesh_open(struct tela_node *n, const struct tela_servic
 	if (open_cores(mesh, n))
 		goto no_memory;
 	client = client_of_mesh(n, service, mesh);
-	if (client)
+	if (client) {
+		directory_steer(n, client);
 		return client;
+	}
 no_memory:
 	mesh_free(mesh);
 	say(err, err_len, 0, "no memory");

@@ -405,7 +405,7 @@ struct tela_node *tela_node_create(const struct tela_node_config *cfg, char *err
 	if (getrandom(&n->incarnation, sizeof(n->incarnation), 0) != sizeof(n->incarnation))
 		n->incarnation = rte_rdtsc();
 	n->incarnation |= 1;
-	if (!n->cores || !n->ports || !n->peers) {
+	if (!n->cores || !n->ports || !n->peers || directory_create(n)) {
 		say(err, err_len, 0, "out of memory");
 	} else if (!node_build(n, cfg, err, err_len)) {
 		return n;
@@ -573,6 +573,7 @@ void tela_node_destroy(struct tela_node *n)
 	if (!n->cleaned)
 		eal_stop();
 	pthread_mutex_destroy(&n->threads_lock);
+	directory_destroy(n);
 	storage_destroy(n->store);
 	names_destroy(n->names);
 	free(n->cores);

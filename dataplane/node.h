@@ -27,6 +27,7 @@ struct tela_node {
 	struct core **cores;
 	struct hand_ring *hand; /* [from * n_cores + to], NULL: one core */
 	struct ask_cores *ask;  /* NULL: one core */
+	struct directory *directory;
 	struct port *ports;
 	struct rte_mempool *pools[NODE_PORTS_MAX][PORT_QUEUES_MAX];
 	struct node_peer *peers;
@@ -85,6 +86,10 @@ void reclaimer_stop(struct tela_node *n);
 enum { TELA_RUNNING_MAX = 160 };
 void node_running_name(const struct tela_node *n, uint32_t key, char ret[TELA_RUNNING_MAX]);
 
+int directory_create(struct tela_node *n);
+void directory_destroy(struct tela_node *n);
+/* What a client of many instances knows of them from now on. Control thread. */
+void directory_steer(const struct tela_node *n, struct tela_client *c);
 int ask_cores_init(struct tela_node *n);
 void ask_cores_fini(struct tela_node *n);
 

@@ -2,6 +2,7 @@
 
 #include "../../dataplane/base.h"
 #include "../../dataplane/names.h"
+#include "../../dataplane/tela_discovery.h"
 #include "../../dataplane/tela_mesh.h"
 #include "../../dataplane/tela_state.h"
 #include "../../dataplane/tela_trace.h"
@@ -226,6 +227,30 @@ bool tela_service_settled(const struct tela_service *s)
 {
 	(void)s;
 	return true;
+}
+
+enum tela_verdict tela_reply_copy(struct tela_call *call, const void *payload, size_t len)
+{
+	(void)call;
+	(void)payload;
+	(void)len;
+	return TELA_ANSWER;
+}
+
+void tela_service_keep_local(struct tela_service *s)
+{
+	(void)s;
+}
+
+int tela_node_discovered(struct tela_node *n, const char *peer, const char *const *services,
+	const uint32_t *weights, uint32_t n_services)
+{
+	(void)n;
+	(void)peer;
+	(void)services;
+	(void)weights;
+	(void)n_services;
+	return 0;
 }
 
 void tela_service_cancel(struct tela_service *s)

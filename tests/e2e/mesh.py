@@ -393,7 +393,8 @@ class Mesh:
 
     def config(self, name, ports, cpu, peers=(), services=(), **node):
         return {
-            'node': {'name': name, 'huge_pages': 'false', 'share_cpu': True, 'admin': self.path(f'{name}.sock'), **node},
+            'node': {'name': name, 'huge_pages': 'false', 'share_cpu': True, 'admin': self.path(f'{name}.sock'),
+                     'discovery': False, **node},  # whoever counts calls counts those of heartbeats too
             'ports': ports,
             'cores': [{'cpu': cpu, 'idle': 'adaptive'}],
             'peers': [{'name': n, 'address': a} for n, a in peers],

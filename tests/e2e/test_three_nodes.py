@@ -21,6 +21,8 @@ CALLER = 4
 class Network(mesh.Case):
     """a, b and c, each on a port of the bridge in namespace `hub`, each with the other two as peers."""
     names = 'abc'
+    options = {}
+    services = [{'name': 'echo', 'config': {'count_ids': 24}}, 'kv']
     driver = 'af_packet'
 
     @classmethod
@@ -37,9 +39,8 @@ class Network(mesh.Case):
             space = cls.plug(name)
             port = {'name': 'p0', 'device': cls.device(), 'address': f'{SUBNET}.{i + 1}/24'}
             peers = [(n, f'{SUBNET}.{k + 1}') for k, n in enumerate(cls.names) if n != name]
-            services = [{'name': 'echo', 'config': {'count_ids': 24}}, 'kv']
-            cls.nodes[name] = mesh.Node(cls.mesh, cls.mesh.config(name, [port], mesh.cpus()[i % 2], peers, services), space,
-                                        wait=False)
+            config = cls.mesh.config(name, [port], mesh.cpus()[i % 2], peers, cls.services, **cls.options)
+            cls.nodes[name] = mesh.Node(cls.mesh, config, space, wait=False)
         for n in cls.nodes.values():
             n.wait_ready()
         cls.next_id = 1

@@ -1,0 +1,133 @@
+"""Three nodes that tell each other what they serve: services that come, go, pause and drain, nodes that end and come back, and
+one that lies."""
+import os
+
+import mesh
+from test_three_nodes import Network
+
+LIAR = os.path.join(os.environ.get('TELA_PLUGINS', ''), 'liar.so')
+
+
+class Discovery(Network):
+    options = {'discovery': True, 'heartbeat_ms': 50, 'zone': 'here'}
+    services = ['echo', {'name': 'kv', 'global': False}]
+
+    def seen(self, who, of=None, service='echo.Echo'):
+        """What node `who` knows of a service, by node."""
+        known = {s['node']: s for s in self.nodes[who].do('discovery')['services'] if s['service'] == service}
+        return known.get(of) if of else known
+
+    def until_served(self, who, *by):
+        mesh.until(lambda: {n for n, s in self.seen(who).items() if s['serves']} == set(by), f'{who} knows {by}')
+
+    def everybody(self):
+        for name in self.names:
+            self.until_served(name, '.', *(n for n in self.names if n != name))
+
+    def call_any(self, who, nodes, **more):
+        return mesh.Call(self.nodes[who].ask('call', service='echo', method='echo', node=nodes, policy='mesh',
+                                             payload=mesh.table('echo.Message', data=b'x').hex(), **more))
+
+    def refused(self, who):
+        return self.nodes[who].counters()['calls_refused']
+
+    def test_a_everybody_is_known(self):
+        self.everybody()
+        s = self.seen('a', 'b')
+        self.assertEqual([s[k] for k in ('state', 'version', 'weight', 'zone')], ['running', '1.0', 1, 'here'])
+        self.assertLessEqual({'echo', 'later'}, set(s['methods']))
+        own = self.seen('b', '.')
+        self.assertEqual((s['schema'], s['incarnation']), (own['schema'], own['incarnation']))
+        self.assertNotEqual(s['incarnation'], self.seen('a', 'c')['incarnation'])
+
+    def test_b_what_is_not_global_never_leaves_its_node(self):
+        """Neither by announcement nor by call."""
+        for name in self.names:
+            self.assertEqual(self.seen(name, service='kv.Kv'), {})
+        put = mesh.table('kv.Item', key=b'k', value=b'v')
+        self.assertEqual(self.nodes['b'].call_fast('kv', 'put', put, deadline_ms=2000).status, 'OK')
+        got = self.nodes['a'].call_fast('kv', 'put', put, 'b', 2000)
+        self.assertEqual((got.status, got.outcome, got.message),
+                         ('UNAVAILABLE', 'not executed', 'no such service on this node'), got)
+
+    def test_c_who_does_not_serve_is_not_asked(self):
+        self.everybody()
+        self.nodes['b'].do('service.pause', service='echo')
+        mesh.until(lambda: self.seen('a', 'b')['state'] == 'paused', 'a knows of it')
+        before = self.refused('b')
+        for _ in range(20):
+            self.assertEqual(self.call_any('a', 'b,c').status, 'OK')
+        self.assertEqual(self.refused('b'), before)
+        # Nobody is left: told without asking, or waited for until one serves again.
+        got = self.call_any('a', 'b', fail_fast=True)
+        self.assertEqual((got.status, got.outcome), ('UNAVAILABLE', 'not executed'), got)
+        self.assertEqual(self.refused('b'), before)
+        admin = self.nodes['a'].connect()
+        number = admin.send('call', service='echo', method='echo', node='b', policy='mesh', wait=True, deadline_ms=20_000,
+                            payload=mesh.table('echo.Message', data=b'x').hex())
+        self.nodes['b'].do('service.activate', service='echo')
+        self.assertEqual(mesh.Call(admin.receive(number)).status, 'OK')
+        admin.close()
+        self.everybody()
+
+    def test_d_a_drain_refuses_nobody(self):
+        """Callers look elsewhere a heartbeat before the gate closes."""
+        self.everybody()
+        before = self.refused('c')
+        admin = self.nodes['c'].connect()
+        drain = admin.send('service.drain', service='echo', deadline_ms=10_000)
+        while admin_state(self.nodes['c']) != 'paused':
+            self.assertEqual(self.call_any('a', 'b,c', fail_fast=True).status, 'OK')
+        for _ in range(20):
+            self.assertEqual(self.call_any('a', 'b,c', fail_fast=True).status, 'OK')
+        self.assertTrue(admin.receive(drain)['drained'])
+        admin.close()
+        self.assertEqual(self.refused('c'), before)
+        self.assertFalse(self.seen('a', 'c')['serves'])
+        self.nodes['c'].do('service.activate', service='echo')
+        self.everybody()
+
+    def test_e_a_node_that_ends_and_comes_back(self):
+        self.everybody()
+        first = self.seen('a', 'b')['incarnation']
+        self.nodes['b'].kill()
+        mesh.until(lambda: not self.seen('a', 'b'), 'b is not known any more')
+        self.assertIn('discovery: b is not known any more', self.nodes['a'].text())
+        self.nodes['b'] = self.nodes['b'].again()
+        self.everybody()
+        self.assertNotEqual(self.seen('a', 'b')['incarnation'], first)
+
+    def test_f_lies(self):
+        """A peer whose announcements are no good is not known, and nobody else suffers."""
+        self.everybody()
+        self.assertEqual(self.nodes['c'].stop(), 0)
+        honest = self.nodes['c'].config
+        for how, why in (('beat', None), ('garbage', None), ('many', 'too many services'), ('name', 'without a proper name'),
+                         ('status', 'an unknown status'), ('version', 'no incarnation or version')):
+            liar = self.lying(honest, how)
+            mesh.until(lambda: liar.counters()['calls_served'] >= 6, 'it was asked')
+            if why:
+                mesh.until(lambda: f'discovery: c: not believed: {why}' in ' '.join(self.nodes['a'].text().split()) or
+                           why in self.nodes['a'].text(), 'the log says why')
+            self.assertEqual([s for s in self.nodes['a'].do('discovery')['services'] if s['node'] == 'c'], [])
+            self.assertTrue(self.seen('a', 'b')['serves'])
+            self.assertEqual(liar.stop(), 0)
+        liar = self.lying(honest, 'flood')  # another version whenever it is asked: so be it
+        mesh.until(lambda: self.seen('a', 'c', 'lie.L199'), 'it is believed')
+        mesh.until(lambda: liar.counters()['calls_served'] >= 20, 'and asked again and again')
+        self.assertEqual(self.call_any('a', 'b').status, 'OK')
+        self.assertEqual(liar.stop(), 0)
+        self.nodes['c'] = mesh.Node(self.mesh, honest, self.plugged['c'])
+
+    def lying(self, honest, how):
+        config = {**honest, 'node': {**honest['node'], 'discovery': False, 'reflection': False},
+                  'services': [{'name': 'liar', 'object': LIAR, 'config': {'how': how}}]}
+        return mesh.Node(self.mesh, config, self.plugged['c'])
+
+
+def admin_state(node):
+    return node.service('echo')['state']
+
+
+if __name__ == '__main__':
+    mesh.main()
