@@ -98,7 +98,7 @@ bool call_finish_late(struct machine *m)
 	return any;
 }
 
-void call_finish(struct machine *m, struct call *c)
+static inline __attribute__((always_inline)) void finish(struct machine *m, struct call *c)
 {
 	if (unlikely(c->chain && c->chain->n_leaves && c->cursor != UINT32_MAX)) {
 		uint32_t before = machine_running(m, c->chain->key);
@@ -112,6 +112,11 @@ void call_finish(struct machine *m, struct call *c)
 		end_local(m, c);
 	else
 		end(m, c);
+}
+
+void call_finish(struct machine *m, struct call *c)
+{
+	finish(m, c);
 }
 
 /* The call stays: image and service are held until it ends. */
@@ -151,7 +156,7 @@ void call_run(struct machine *m, struct call *c)
 		call_status(c, TELA_UNIMPLEMENTED, TELA_EXECUTED, "no link answers this method");
 	}
 	c->cursor = at;
-	call_finish(m, c);
+	finish(m, c);
 }
 
 /* ---- status and metadata ---- */

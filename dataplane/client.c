@@ -185,7 +185,7 @@ int client_begin(struct core *core, struct tela_client *c, const struct tela_met
 		if (++cc->next == cc->n_sessions)
 			cc->next = 0;
 		/* The next call is the next session's, and none of thousands is in a cache. */
-		if (cc->n_sessions - cc->next > 2) {
+		if (unlikely(cc->n_sessions > FETCH_SESSIONS) && cc->n_sessions - cc->next > 2) {
 			__builtin_prefetch(s + 3);
 			__builtin_prefetch((s + 1)->free);
 		}

@@ -74,7 +74,6 @@ static uint64_t quiet_ns(const struct core *c)
 }
 
 /* What has happened is forgotten here: the passes that follow look at every queue. */
-/* What has happened is forgotten here: the passes that follow look at every queue. */
 static void take_events(struct core *c)
 {
 	struct epoll_event events[PORT_QUEUES_MAX];

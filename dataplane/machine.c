@@ -527,8 +527,6 @@ static inline const uint8_t *packet_after(const uint8_t *at, const uint8_t *end)
 	return end - at >= WIRE_PACKET && length >= WIRE_PACKET ? at : NULL;
 }
 
-enum { FETCH_SESSIONS = 256 }; /* a core's; of fewer the caches hold what is used */
-
 /* With thousands of sessions none is in a cache when its packet comes. So the session of the packet
  * after the next is fetched, and of the next, whose session was fetched before, the slot. */
 static inline void fetch_ahead(const struct path *p, const uint8_t *at, bool slot)

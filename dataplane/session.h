@@ -30,6 +30,7 @@ enum {
 	SLOT_REQUEST_BYTES = 304,
 	SLOT_REPLY_BYTES = 272, /* timing included */
 	SESSION_BINDS = 8,
+	FETCH_SESSIONS = 256, /* of a core: of fewer the caches hold what is used */
 };
 
 /* ---- caller ---- */
