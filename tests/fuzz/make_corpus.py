@@ -169,7 +169,7 @@ def machine_seeds():
         4) + bytes([2, 129, 6, 0, 0, 1, 1, 128, 0, 48, 0]) + passes(9)
 
 
-# ---- buffers: fuzz_verify.c ----
+# ---- buffers: fuzz_verify.cc; tests/telac/random/fixed.py makes the other seeds ----
 
 def verify_seeds():
     string = struct.pack('<I', 3) + b'abc\0'
@@ -187,7 +187,7 @@ def verify_seeds():
     yield 'series', b'\x08' + struct.pack('<IHHHHiIIdd', 12, 6, 8, 4, 0, 8, 4, 2, 1.0, 2.0)
     leaf = struct.pack('<HHHHid', 8, 12, 0, 4, 8, 2.0)
     yield 'expression', b'\x09' + struct.pack('<IHHHHiId', 12, 8, 16, 0, 8, 8, 0, 1.0) + leaf
-    # every table of fuzz_kinds: built from a seed; the same with changes
+    # every kind of fuzz_tables: built from a seed; the same with changes
     for which in range(10):
         yield f'kind-{which}', bytes([130 + which]) + struct.pack('<Q', which)
         yield f'kind-changed-{which}', bytes([130 + which]) + struct.pack('<QHBHB', 100 + which, 40, 4, 9, 1)

@@ -103,7 +103,7 @@ def seeds(out, telac, flatc):
         if what in 'XYC+':
             name = f'seed-{ {"+": "cpp", "C": "ours"}.get(what, "dag")}-{i}{"-prefixed" if prefixed else ""}'
             with open(os.path.join(out, name), 'wb') as f:
-                f.write(bytes([number + 2 * prefixed]) + data)
+                f.write(bytes([252 + number + 2 * prefixed]) + data)
 
 
 if __name__ == '__main__':
