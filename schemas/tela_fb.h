@@ -4,12 +4,15 @@
  * alignment it is relative to the start of the buffer. A reader must only be given what its
  * verifier accepted.
  *
- * The verifier accepts what the C++ library's accepts (depth 64, alignment checked) as long as no
- * table and no vector of offsets is reached by two paths, or overlaps another; strings and vtables
- * may be shared. It counts visits - one for each table, and one for each element of a vector of
- * tables, strings or unions - and allows one for every two bytes, which all such buffers fit: an
- * element and a table take four bytes at least. What one visit costs is bounded by the fields of
- * the table. So a small buffer that names one table through many paths cannot hold a core.
+ * The verifier accepts what the C++ library's accepts (depth 64, alignment checked; 16 buffers
+ * inside each other, where that has no limit) as long as no table is reached by two paths, and of
+ * the rest what fits. It counts visits: one for each table and each element of a vector of tables,
+ * and allows one for every two bytes, which all such buffers fit, as an element and a table take
+ * four bytes at least and belong to one path. Elements of vectors of strings and unions are counted
+ * apart, one for every byte, and the last 16 of these vectors without a table in them are known
+ * again, however many name them: only where more of them than that overlap, or are named in turn
+ * over and over, does this refuse what C++ accepts. What one visit costs is bounded by the fields
+ * of the table. So no small buffer can hold a core.
  *
  * Builders write front to back: root offset, vtable, table, then its children in the order of their
  * ids. Sizes are measured first; what writes afterwards does not check again.
@@ -51,11 +54,16 @@ struct tela_bytes {
 enum {
 	TELA_FB_DEPTH_MAX = 64, /* tables inside each other, the root included */
 	TELA_FB_NESTED_MAX =
-		16,            /* buffers inside each other, as bytes; each has that depth again */
-	TELA_FB_SIZE_MIN = 12, /* root offset, vtable, table: as the C++ verifier has it */
+		16,             /* buffers inside each other, as bytes; each has that depth again */
+	TELA_FB_KNOWN_MAX = 16, /* vectors that a verifier remembers */
+	TELA_FB_SIZE_MIN = 12,  /* root offset, vtable, table: as the C++ verifier has it */
 };
 
 #define TELA_FB_SIZE_MAX 0x7ffffffeu
+
+/* What a verifier allows for so many bytes. */
+#define TELA_FB_VISITS(len) (16 + (len) / 2)
+#define TELA_FB_LEAVES(len) (16 + (len))
 
 /* ---- loads and stores ---- */
 
@@ -251,9 +259,13 @@ struct tela_fb_verifier {
 	const uint8_t *buf;
 	uint32_t len;
 	uint32_t depth;
-	uint32_t budget; /* visits left */
-	uint32_t visits; /* what budget was at first */
-	uint32_t nested; /* buffers around this one */
+	uint32_t budget;  /* visits left */
+	uint32_t leaves;  /* elements of vectors of strings and unions left */
+	uint32_t nested;  /* buffers around this one */
+	uint32_t n_known; /* ever; the last ones are remembered */
+	struct {
+		uint32_t types, at; /* a vector, and that of its types if it is one of unions */
+	} known[TELA_FB_KNOWN_MAX];
 };
 
 struct tela_fb_table {
@@ -307,8 +319,9 @@ static inline bool tela_fb_verify_begin(struct tela_fb_verifier *v, const void *
 		return false;
 	v->buf = (const uint8_t *)buf;
 	v->len = (uint32_t)len;
-	v->depth = v->nested = 0;
-	v->visits = v->budget = 16 + v->len / 2;
+	v->depth = v->nested = v->n_known = 0;
+	v->budget = TELA_FB_VISITS(v->len);
+	v->leaves = TELA_FB_LEAVES(v->len);
 	return true;
 }
 
@@ -439,9 +452,10 @@ static inline bool tela_fb_verify_vector(const struct tela_fb_verifier *v,
 	       (!at || tela_fb_verify_elements(v, at, size, &n));
 }
 
-/* A vector of offsets: *ret_at is the first of *ret_n, all charged for. */
-static inline bool tela_fb_verify_refs(struct tela_fb_verifier *v, const struct tela_fb_table *t,
-	unsigned slot, bool required, uint32_t *ret_at, uint32_t *ret_n)
+/* A vector of offsets: *ret_at is the first of *ret_n. */
+static inline bool tela_fb_verify_offsets(const struct tela_fb_verifier *v,
+	const struct tela_fb_table *t, unsigned slot, bool required, uint32_t *ret_at,
+	uint32_t *ret_n)
 {
 	uint32_t at;
 
@@ -449,7 +463,44 @@ static inline bool tela_fb_verify_refs(struct tela_fb_verifier *v, const struct 
 	if (!tela_fb_verify_ref(v, t, slot, required, &at))
 		return false;
 	*ret_at = at + 4;
-	return !at || (tela_fb_verify_elements(v, at, 4, ret_n) && tela_fb_charge(v, *ret_n));
+	return !at || tela_fb_verify_elements(v, at, 4, ret_n);
+}
+
+/* One of tables, all charged for. */
+static inline bool tela_fb_verify_refs(struct tela_fb_verifier *v, const struct tela_fb_table *t,
+	unsigned slot, bool required, uint32_t *ret_at, uint32_t *ret_n)
+{
+	return tela_fb_verify_offsets(v, t, slot, required, ret_at, ret_n) &&
+	       tela_fb_charge(v, *ret_n);
+}
+
+/* One of strings or unions: charges for its elements, unless it has been verified before: then
+ * there are none to verify. */
+static inline bool tela_fb_charge_leaves(
+	struct tela_fb_verifier *v, uint32_t types, uint32_t at, uint32_t *n)
+{
+	const uint32_t known =
+		v->n_known < TELA_FB_KNOWN_MAX ? v->n_known : (uint32_t)TELA_FB_KNOWN_MAX;
+	uint32_t i;
+
+	for (i = 0; i < known; i++) {
+		if (v->known[i].at == at && v->known[i].types == types) {
+			*n = 0;
+			return true;
+		}
+	}
+	if (*n > v->leaves)
+		return false;
+	v->leaves -= *n;
+	return true;
+}
+
+static inline void tela_fb_remember(struct tela_fb_verifier *v, uint32_t types, uint32_t at)
+{
+	const uint32_t i = v->n_known++ % TELA_FB_KNOWN_MAX;
+
+	v->known[i].types = types;
+	v->known[i].at = at;
 }
 
 /* The position that an entry of a vector of offsets leads to, UINT32_MAX where that is outside:
@@ -467,8 +518,14 @@ static inline bool tela_fb_verify_strs(
 {
 	uint32_t at, n;
 
-	if (!tela_fb_verify_refs(v, t, slot, required, &at, &n))
+	if (!tela_fb_verify_offsets(v, t, slot, required, &at, &n))
 		return false;
+	if (!n)
+		return true;
+	if (!tela_fb_charge_leaves(v, 0, at, &n))
+		return false;
+	if (n)
+		tela_fb_remember(v, 0, at);
 	for (; n; n--, at += 4) {
 		if (!tela_fb_verify_string(v, tela_fb_verify_entry(v, at)))
 			return false;
@@ -498,14 +555,15 @@ static inline bool tela_fb_verify_struct(
 	return at && !(at & (align - 1)) && tela_fb_inside(v, at, size);
 }
 
-/* A vector of unions: the first of *ret_n types and of as many values, all charged for. */
-static inline bool tela_fb_verify_unions(struct tela_fb_verifier *v, const struct tela_fb_table *t,
-	unsigned slot, bool required, uint32_t *ret_types, uint32_t *ret_at, uint32_t *ret_n)
+/* A vector of unions: the first of *ret_n types and of as many values. */
+static inline bool tela_fb_verify_unions(const struct tela_fb_verifier *v,
+	const struct tela_fb_table *t, unsigned slot, bool required, uint32_t *ret_types,
+	uint32_t *ret_at, uint32_t *ret_n)
 {
 	uint32_t types, n;
 
 	if (!tela_fb_verify_ref(v, t, slot - 2, false, &types) ||
-		!tela_fb_verify_refs(v, t, slot, required, ret_at, ret_n))
+		!tela_fb_verify_offsets(v, t, slot, required, ret_at, ret_n))
 		return false;
 	*ret_types = types + 4;
 	if (!types || *ret_at == 4)
@@ -513,7 +571,7 @@ static inline bool tela_fb_verify_unions(struct tela_fb_verifier *v, const struc
 	return tela_fb_verify_elements(v, types, 1, &n) && n == *ret_n;
 }
 
-/* The buffer that the bytes at `at` are, with what is left of the budget, which its verifier brings
+/* The buffer that the bytes at `at` are, with what is left to visit, which its verifier brings
  * back. As in C++, positions and depth count from its start, and it needs no identifier. */
 static inline bool tela_fb_verify_nested(
 	struct tela_fb_verifier *v, uint32_t at, struct tela_fb_verifier *ret, uint32_t *ret_root)
@@ -523,12 +581,21 @@ static inline bool tela_fb_verify_nested(
 	if (!tela_fb_verify_elements(v, at, 1, &n) || n < TELA_FB_SIZE_MIN ||
 		v->nested == TELA_FB_NESTED_MAX)
 		return false;
-	*ret = *v;
 	ret->buf = v->buf + at + 4;
 	ret->len = n;
-	ret->depth = 0;
-	ret->nested++;
+	ret->depth = ret->n_known = 0;
+	ret->budget = v->budget;
+	ret->leaves = v->leaves;
+	ret->nested = v->nested + 1;
 	return tela_fb_verify_offset(ret, 0, ret_root);
+}
+
+static inline bool tela_fb_leave_nested(
+	struct tela_fb_verifier *v, const struct tela_fb_verifier *nested)
+{
+	v->budget = nested->budget;
+	v->leaves = nested->leaves;
+	return true;
 }
 
 /* ---- descriptors: what a schema says of its messages (tela_fb_print.h prints by them) ----

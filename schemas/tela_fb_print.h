@@ -357,7 +357,7 @@ static inline bool tela_fb_print_nested(
 	if (!tela_fb_verify_nested(&outer, at, &p->v, &root))
 		return tela_fb_print_end(p, -EBADMSG);
 	ok = tela_fb_print_table(p, f->type, root);
-	outer.budget = p->v.budget;
+	tela_fb_leave_nested(&outer, &p->v);
 	p->v = outer;
 	return ok;
 }

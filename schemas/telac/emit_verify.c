@@ -52,8 +52,9 @@ static void verify_nested(struct emit *e, const struct field *f)
 	out(e, "\tif (!tela_fb_verify_ref(v, &t, %u, %s, &to))\n\t\treturn false;\n", slot_of(f),
 		f->required ? "true" : "false");
 	out(e, "\tif (to) {\n\t\tif (!tela_fb_verify_nested(v, to, &nested, &to) ||\n");
-	out(e, "\t\t\t!%s_fb_verify(&nested, to))\n\t\t\treturn false;\n", f->nested->c_name);
-	out(e, "\t\tv->budget = nested.budget;\n\t}\n");
+	out(e, "\t\t\t!%s_fb_verify(&nested, to) || !tela_fb_leave_nested(v, &nested))\n",
+		f->nested->c_name);
+	out(e, "\t\t\treturn false;\n\t}\n");
 }
 
 bool has_nested(const struct object *o)
@@ -78,11 +79,18 @@ static void verify_union(struct emit *e, const struct field *f)
 		out(e, "\t\t!%s_fb_verify(v, type, to))\n\t\treturn false;\n", u);
 		return;
 	}
-	out(e, "\tif (!tela_fb_verify_unions(v, &t, %u, %s, &types, &from, &n))\n", slot_of(f),
+	out(e, "\tif (!tela_fb_verify_unions(v, &t, %u, %s, &types, &from, &n) ||\n", slot_of(f),
 		required);
-	out(e, "\t\treturn false;\n\tfor (; n; n--, types++, from += 4) {\n");
-	out(e, "\t\tif (!%s_fb_verify(v, v->buf[types], tela_fb_verify_entry(v, from)))\n", u);
-	out(e, "\t\t\treturn false;\n\t}\n");
+	out(e, "\t\t(n && !tela_fb_charge_leaves(v, types, from, &n)))\n\t\treturn false;\n");
+	out(e, "\tif (n) {\n\t\tconst uint32_t budget = v->budget, first = from, kinds = "
+	       "types;\n\n");
+	out(e, "\t\tfor (; n; n--, types++, from += 4) {\n");
+	out(e,
+		"\t\t\tif (!%s_fb_verify(v, v->buf[types], tela_fb_verify_entry(v, from)))\n"
+		"\t\t\t\treturn false;\n\t\t}\n",
+		u);
+	out(e, "\t\tif (v->budget == budget) /* no table among them */\n");
+	out(e, "\t\t\ttela_fb_remember(v, kinds, first);\n\t}\n");
 }
 
 void emit_verifier(struct emit *e, const struct object *o)

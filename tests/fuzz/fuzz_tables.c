@@ -72,7 +72,7 @@ static bool accepted_at_any_cost(unsigned which, const uint8_t *buf, size_t len)
 	if (!tela_fb_verify_start(
 		    &v, buf, len, tables[which].start, tables[which].identifier, &root))
 		return false;
-	v.budget = UINT32_MAX;
+	v.budget = v.leaves = UINT32_MAX;
 	return tables[which].walk(&v, root);
 }
 

@@ -8,7 +8,8 @@
 
 #include <algorithm>
 
-namespace {
+namespace
+{
 
 template <class T> bool same_option(bool there, T value, const T *wanted)
 {
@@ -522,7 +523,7 @@ void crafted_unions()
 	flatbuffers::Verifier limited(buf, size_t(len), 64, 60000); // tables
 	CHECK(!limited.VerifyBuffer<depot::stock::Bin>(nullptr));
 	CHECK(tela_fb_verify_start(&v, buf, size_t(len), 0, nullptr, &root));
-	CHECK(v.visits == 16 + unsigned(len) / 2 && !depot_stock_Bin_fb_verify(&v, root));
+	CHECK(v.budget == 16 + unsigned(len) / 2 && !depot_stock_Bin_fb_verify(&v, root));
 }
 
 int one_turn(random_args *r)

@@ -204,7 +204,7 @@ void crafted_bytes()
 	flatbuffers::Verifier limited(buf, len, 64, 32768); // tables
 	CHECK(!limited.VerifyBuffer<test::wide::Wide>(nullptr));
 	CHECK(tela_fb_verify_start(&ours, buf, len, 0, nullptr, &root));
-	CHECK(ours.visits == 16 + len / 2 && !test_wide_Wide_fb_verify(&ours, root));
+	CHECK(ours.budget == 16 + len / 2 && !test_wide_Wide_fb_verify(&ours, root));
 	CHECK(test_wide_Wide_verify(buf, len) == -EBADMSG);
 
 	len = build_zeros(buf, 1500);

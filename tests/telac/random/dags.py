@@ -2,7 +2,7 @@
 milliseconds for 300 bytes; ours stops when its visits are used up."""
 import struct
 
-from model import STRING, Field, Schema, Table, Type
+from model import STRING, Field, Schema, Table, Type, Union
 
 
 def schema():
@@ -10,7 +10,9 @@ def schema():
     node.fields = [Field(name, t, i) for i, (name, t) in enumerate((
         ('left', Type('table', ref=node)), ('right', Type('table', ref=node)),
         ('kids', Type('vector', of=Type('table', ref=node))), ('texts', Type('vector', of=STRING))))]
-    return Schema('dag', [node], node)
+    one = Union('One', 'dag', members=[('text', STRING, True), ('dag_Node', Type('table', ref=node), False)])
+    node.fields.append(Field('ones', Type('vector', of=Type('union', ref=one)), 5))
+    return Schema('dag', [one, node], node)
 
 
 def buffer(levels, fields):
@@ -41,19 +43,24 @@ def fan(n):
     return make
 
 
-def shared_texts(n):
-    """No table twice, but n of them name the same vector of n texts, all of them one text."""
-    kid = struct.pack('<HH4H', 12, 8, 0, 0, 0, 4)
-    first = 16 + 8 + 4 + 4 * n           # where the tables begin: behind the vtable, the root, the vector of them
-    kids_vtable = first
-    tables = first + len(kid)
-    texts = tables + 8 * n
-    text = texts + 4 + 4 * n
+def shared(vectors, n, names, unions=False):
+    """No table twice, but `names` of them name, in turn, one of so many vectors of `n` texts, or unions, all one text."""
+    slots = (0, 0, 0, 0, 4, 8) if unions else (0, 0, 0, 4)
+    size = 12 if unions else 8
+    vtable = struct.pack(f'<HH{len(slots)}H', 4 + 2 * len(slots), size, *slots)
     out = struct.pack('<I', 16) + struct.pack('<HH4H', 12, 8, 0, 0, 4, 0) + struct.pack('<iI', 12, 4)
-    out += struct.pack('<I', n) + b''.join(struct.pack('<I', tables + 8 * i - 28 - 4 * i) for i in range(n)) + kid
-    out += b''.join(struct.pack('<iI', tables + 8 * i - kids_vtable, texts - tables - 8 * i - 4) for i in range(n))
-    out += struct.pack('<I', n) + b''.join(struct.pack('<I', text - texts - 4 - 4 * i) for i in range(n))
-    return out + struct.pack('<I', 0) + bytes(4)
+    kids = len(out) + 4
+    tables = kids + 4 * names + len(vtable)
+    lists = tables + size * names
+    text = lists + vectors * (4 + 4 * n)
+    out += struct.pack('<I', names) + b''.join(struct.pack('<I', tables + size * i - kids - 4 * i) for i in range(names)) + vtable
+    for i in range(names):
+        at = tables + size * i
+        out += struct.pack('<i', at - tables + len(vtable)) + (struct.pack('<I', text + 8 - at - 4) if unions else b'')
+        out += struct.pack('<I', lists + i % vectors * (4 + 4 * n) - len(out))
+    for i in range(vectors):
+        out += struct.pack('<I', n) + b''.join(struct.pack('<I', text - len(out) - 4 - 4 * k) for k in range(n))
+    return out + struct.pack('<I', 0) + bytes(4) + struct.pack('<I', n) + b'\1' * n + bytes(4)
 
 
 def crafted():
@@ -63,7 +70,11 @@ def crafted():
     yield 'X', buffer([(8, pair)] * 10, both)            # few enough for C++ to accept
     for width, height in ((2, 18), (4, 9), (8, 5), (20, 3)):
         yield 'X', buffer([(8 + 4 * width, fan(width))] * height, kids)
-    yield 'X', shared_texts(20)
-    yield 'Y', shared_texts(4)
+    for unions in (False, True):
+        yield 'Y', shared(1, 20, 20, unions)            # one vector is known again
+        yield 'Y', shared(1, 4, 4, unions)
+        yield 'Y', shared(16, 60, 500, unions)          # and so are the last 16
+        yield 'X', shared(17, 60, 500, unions)
+        yield 'Y', shared(40, 60, 60, unions)           # fits all the same
     yield 'Y', buffer([(40, fan(8))], kids)             # shared, but it fits
     yield 'Y', buffer([(12, fan(1))] * 60, kids)        # a long tree

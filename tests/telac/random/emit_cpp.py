@@ -211,7 +211,7 @@ class Theirs(Emitter):
         t = f.type.of
         if t.kind == 'union':
             self(f'w->vector(raw->GetAddressOf({f.slot - 2}), t->{f.name}_type());')
-        walk = 'refs' if t.kind in ('table', 'string', 'union') else 'vector'
+        walk = {'table': 'refs', 'string': 'leaves', 'union': 'leaves'}.get(t.kind, 'vector')
         self(f'w->{walk}({site}, t->{name}());')
         self(f'text_put_vector(o, t->{name}() != nullptr, t->{name}() ? t->{name}()->size() : 0);')
         self(f'for (flatbuffers::uoffset_t i = 0; t->{name}() && i < t->{name}()->size(); i++) {{')

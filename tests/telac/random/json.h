@@ -34,7 +34,8 @@ inline std::string read_json(unsigned schema, const std::string &json, std::stri
 	}
 	const exact b(parser->builder_.GetBufferPointer(), parser->builder_.GetSize());
 	if (!theirs[schema].verify(b.p, b.len, false)) {
-		*wrong = "the C++ verifier refuses what libflatbuffers made of " + json.substr(0, 500);
+		*wrong = "the C++ verifier refuses what libflatbuffers made of " +
+			 json.substr(0, 500);
 		return "";
 	}
 	walk w = {b.p, UINT64_MAX};

@@ -167,7 +167,7 @@ std::vector<site> check_whole(const exact &b, char what, bool prefixed)
 	text_buffer ours, shifted, theirs_text;
 	walk w = {b.p, UINT64_MAX};
 	const exact moved(b.p, b.len, 1 + random_below(7));
-	uint32_t used, most;
+	uint32_t used, leaves;
 
 	counts.buffers++;
 	counts.bytes += b.len;
@@ -193,7 +193,8 @@ std::vector<site> check_whole(const exact &b, char what, bool prefixed)
 	if (!m.expected.empty() && values(text) != values(m.expected))
 		fail(&b, what, prefixed, "read and wanted:%s",
 			difference(values(text), values(m.expected)).c_str());
-	if (oracle_ours[m.schema].visits(b.p, b.len, prefixed, &used, &most) || used != w.visits)
+	if (oracle_ours[m.schema].visits(b.p, b.len, prefixed, &used, &leaves) ||
+		used != w.visits || leaves != w.leaf_elements)
 		fail(&b, what, prefixed, "ours made %u visits, the walk %llu", used,
 			static_cast<unsigned long long>(w.visits));
 	if (what == 'C') {
@@ -400,9 +401,9 @@ void check_crafted(const record &r)
 	const exact b(r.data.data(), r.data.size());
 	text_buffer text;
 	walk w = {b.p, 1000000}; // about where the C++ verifier gives up
-	uint32_t used, most;
+	uint32_t used, leaves;
 	bool whole = true;
-	const int err = oracle_ours[m.schema].visits(b.p, b.len, false, &used, &most);
+	const int err = oracle_ours[m.schema].visits(b.p, b.len, false, &used, &leaves);
 	const printed text_of(m.schema, b, false, 1 << 20);
 
 	if (!text_of.wrong.empty() || text_of.text.size() > 64 * (16 + b.len))
@@ -415,12 +416,13 @@ void check_crafted(const record &r)
 	}
 	if (whole && !theirs[m.schema].verify(b.p, b.len, false))
 		fail(&b, r.what, false, "the C++ verifier refuses it");
-	if (most != 16 + b.len / 2 || used > most)
-		fail(&b, r.what, false, "%u visits, %u allowed, in %zu bytes", used, most, b.len);
-	if ((w.visits > most) != (r.what == 'X'))
-		fail(&b, r.what, false, "it has %llu visits", (unsigned long long)w.visits);
+	if (used > 16 + b.len / 2 || leaves > 16 + b.len)
+		fail(&b, r.what, false, "%u and %u visits in %zu bytes", used, leaves, b.len);
+	if ((whole && w.fits(b.len)) != (r.what == 'Y'))
+		fail(&b, r.what, false, "it has %llu and %llu visits", (unsigned long long)w.visits,
+			(unsigned long long)w.leaf_visits);
 	if (err != (r.what == 'X' ? -EBADMSG : 0) || verify_ours(m.schema, b, false) != err)
-		fail(&b, r.what, false, "verdict %d after %u of %u visits", err, used, most);
+		fail(&b, r.what, false, "verdict %d after %u and %u visits", err, used, leaves);
 }
 
 void one(const record &r, std::map<std::pair<uint16_t, uint32_t>, message> &messages)

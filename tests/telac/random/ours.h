@@ -17,9 +17,9 @@ struct oracle_ours {
 	const struct tela_fb_desc_type *type; /* of the root */
 	const char *identifier;               /* NULL: none */
 	int (*verify)(const void *buf, size_t len);
-	/* 0 or -EBADMSG, and the visits that it took and might have taken */
-	int (*visits)(
-		const void *buf, size_t len, bool prefixed, uint32_t *ret_used, uint32_t *ret_most);
+	/* 0 or -EBADMSG, and the visits that it took, leaves apart */
+	int (*visits)(const void *buf, size_t len, bool prefixed, uint32_t *ret_used,
+		uint32_t *ret_leaves);
 	size_t (*size)(struct text_in *in, const void **ret_args);
 	int (*build)(void *buf, size_t room, const void *args);
 	void (*dump)(const void *buf, struct text_out *o);

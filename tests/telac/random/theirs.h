@@ -17,8 +17,8 @@ struct site {
 	const char *type;
 };
 
-// Counts what tela_fb.h says a verifier visits, and sees whether the buffer is a tree. Strings and
-// vtables may be shared in one; anything else that two paths lead to makes it none.
+// Counts what tela_fb.h says a verifier visits, and sees which tables and vectors several paths
+// lead to. Strings and vtables may always be shared.
 struct walk {
 	struct too_long {
 	};
@@ -26,6 +26,9 @@ struct walk {
 	const uint8_t *buf;
 	uint64_t most; // visits, after which too_long is thrown
 	uint64_t visits = 0;
+	uint64_t leaf_visits = 0,
+		 leaf_elements = 0; // of vectors of strings and unions, and once each
+	std::unordered_set<const void *> leaf_vectors = {};
 	bool shared_table = false, shared_vector = false;
 	std::vector<site> sites = {};
 	std::unordered_set<const void *> seen = {};
@@ -92,12 +95,34 @@ struct walk {
 		shared_vector |= !seen.insert(to).second;
 	}
 
-	// One of offsets, each of which is visited.
+	// One of tables, each of which is visited.
 	template <class T> void refs(const void *from, const T *to)
 	{
 		vector(from, to);
 		if (to)
 			charge(to->size());
+	}
+
+	// One of strings or unions.
+	template <class T> void leaves(const void *from, const T *to)
+	{
+		vector(from, to);
+		if (!to || !to->size())
+			return;
+		leaf_visits += to->size();
+		if (leaf_vectors.insert(to).second)
+			leaf_elements += to->size();
+		if (leaf_visits > most)
+			throw too_long();
+	}
+
+	// Whether our verifier must accept it for all that it visits: it remembers 16 vectors.
+	bool fits(size_t len) const
+	{
+		return visits <= TELA_FB_VISITS(len) &&
+		       (leaf_visits <= TELA_FB_LEAVES(len) ||
+			       (leaf_vectors.size() <= TELA_FB_KNOWN_MAX &&
+				       leaf_elements <= TELA_FB_LEAVES(len)));
 	}
 };
 
