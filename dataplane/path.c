@@ -535,6 +535,10 @@ uint64_t path_due_ns(const struct machine *m, const struct path *p)
 		due = min_u64(due, c->look_ns);
 	if (p->draining && !path_busy(p)) /* path_leaving() */
 		due = min_u64(due, max_u64(p->last_rx_ns, p->ping_ns) + LEAVING_NS);
+	if (p->silent_since_ns)
+		due = min_u64(due, p->silent_since_ns + silence_limit(m, p));
+	if (path_busy(p))
+		due = min_u64(due, p->ask_ns);
 	if (list_empty(&p->sent))
 		return due;
 	wait = probe_wait(m, p, &since);
