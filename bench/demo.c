@@ -303,6 +303,8 @@ int run_once(struct bench *b)
 	}
 	if (o->swaps)
 		storm_end(&b->storm);
+	if (o->both)
+		both_wait(b);
 	show(b);
 	return b->n_failed_checks ? -EIO : 0;
 }

@@ -28,6 +28,9 @@ static const char usage[] =
 	"  -b, --bytes N          data bytes of a call, 8 to 16777152 (32)\n"
 	"  -o, --one-way          large messages go, none come back: a caller that takes no reply "
 	"so large (run)\n"
+	"  -B, --both             serve echo too, on the same core: the peer is a telabench with "
+	"--both, "
+	"which calls at the same time (run)\n"
 	"  -R, --rate N           run: an open loop of N calls/s; times count from when a call was "
 	"due\n"
 	"      --slow PERCENT     run: of the calls take --slow-us to answer; the others' times "
@@ -93,18 +96,30 @@ static double decimal(const char *text, double min, double max, const char *what
 	return v;
 }
 
+static void check_options(struct options *o)
+{
+	if (o->demo && (o->rate > 0 || o->slow > 0 || o->both))
+		bad_usage("--rate, --slow and --both are for run");
+	if (o->one_way && (o->demo || o->bytes <= LOAD_BYTES_OWN))
+		bad_usage("--one-way is for run, with --bytes above 65536");
+	if (o->swaps == UINT32_MAX)
+		o->swaps = o->demo ? 1000 : 0;
+	if ((o->demo || o->swaps) && !o->admin)
+		bad_usage("--admin is needed to change the chain of the other node");
+}
+
 static void read_options(struct options *o, int argc, char **argv)
 {
 	static const struct option known[] = {{"config", 1, NULL, 'c'}, {"peer", 1, NULL, 'p'},
 		{"admin", 1, NULL, 'a'}, {"in-flight", 1, NULL, 'n'}, {"sessions", 1, NULL, 's'},
-		{"bytes", 1, NULL, 'b'}, {"one-way", 0, NULL, 'o'}, {"seconds", 1, NULL, 't'},
-		{"rounds", 1, NULL, 'r'}, {"swaps", 1, NULL, 'w'}, {"words", 1, NULL, 'W'},
-		{"pairs", 1, NULL, 'P'}, {"rate", 1, NULL, 'R'}, {"slow", 1, NULL, 'L'},
-		{"slow-us", 1, NULL, 'U'}, {"yardsticks", 1, NULL, 'y'}, {"json", 0, NULL, 'j'},
-		{"help", 0, NULL, 'h'}, {"version", 0, NULL, 'V'}, {NULL}};
+		{"bytes", 1, NULL, 'b'}, {"one-way", 0, NULL, 'o'}, {"both", 0, NULL, 'B'},
+		{"seconds", 1, NULL, 't'}, {"rounds", 1, NULL, 'r'}, {"swaps", 1, NULL, 'w'},
+		{"words", 1, NULL, 'W'}, {"pairs", 1, NULL, 'P'}, {"rate", 1, NULL, 'R'},
+		{"slow", 1, NULL, 'L'}, {"slow-us", 1, NULL, 'U'}, {"yardsticks", 1, NULL, 'y'},
+		{"json", 0, NULL, 'j'}, {"help", 0, NULL, 'h'}, {"version", 0, NULL, 'V'}, {NULL}};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "c:p:a:n:s:b:t:r:w:y:R:jhVo", known, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "c:p:a:n:s:b:t:r:w:y:R:jhVoB", known, NULL)) != -1) {
 		switch (c) {
 		case 'c':
 			o->config = optarg;
@@ -126,6 +141,9 @@ static void read_options(struct options *o, int argc, char **argv)
 			break;
 		case 'o':
 			o->one_way = true;
+			break;
+		case 'B':
+			o->both = true;
 			break;
 		case 't':
 			o->seconds = decimal(optarg, 0.05, 600, "--seconds");
@@ -172,14 +190,7 @@ static void read_options(struct options *o, int argc, char **argv)
 	if (optind + 1 != argc || (strcmp(argv[optind], "run") && strcmp(argv[optind], "demo")))
 		bad_usage("say run or demo");
 	o->demo = !strcmp(argv[optind], "demo");
-	if (o->demo && (o->rate > 0 || o->slow > 0))
-		bad_usage("--rate and --slow are for run");
-	if (o->one_way && (o->demo || o->bytes <= LOAD_BYTES_OWN))
-		bad_usage("--one-way is for run, with --bytes above 65536");
-	if (o->swaps == UINT32_MAX)
-		o->swaps = o->demo ? 1000 : 0;
-	if ((o->demo || o->swaps) && !o->admin)
-		bad_usage("--admin is needed to change the chain of the other node");
+	check_options(o);
 }
 
 static void report(void *arg, const char *line)
@@ -223,6 +234,10 @@ static int open_bench(struct bench *b, const struct conf *conf)
 	if (!b->load || !b->load_data || !b->load_generation || !b->storm.mask || !b->echo ||
 		!b->echo_one || !b->kv || !b->calculator) {
 		report(NULL, "no such peer in the configuration, or out of memory");
+		return -1;
+	}
+	if (o->both && both_serve(b, err, sizeof(err))) {
+		report(NULL, err);
 		return -1;
 	}
 	b->load->ns_per_tick = ns_per_tick();

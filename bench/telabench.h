@@ -18,7 +18,7 @@ struct options {
 	double seconds, rate,
 		slow; /* rate: of an open loop, 0: closed; slow: percent of the calls */
 	uint32_t slow_us;
-	bool json, demo, one_way;
+	bool json, demo, one_way, both;
 };
 
 struct bench {
@@ -44,6 +44,11 @@ struct bench {
 };
 
 bool telabench_interrupted(void);
+
+/* Serves echo to the peer, from before the node starts. 0, or -1 with `err`. */
+int both_serve(struct bench *b, char *err, size_t err_len);
+/* Until the peer has called nothing for half a second, at most 10 s. */
+void both_wait(struct bench *b);
 
 /* Waits until the peer answers a call. 0 or -ETIMEDOUT. */
 int wait_for_peer(struct bench *b, double seconds);
