@@ -17,11 +17,18 @@ enum log_level log_get_level(void);
 int log_level_find(const char *name);
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-#define log_error(...) log_write(LOG_ERROR, __VA_ARGS__)
-#define log_warn(...)  log_write(LOG_WARN, __VA_ARGS__)
-#define log_info(...)  log_write(LOG_INFO, __VA_ARGS__)
-#define log_debug(...)                                                                             \
+/* The least important level that is compiled at all: meson's option log_level. */
+#ifndef LOG_BUILT
+#define LOG_BUILT LOG_DEBUG
+#endif
+
+#define log_at(level, ...)                                                                         \
 	do {                                                                                       \
-		if (log_get_level() >= LOG_DEBUG)                                                  \
-			log_write(LOG_DEBUG, __VA_ARGS__);                                         \
+		if ((level) <= LOG_BUILT && (level) <= log_get_level())                            \
+			log_write(level, __VA_ARGS__);                                             \
 	} while (0)
+
+#define log_error(...) log_at(LOG_ERROR, __VA_ARGS__)
+#define log_warn(...)  log_at(LOG_WARN, __VA_ARGS__)
+#define log_info(...)  log_at(LOG_INFO, __VA_ARGS__)
+#define log_debug(...) log_at(LOG_DEBUG, __VA_ARGS__)

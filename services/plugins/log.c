@@ -6,6 +6,8 @@
  *          that is answered in the pass that received it takes 0.
  * Options: file     appended to, made if need be; standard error
  *          rate     most lines a second, 1 to 1000000; 1000
+ *          repeats  most of these of one method and code, told with their number after that; 0: no
+ *                   such limit, up to 1000000; 100
  *          queue    records on their way, a power of two up to 65536; 4096
  *          request  say what was asked, as JSON: of so many bytes, in as many characters; 16 to
  *                   1024, 0: not. A data core copies the bytes, the thread prints them.
@@ -26,7 +28,7 @@ enum { BATCH_BYTES = 16384, QUEUE_MAX = 65536, RATE_MAX = 1000000 };
 
 struct options {
 	const char *file;
-	int64_t rate, queue, request;
+	int64_t rate, repeats, queue, request;
 };
 
 struct log {
@@ -37,14 +39,16 @@ struct log {
 	uint32_t most;              /* bytes of a request, 0: none */
 	struct svc_count *dropped;  /* the same */
 	uint32_t n_cores;
+	const struct tela_service_desc *schema;
 	/* The thread's own. */
 	struct log_rate rate;
+	struct log_repeats repeats;
 	int fd;
 	bool fd_is_ours;
 	char service[TELA_NAME_MAX + 1];
 	size_t batch_len;
 	char batch[BATCH_BYTES];
-	_Atomic uint64_t lines, suppressed, write_errors;
+	_Atomic uint64_t lines, suppressed, repeated, write_errors;
 };
 
 /* ---- on a data core ---- */
@@ -113,6 +117,11 @@ static void leave(struct tela_call *call, void *self)
 		.method = call->method->id,
 		.code = call->reply_code,
 	};
+	if (unlikely(call->context != NULL)) {
+		r->trace[0] = call->context->trace[0];
+		r->trace[1] = call->context->trace[1];
+		r->span = call->context->span;
+	}
 	if (unlikely(l->most))
 		put_request(&l->asked[tela_core_index(core)], call, r);
 	svc_ring_publish(r);
@@ -138,18 +147,46 @@ static void flush(struct log *l)
 	l->batch_len = 0;
 }
 
+/* `number`: room for it, for a method that has no name. */
+static const char *method_of(const struct log *l, uint16_t id, char number[8])
+{
+	for (uint32_t i = 0; i < l->schema->n_methods; i++)
+		if (l->schema->methods[i].id == id)
+			return l->schema->methods[i].name;
+	snprintf(number, 8, "%u", id);
+	return number;
+}
+
 static void write_line(struct log *l, const struct log_record *r, const struct timespec *now)
 {
-	char *line;
+	char *line, number[8];
 	size_t len;
 
 	if (l->batch_len + LOG_LINE_MAX + LOG_REQUEST_MAX > sizeof(l->batch))
 		flush(l);
 	line = l->batch + l->batch_len;
-	len = log_line(line, l->service, r, now);
+	len = log_line(line, l->service, method_of(l, r->method, number), r, now);
 	if (l->most)
 		len = log_line_request(line, len, r, l->most);
 	l->batch_len += len;
+}
+
+static void write_repeated(struct log *l, const struct timespec *now)
+{
+	char number[8];
+
+	for (int i = 0; i < LOG_REPEATS; i++) {
+		struct log_repeat *at = &l->repeats.at[i];
+
+		if (at->repeated) {
+			if (l->batch_len + LOG_LINE_MAX > sizeof(l->batch))
+				flush(l);
+			l->batch_len += log_line_repeated(l->batch + l->batch_len, l->service,
+				method_of(l, (uint16_t)(at->key >> 8), number), (uint8_t)at->key,
+				at->repeated, now);
+		}
+		*at = (struct log_repeat){0};
+	}
 }
 
 /* What is in the ring now; one round is bounded by its size. */
@@ -161,8 +198,12 @@ static void drain(struct log *l)
 	uint32_t budget = l->ring.mask + 1;
 
 	clock_gettime(CLOCK_REALTIME, &now);
+	if (log_repeats_due(&l->repeats, mono))
+		write_repeated(l, &now);
 	for (; budget && (r = svc_ring_peek(&l->ring)) != NULL; budget--) {
-		if (log_rate_take(&l->rate, mono)) {
+		if (!log_repeats_take(&l->repeats, r)) {
+			atomic_fetch_add_explicit(&l->repeated, 1, memory_order_relaxed);
+		} else if (log_rate_take(&l->rate, mono)) {
 			write_line(l, r, &now);
 			atomic_fetch_add_explicit(&l->lines, 1, memory_order_relaxed);
 		} else {
@@ -182,6 +223,8 @@ static void run(struct svc_worker *w)
 	while (!svc_worker_wait(w, TICK_NS))
 		drain(l);
 	drain(l);
+	l->repeats.second = UINT64_MAX; /* what was repeated last is told too */
+	drain(l);
 }
 
 /* ---- hooks ---- */
@@ -190,6 +233,8 @@ static int options(struct tela_hook *h, struct options *o)
 {
 	int rc = svc_option_int(h, "rate", 1000, 1, RATE_MAX, &o->rate);
 
+	if (!rc)
+		rc = svc_option_int(h, "repeats", 100, 0, RATE_MAX, &o->repeats);
 	if (!rc)
 		rc = svc_option_int(h, "queue", 4096, 1, QUEUE_MAX, &o->queue);
 	if (!rc)
@@ -242,6 +287,8 @@ static int make(struct tela_hook *h, struct log *l, const struct options *o)
 {
 	l->n_cores = tela_node_n_cores(h->node);
 	l->rate.per_second = (uint64_t)o->rate;
+	l->repeats.most = (uint32_t)o->repeats;
+	l->schema = h->schema;
 	snprintf(l->service, sizeof(l->service), "%s", h->service);
 	l->starts = calloc(l->n_cores, sizeof(*l->starts));
 	l->dropped = svc_counts_create(l->n_cores);
@@ -295,11 +342,12 @@ static void stats(void *self, void (*emit)(void *arg, const char *name, uint64_t
 
 	emit(arg, "lines", atomic_load_explicit(&l->lines, memory_order_relaxed));
 	emit(arg, "dropped", svc_counts_sum(l->dropped, l->n_cores));
+	emit(arg, "repeated", atomic_load_explicit(&l->repeated, memory_order_relaxed));
 	emit(arg, "suppressed", atomic_load_explicit(&l->suppressed, memory_order_relaxed));
 	emit(arg, "write_errors", atomic_load_explicit(&l->write_errors, memory_order_relaxed));
 }
 
-static const char *const keys[] = {"file", "rate", "queue", "request", NULL};
+static const char *const keys[] = {"file", "rate", "repeats", "queue", "request", NULL};
 
 static const struct tela_link links[] = {
 	{.callback = TELA_REQUEST_IN, .enter = enter, .leave = leave},

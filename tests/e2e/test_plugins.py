@@ -182,7 +182,7 @@ class Plugins(mesh.Case):
                 return []
             with open(path) as f:
                 return [line for line in f if 'code=INVALID_ARGUMENT' in line]
-        self.assertIn(' method=4 ', mesh.until(lines, 'a line is written')[0])
+        self.assertIn(' method=divide ', mesh.until(lines, 'a line is written')[0])
 
     def test_log_says_the_request(self):
         """As JSON by the schema, also of a call that waits in between."""

@@ -16,23 +16,30 @@ static void test_line(void **state)
 		.duration_ns = 12345, .request_bytes = 120, .method = 1, .code = TELA_UNAVAILABLE};
 	struct timespec now = {.tv_sec = 1700000000, .tv_nsec = 7654321};
 	char line[LOG_LINE_MAX], name[200];
-	size_t len = log_line(line, "echo.Echo", &r, &now);
+	size_t len = log_line(line, "echo.Echo", "echo", &r, &now);
 
 	(void)state;
 	assert_int_equal(len, strlen(line));
-	assert_string_equal(line, "2023-11-14T22:13:20.007Z service=echo.Echo method=1 "
+	assert_string_equal(line, "2023-11-14T22:13:20.007Z service=echo.Echo method=echo "
 				  "code=UNAVAILABLE bytes=120 us=12\n");
 	r.duration_ns = LOG_NO_TIME;
-	log_line(line, "e", &r, &now);
+	log_line(line, "e", "m", &r, &now);
 	assert_non_null(strstr(line, " us=-\n"));
+	r.trace[1] = 0xabc;
+	r.span = 0x123;
+	log_line(line, "e", "m", &r, &now);
+	assert_non_null(strstr(
+		line, " us=- trace=00000000000000000000000000000abc span=0000000000000123\n"));
 	/* The longest there can be still ends in a newline. */
 	memset(name, 'n', sizeof(name) - 1);
 	name[sizeof(name) - 1] = '\0';
 	r = (struct log_record){.duration_ns = UINT64_MAX - 1,
 		.request_bytes = UINT32_MAX,
 		.method = UINT16_MAX,
+		.trace = {UINT64_MAX, UINT64_MAX},
+		.span = UINT64_MAX,
 		.code = TELA_FAILED_PRECONDITION};
-	len = log_line(line, name, &r, &now);
+	len = log_line(line, name, name, &r, &now);
 	assert_int_equal(len, strlen(line));
 	assert_int_equal(line[len - 1], '\n');
 }
@@ -49,7 +56,7 @@ static size_t request_line(char *line, const struct echo_Message_args *a, size_t
 	len = echo_Message_build(r->request, sizeof(memory) - sizeof(*r), a);
 	assert_true(len > 0);
 	r->kept = (uint16_t)min_u32((uint32_t)len, (uint32_t)keep);
-	return log_line_request(line, log_line(line, "e", r, &now), r, most);
+	return log_line_request(line, log_line(line, "e", "m", r, &now), r, most);
 }
 
 static void test_request(void **state)
@@ -77,7 +84,7 @@ static void test_request(void **state)
 	assert_string_equal(strstr(line, " request="), " request={\"data\":...\n");
 	/* not a FlatBuffer, or not kept */
 	memset(line, 0, sizeof(line));
-	len = log_line_request(line, log_line(line, "e", &bytes, &now), &bytes, 1024);
+	len = log_line_request(line, log_line(line, "e", "m", &bytes, &now), &bytes, 1024);
 	assert_string_equal(line + len - 11, " request=-\n");
 }
 
@@ -90,6 +97,32 @@ static void test_rate(void **state)
 	assert_true(log_rate_take(&r, 5 * NS_PER_S + 1));
 	assert_false(log_rate_take(&r, 6 * NS_PER_S - 1));
 	assert_true(log_rate_take(&r, 6 * NS_PER_S));
+}
+
+static void test_repeats(void **state)
+{
+	struct log_repeats r = {.most = 3};
+	struct log_record a = {.method = 1, .code = 5}, b = {.method = 1, .code = 6};
+	struct timespec now = {0};
+	char line[LOG_LINE_MAX];
+	uint64_t repeated = 0;
+
+	(void)state;
+	assert_true(log_repeats_due(&r, 5 * NS_PER_S));
+	assert_false(log_repeats_due(&r, 6 * NS_PER_S - 1));
+	for (int i = 0; i < 3; i++)
+		assert_true(log_repeats_take(&r, &a) && log_repeats_take(&r, &b));
+	for (int i = 0; i < 7; i++)
+		assert_false(log_repeats_take(&r, &a));
+	for (int i = 0; i < LOG_REPEATS; i++)
+		repeated += r.at[i].repeated;
+	assert_int_equal(repeated, 7);
+	assert_true(log_repeats_due(&r, 6 * NS_PER_S));
+	r = (struct log_repeats){0}; /* no limit */
+	for (int i = 0; i < 1000; i++)
+		assert_true(log_repeats_take(&r, &a));
+	log_line_repeated(line, "e", "m", TELA_UNAVAILABLE, 7, &now);
+	assert_non_null(strstr(line, "service=e method=m code=UNAVAILABLE repeated=7\n"));
 }
 
 static void test_starts(void **state)
@@ -138,6 +171,7 @@ int main(void)
 		cmocka_unit_test(test_line),
 		cmocka_unit_test(test_request),
 		cmocka_unit_test(test_rate),
+		cmocka_unit_test(test_repeats),
 		cmocka_unit_test(test_starts),
 		cmocka_unit_test(test_digits),
 	};
