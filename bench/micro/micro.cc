@@ -474,11 +474,17 @@ public:
 			printf("%-38s %9.2f\n", "one link beyond a direct call", walk - direct);
 			printf("%-38s %9.2f\n", "an absent leave hook", absent);
 		}
-		if (ns.count("plugins/0") && ns.count("plugins/1") && ns.count("plugins/2")) {
-			printf("%-38s %9.2f\n", "request adds to a call",
-				ns["plugins/1"] - ns["plugins/0"]);
-			printf("%-38s %9.2f\n", "rate_limit adds to that",
-				ns["plugins/2"] - ns["plugins/1"]);
+		if (ns.count("plugins/0") && ns.count("plugins/5")) {
+			static const char *const adds[] = {"request adds to a call",
+				"tracer, one call in 1,000 sampled", "auth, with a token of 132 bytes",
+				"rate_limit", "validate, of two doubles"};
+
+			for (int i = 0; i < 5; i++)
+				printf("%-38s %9.2f\n", adds[i],
+					ns["plugins/" + std::to_string(i + 1)] -
+						ns["plugins/" + std::to_string(i)]);
+			printf("%-38s %9.2f\n", "all of these plugins",
+				ns["plugins/5"] - ns["plugins/0"]);
 		}
 	}
 };

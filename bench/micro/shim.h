@@ -70,7 +70,15 @@ void shim_hand_stop(void);
 
 /* ---- plugins: a handler, and before it as many of them as named ---- */
 
-enum { SHIM_BARE, SHIM_REQUEST, SHIM_RATE_LIMIT, SHIM_PLUGINS };
+enum {
+	SHIM_BARE,
+	SHIM_REQUEST,
+	SHIM_TRACER, /* one call in 1,000 is sampled */
+	SHIM_AUTH,
+	SHIM_RATE_LIMIT,
+	SHIM_VALIDATE,
+	SHIM_PLUGINS
+};
 
 void shim_plugins_make(void);
 uint64_t shim_plugins(unsigned upto);

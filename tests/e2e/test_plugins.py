@@ -174,15 +174,21 @@ class Plugins(mesh.Case):
 
     def test_log(self):
         path = self.mesh.path('calls.log')
-        self.nodes({'plugin': 'log', 'config': {'file': path}})
-        self.add(1.0, 0.0, method='divide')
+        self.nodes({'plugin': 'tracer', 'config': {'sample': 1}}, {'plugin': 'log', 'config': {'file': path, 'repeats': 2}})
+        for _ in range(9):
+            self.add(1.0, 0.0, method='divide')
 
-        def lines():
+        def lines(what):
             if not os.path.exists(path):
                 return []
             with open(path) as f:
-                return [line for line in f if 'code=INVALID_ARGUMENT' in line]
-        self.assertIn(' method=divide ', mesh.until(lines, 'a line is written')[0])
+                return [line for line in f if 'code=INVALID_ARGUMENT' in line and what in line]
+        line = mesh.until(lambda: lines(' method=divide '), 'a line is written')[0]
+        words = dict(word.split('=') for word in line.split()[1:])
+        spans = mesh.until(lambda: self.server.do('trace', trace=words['trace'])['spans'], 'the span that it names is there')
+        self.assertEqual((spans[0]['span'], spans[0]['kind']), (words['span'], 'in'))
+        told = mesh.until(lambda: lines(' repeated='), 'what was repeated is told')
+        self.assertTrue(1 <= int(told[0].split('=')[-1]) <= 7, told)
 
     def test_log_says_the_request(self):
         """As JSON by the schema, also of a call that waits in between."""
@@ -199,7 +205,7 @@ class Plugins(mesh.Case):
                 with open(path) as f:
                     return next((line for line in f if what in line), None)
             return mesh.until(find, f'a line with {what} is written')
-        self.assertTrue(line(' method=1 ').endswith(' request={"a":1.5,"b":-2}\n'))
+        self.assertTrue(line(' method=add ').endswith(' request={"a":1.5,"b":-2}\n'))
         self.assertIn(' request={"a":7}\n', line('code=INVALID_ARGUMENT'))
 
     def test_validate(self):
