@@ -42,6 +42,8 @@ static bool is_name(const char *s)
 
 static bool same_place(const struct tela_link *a, const struct tela_link *b)
 {
+	if (a->own || b->own)
+		return a->own && b->own && a->own->id == b->own->id;
 	if (a->callback || b->callback)
 		return a->callback && b->callback && !strcmp(a->callback, b->callback);
 	return a->service && b->service && a->method == b->method &&
@@ -56,7 +58,7 @@ static int check_links(const struct tela_plugin *p, const char *from, char *err,
 	for (uint32_t i = 0; i < p->n_links; i++) {
 		const struct tela_link *l = &p->links[i];
 
-		if (!l->enter && !l->leave && !l->statuses && !l->status)
+		if (!l->enter && !l->leave && !l->statuses && !l->status && !l->own)
 			return fail(err, err_len, -EINVAL,
 				"%s: link %u of plugin %s has neither enter nor leave", from, i,
 				p->name);
@@ -123,10 +125,11 @@ int plugin_check_schema(const struct tela_plugin *p, const struct tela_service_d
 	for (uint32_t i = 0; i < p->n_links && !rc; i++) {
 		const struct tela_link *l = &p->links[i];
 
-		if (!l->callback && (!l->service || strcmp(l->service->name, service->name)))
+		if (!l->callback && !l->own &&
+			(!l->service || strcmp(l->service->name, service->name)))
 			continue;
 		used++;
-		if (!l->callback)
+		if (!l->callback && !l->own)
 			rc = check_one_schema(p, l->service, service, err, err_len);
 	}
 	if (!rc && p->n_links && !used)

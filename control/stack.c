@@ -130,7 +130,7 @@ void record_put(struct record *r)
 
 static bool concerns(const struct tela_link *l, const struct tela_service_desc *d)
 {
-	return l->callback || (l->service && !strcmp(l->service->name, d->name));
+	return l->callback || l->own || (l->service && !strcmp(l->service->name, d->name));
 }
 
 /* The word at *at, which is moved behind it. */
@@ -175,7 +175,8 @@ static bool blocks(const struct stack *s, const struct tela_plugin *p, const str
 	const char *blocking = s->conf->blocking, *word;
 	size_t n;
 
-	while (p->serves && !l->callback && blocking && (n = next_word(&blocking, &word))) {
+	while (p->serves && !l->callback && !l->own && blocking &&
+		(n = next_word(&blocking, &word))) {
 		if (is_word(word, n, "all"))
 			return true;
 		for (uint32_t i = 0; i < s->desc->n_methods; i++)
@@ -186,15 +187,75 @@ static bool blocks(const struct stack *s, const struct tela_plugin *p, const str
 	return false;
 }
 
+/* ---- two plugins that define one method ---- */
+
+static const struct tela_method_desc *method_of(const struct tela_service_desc *d, uint16_t id)
+{
+	for (uint32_t i = 0; i < d->n_methods; i++)
+		if (d->methods[i].id == id)
+			return &d->methods[i];
+	return NULL;
+}
+
+/* The method that this link answers and the service's own schema lacks; NULL: none. */
+static const struct tela_method_desc *defines(const struct stack *s, const struct tela_link *l)
+{
+	if (l->callback || l->own || !l->enter || !l->service ||
+		strcmp(l->service->name, s->desc->name) || method_of(s->desc, l->method))
+		return NULL;
+	return method_of(l->service, l->method);
+}
+
+static bool names(const char *const *list, const struct tela_instance *i)
+{
+	for (; list && *list; list++)
+		if (!strcmp(*list, i->name) || !strcmp(*list, i->plugin->name))
+			return true;
+	return false;
+}
+
+/* The order of the two was chosen by one of them. */
+static bool related(const struct tela_instance *a, const struct tela_instance *b)
+{
+	const struct tela_plugin *x = a->plugin->desc, *y = b->plugin->desc;
+
+	return names(x->needs, b) || names(x->wraps, b) || names(x->may_need, b) ||
+	       names(x->may_wrap, b) || names(y->needs, a) || names(y->wraps, a) ||
+	       names(y->may_need, a) || names(y->may_wrap, a) ||
+	       (x->group && y->group && !strcmp(x->group, y->group));
+}
+
+static bool is_defined_twice(const struct stack *s, const struct tela_image_link *links,
+	struct tela_instance *const *of, uint32_t n, char *err, size_t err_len)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		const struct tela_method_desc *m = defines(s, links[i].link);
+
+		for (uint32_t k = 0; m && k < i; k++) {
+			const struct tela_method_desc *other = defines(s, links[k].link);
+
+			if (!other || other->id != m->id || related(of[k], of[i]))
+				continue;
+			snprintf(err, err_len,
+				"%s and %s both define method %s of %s: let one of them wrap the "
+				"other, or need it",
+				of[k]->name, of[i]->name, m->name, s->desc->name);
+			return true;
+		}
+	}
+	return false;
+}
+
 struct tela_image *stack_build(struct stack *s, const struct record *r, char *err, size_t err_len)
 {
 	struct tela_image_link links[STACK_LINKS_MAX];
+	struct tela_instance *of[STACK_LINKS_MAX]; /* whose they are */
 	uint32_t n = 0;
 
 	if (stack_check_blocking(s->desc, s->conf->blocking, err, err_len))
 		return NULL;
 	for (uint32_t i = 0; i < r->n; i++) {
-		const struct tela_instance *instance = r->declared[r->call[i]];
+		struct tela_instance *instance = r->declared[r->call[i]];
 		const struct tela_plugin *desc = instance->plugin->desc;
 
 		for (uint32_t l = 0; l < desc->n_links; l++) {
@@ -205,11 +266,14 @@ struct tela_image *stack_build(struct stack *s, const struct record *r, char *er
 					STACK_LINKS_MAX);
 				return NULL;
 			}
+			of[n] = instance;
 			links[n++] = (struct tela_image_link){&desc->links[l],
 				instance->view ? instance->view : instance->root->self,
 				instance->name, blocks(s, desc, &desc->links[l])};
 		}
 	}
+	if (is_defined_twice(s, links, of, n, err, err_len))
+		return NULL;
 	return tela_image_build(s->service, links, n, err, err_len);
 }
 

@@ -1,5 +1,6 @@
 #include "image.h"
 
+#include "callback.h"
 #include "say.h"
 #include "status.h"
 
@@ -160,11 +161,57 @@ static const struct tela_method_desc *find_method(const struct tela_service_desc
 	return NULL;
 }
 
-static int check_link(const struct tela_service_desc *d, const struct tela_image_link *il,
-	char *err, size_t err_len)
+/* Method `l` of the service by the plugin's schema, where the service's own does not have it. */
+static const struct tela_method_desc *added_method(
+	const struct tela_service_desc *d, const struct tela_link *l)
 {
+	if (l->own || l->callback || !l->service || strcmp(l->service->name, d->name) ||
+		find_method(d, l->method))
+		return NULL;
+	return find_method(l->service, l->method);
+}
+
+/* A method that a plugin adds has a name and a number that stand for nothing else here. */
+static int check_added(const struct tela_service_desc *d, const struct tela_image_link *links,
+	uint32_t at, char *err, size_t err_len)
+{
+	const struct tela_image_link *il = &links[at];
+	const struct tela_method_desc *m = added_method(d, il->link);
+
+	for (uint32_t i = 0; m && i < d->n_methods; i++)
+		if (!strcmp(d->methods[i].name, m->name))
+			return say(err, err_len, -EINVAL,
+				"plugin %s defines method %s of %s as number %u, which the service "
+				"has as %u",
+				il->plugin, m->name, d->name, m->id, d->methods[i].id);
+	for (uint32_t i = 0; m && i < at; i++) {
+		const struct tela_method_desc *other = added_method(d, links[i].link);
+
+		if (other && (other->id == m->id) != !strcmp(other->name, m->name))
+			return say(err, err_len, -EINVAL,
+				"plugins %s and %s both define a method of %s: %s as number %u, %s "
+				"as number %u",
+				links[i].plugin, il->plugin, d->name, other->name, other->id,
+				m->name, m->id);
+		if (other && other->id == m->id &&
+			!service_accepts(links[i].link->service, il->link->service->schema) &&
+			!service_accepts(il->link->service, links[i].link->service->schema))
+			return say(err, err_len, -EINVAL,
+				"plugins %s and %s both define method %s of %s, by schemas that do "
+				"not agree",
+				links[i].plugin, il->plugin, m->name, d->name);
+	}
+	return 0;
+}
+
+static int check_link(const struct tela_service_desc *d, const struct tela_image_link *links,
+	uint32_t at, char *err, size_t err_len)
+{
+	const struct tela_image_link *il = &links[at];
 	const struct tela_link *l = il->link;
 
+	if (l->own)
+		return callback_check(links, at, err, err_len);
 	if (is_status(l))
 		return status_check(il->plugin, l, err, err_len);
 	if (!l->enter && !l->leave)
@@ -193,10 +240,10 @@ static int check_link(const struct tela_service_desc *d, const struct tela_image
 			"%016llx): rebuild it",
 			il->plugin, d->name, (unsigned long long)l->service->schema,
 			(unsigned long long)d->schema);
-	if (!find_method(d, l->method))
+	if (!find_method(d, l->method) && !added_method(d, l))
 		return say(err, err_len, -EINVAL, "plugin %s: service %s has no method %u",
 			il->plugin, d->name, l->method);
-	return 0;
+	return check_added(d, links, at, err, err_len);
 }
 
 /* Is `l` part of the chain of method `m`? request_in links come in the first round, the method's
@@ -219,7 +266,6 @@ static enum tela_verdict enter_nothing(struct tela_call *call, void *self)
 
 /* Room that `build` fills: one allocation for an image and all that it points to. */
 struct layout {
-	struct chain *chain;
 	struct chain_link *link;
 	struct chain_leave *leave;
 };
@@ -278,32 +324,70 @@ static void fill_chain(struct chain *c, struct layout *at, const struct tela_ser
 	}
 }
 
+static int check_links(const struct tela_service_desc *d, const struct tela_image_link *links,
+	uint32_t n_links, char *err, size_t err_len)
+{
+	int rc = 0;
+
+	if (n_links > IMAGE_LINKS_MAX)
+		return say(
+			err, err_len, -E2BIG, "more than %d links in one service", IMAGE_LINKS_MAX);
+	for (uint32_t i = 0; i < n_links && !rc; i++)
+		rc = check_link(d, links, i, err, err_len);
+	return rc ? rc : count_statuses(links, n_links, err, err_len);
+}
+
+/* The method that link `at` is the first to add, or NULL. */
+static const struct tela_method_desc *first_added(
+	const struct tela_service_desc *d, const struct tela_image_link *links, uint32_t at)
+{
+	const struct tela_method_desc *m = added_method(d, links[at].link), *other;
+
+	for (uint32_t i = 0; m && i < at; i++) {
+		other = added_method(d, links[i].link);
+		if (other && other->id == m->id)
+			return NULL;
+	}
+	return m;
+}
+
+static void add_chain(struct tela_image *image, const struct tela_method_desc *m, struct layout *at,
+	const struct tela_image_link *links, uint32_t n_links)
+{
+	struct chain *c = &image->chains[image->n_chains++];
+
+	c->method = m;
+	c->key = CHAIN_KEY(image->service->index, m->id);
+	fill_chain(c, at, image->service->desc, links, n_links);
+	image->by_method[m->id] = c;
+}
+
 struct tela_image *image_build(struct tela_service *s, uint32_t n_cores,
 	const struct tela_image_link *links, uint32_t n_links, char *err, size_t err_len)
 {
 	const struct tela_service_desc *d = s->desc;
-	uint32_t max_method = 0;
-	size_t size, n = (size_t)d->n_methods * n_links;
+	uint32_t max_method = 0, n_methods = d->n_methods;
+	const struct tela_method_desc *m;
 	struct tela_image *image;
 	struct layout at;
+	size_t size, n;
 
-	if (n_links > IMAGE_LINKS_MAX) {
-		say(err, err_len, 0, "more than %d links in one service", IMAGE_LINKS_MAX);
-		return NULL;
-	}
-	for (uint32_t i = 0; i < n_links; i++)
-		if (check_link(d, &links[i], err, err_len))
-			return NULL;
-	if (count_statuses(links, n_links, err, err_len))
+	if (check_links(d, links, n_links, err, err_len))
 		return NULL;
 	for (uint32_t i = 0; i < d->n_methods; i++)
-		if (d->methods[i].id > max_method)
-			max_method = d->methods[i].id;
+		max_method = (uint32_t)max_u64(max_method, d->methods[i].id);
+	for (uint32_t i = 0; i < n_links; i++) {
+		m = first_added(d, links, i);
+		n_methods += m != NULL;
+		max_method = (uint32_t)max_u64(max_method, m ? m->id : 0);
+	}
+	n = (size_t)n_methods * n_links;
 	size = sizeof(*image) + CACHE_LINE + n_cores * sizeof(struct image_core) +
-	       (max_method + 1) * sizeof(void *) + d->n_methods * sizeof(struct chain) +
+	       (max_method + 1) * sizeof(void *) + n_methods * sizeof(struct chain) +
 	       n * (sizeof(struct chain_link) + sizeof(struct chain_leave)) +
 	       n_links * (sizeof(*image->statuses) + sizeof(*image->status_hooks) +
-				 sizeof(*image->out));
+				 sizeof(*image->out)) +
+	       callback_room(n_links);
 	image = calloc(1, size);
 	if (!image) {
 		say(err, err_len, 0, "out of memory for an image of %zu bytes", size);
@@ -312,8 +396,8 @@ struct tela_image *image_build(struct tela_service *s, uint32_t n_cores,
 	image->core =
 		(void *)(((uintptr_t)(image + 1) + CACHE_LINE - 1) & ~(uintptr_t)(CACHE_LINE - 1));
 	image->by_method = (void *)(image->core + n_cores);
-	at.chain = (void *)(image->by_method + max_method + 1);
-	at.link = (void *)(at.chain + d->n_methods);
+	image->chains = (void *)(image->by_method + max_method + 1);
+	at.link = (void *)(image->chains + n_methods);
 	at.leave = (void *)(at.link + n);
 	image->statuses = (void *)(at.leave + n);
 	image->status_hooks = (void *)(image->statuses + n_links);
@@ -323,16 +407,14 @@ struct tela_image *image_build(struct tela_service *s, uint32_t n_cores,
 		if (is_out(links[i].link))
 			image->out[image->n_out++] =
 				(struct chain_link){links[i].link->enter, links[i].self};
+	callback_fill(image, links, n_links, image->out + n_links);
 	image->service = s;
 	image->max_method = max_method;
 	image->n_cores = n_cores;
-	image->n_chains = d->n_methods;
-	image->chains = at.chain;
-	for (uint32_t i = 0; i < d->n_methods; i++) {
-		image->chains[i].method = &d->methods[i];
-		image->chains[i].key = CHAIN_KEY(s->index, d->methods[i].id);
-		fill_chain(&image->chains[i], &at, d, links, n_links);
-		image->by_method[d->methods[i].id] = &image->chains[i];
-	}
+	for (uint32_t i = 0; i < d->n_methods; i++)
+		add_chain(image, &d->methods[i], &at, links, n_links);
+	for (uint32_t i = 0; i < n_links; i++)
+		if ((m = first_added(d, links, i)))
+			add_chain(image, m, &at, links, n_links);
 	return image;
 }

@@ -71,6 +71,9 @@ struct tela_image {
 	uint32_t n_statuses, n_status_hooks;
 	struct chain_link *out; /* request_out, in call order */
 	uint32_t n_out;
+	uint32_t n_own; /* callbacks of plugins' own: ids, and their chains */
+	uint64_t *own_ids;
+	const struct callback_chain *own;
 	void (*retired)(void *arg, uint64_t generation, uint64_t calls);
 	void *retired_arg;
 	void *extra;             /* freed with it */

@@ -18,13 +18,13 @@
  */
 #pragma once
 
-#include "tela.h"
+#include "tela_callback.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-#define TELA_PLUGIN_ABI 12
+#define TELA_PLUGIN_ABI 13
 
 /* Names the chain of a callback that belongs to no schema: every call from outside walks it first.
  */
@@ -41,8 +41,9 @@ extern "C" {
 #define TELA_STATUS "status"
 
 /* One link. `callback` is TELA_REQUEST_IN, TELA_REQUEST_OUT or TELA_STATUS, or NULL for a method of
- * `service` with id `method`. Either of enter and leave may be NULL (a link with neither is
- * refused). */
+ * `service` with id `method`, which may also be one that the plugin's schema has and the service's
+ * has not yet; callbacks of one's own are in tela_callback.h (TELA_ON). Either of enter and leave
+ * may be NULL (a link with neither is refused). */
 struct tela_link {
 	const char *callback;
 	const struct tela_service_desc *service;
@@ -56,6 +57,9 @@ struct tela_link {
 	const struct tela_status_def *statuses;
 	uint32_t n_statuses;
 	tela_status_fn status; /* sees every status, may be NULL */
+	/* TELA_ON */
+	const struct tela_callback *own;
+	tela_step_fn step;
 };
 
 /* Configuration of an instance: a flat list of key and value strings, sorted by key, nested keys

@@ -218,8 +218,13 @@ static enum tela_verdict go_on(struct tela_call *call, void *self)
 }
 
 static const struct tela_method_desc methods[] = {{.name = "Ping", .id = 1}};
-static const struct tela_service_desc desc = {
-	.name = "test.Svc", .schema = 7, .n_methods = 1, .methods = methods};
+static const uint64_t known[] = {8};
+static const struct tela_service_desc desc = {.name = "test.Svc",
+	.schema = 7,
+	.compatible = known,
+	.n_compatible = 1,
+	.n_methods = 1,
+	.methods = methods};
 static const struct tela_link serve[] = {{.service = &desc, .method = 1, .enter = go_on}};
 static const struct tela_link every[] = {{.callback = TELA_REQUEST_IN, .enter = go_on}};
 static const char *const keys[] = {
@@ -235,7 +240,22 @@ static const struct tela_plugin svc = {
 static const struct tela_plugin a = {.name = "a", .links = every, .in_place = true, HOOKS};
 static const struct tela_plugin b = {.name = "b", .links = every, HOOKS};
 static const struct tela_plugin c = {.name = "c", .links = every, HOOKS};
-const struct tela_plugin *const tela_builtin_plugins[] = {&svc, &a, &b, &c, NULL};
+
+/* A later schema of the service, whose second method these define. */
+static const struct tela_method_desc later_methods[] = {
+	{.name = "Ping", .id = 1}, {.name = "Pong", .id = 2}};
+static const struct tela_service_desc later = {
+	.name = "test.Svc", .schema = 8, .n_methods = 2, .methods = later_methods};
+static const struct tela_link pong[] = {{.service = &later, .method = 2, .enter = go_on}};
+static const struct tela_link ping[] = {{.service = &later, .method = 1, .enter = go_on}};
+static const char *const wraps_d[] = {"d", NULL};
+#define DEFINES .abi = TELA_PLUGIN_ABI, .version = "1", .n_links = 1
+static const struct tela_plugin plugin_d = {.name = "d", .links = pong, DEFINES};
+static const struct tela_plugin plugin_e = {.name = "e", .links = pong, DEFINES};
+static const struct tela_plugin plugin_f = {.name = "f", .links = pong, .wraps = wraps_d, DEFINES};
+static const struct tela_plugin plugin_g = {.name = "g", .links = ping, DEFINES};
+const struct tela_plugin *const tela_builtin_plugins[] = {
+	&svc, &a, &b, &c, &plugin_d, &plugin_e, &plugin_f, &plugin_g, NULL};
 
 /* ---- a control side ---- */
 
@@ -597,6 +617,31 @@ static void test_each_allocation_fails(void **state)
 	assert_true(n > 40);
 }
 
+static int add(const char *name)
+{
+	struct change_step step = {.op = CHANGE_ADD, .plugin = name};
+
+	return change_quiet(&step, 1);
+}
+
+/* Of a method that the service does not have, two answers need an order that one of them chose; of
+ * one that it has, chain rules say who stands above. */
+static void test_one_method_defined_twice(void **state)
+{
+	struct record *before;
+
+	(void)state;
+	assert_int_equal(add("d"), 0);
+	before = s->current;
+	assert_int_equal(add("e"), -EINVAL);
+	assert_string_equal(why,
+		"d and e both define method Pong of test.Svc: let one of them wrap "
+		"the other, or need it");
+	assert_ptr_equal(s->current, before);
+	assert_int_equal(add("f"), 0);
+	assert_int_equal(add("g"), 0);
+}
+
 static bool works(const struct self *self)
 {
 	while (!self->works) /* it has been started, and says so soon */
@@ -738,6 +783,7 @@ int main(int argc, char **argv)
 		TEST(test_each_hook_fails),
 		TEST(test_boot_fails),
 		TEST(test_each_allocation_fails),
+		TEST(test_one_method_defined_twice),
 		TEST(test_claims),
 		TEST(test_claims_of_merged_changes),
 	};

@@ -4,6 +4,8 @@ import os
 
 import mesh
 
+MESSAGE = bytes.fromhex('080000000400040004000000')  # an echo.Message of no fields
+
 
 class Versions(mesh.Case):
     each_test_anew = True
@@ -37,6 +39,23 @@ class Versions(mesh.Case):
         caller = self.mesh.caller(variable='TELA_CALLER_NEXT')
         self.assertEqual(caller.run(threads=2, calls=100)['codes'], {'OK': 100})
         self.assertEqual(caller.finish(), 0)
+
+    def test_method_added_at_run_time(self):
+        """A plugin built from the later schema adds its method to a service that runs: there, and gone with it."""
+        server = self.mesh.server()
+        schema = [s['hash'] for s in server.do('schema')['services'] if s['schema_name'] == 'echo.Echo'][0]
+
+        def count(payload=MESSAGE):
+            return server.do('call', service='echo.Echo', method='9', schema=schema, payload=payload.hex())
+
+        self.assertEqual(count()['status'], 'UNIMPLEMENTED')
+        for _ in range(2):
+            server.do('chain.add', service='echo', plugin='echo_count',
+                      object=os.path.join(mesh.program('TELA_PLUGINS'), 'echo_count.so'))
+            self.assertEqual(count()['status'], 'OK')
+            self.assertEqual(count(b'abc')['status'], 'INVALID_ARGUMENT')  # verified as the plugin's schema says
+            server.do('chain.remove', service='echo', name='echo_count')
+            self.assertEqual(count()['status'], 'UNIMPLEMENTED')
 
     def test_same_version(self):
         server, caller = self.mesh.server(), self.mesh.caller()
