@@ -48,18 +48,21 @@ bool drain_show(const struct stack *s, char *ret, size_t size)
 
 /* ---- one service ---- */
 
+/* Each peer asks once in a heartbeat, and may be a little late: so long until all know. */
+uint64_t drain_notice_ns(const struct control *c)
+{
+	return c->conf->node.n_ports ? 2 * c->conf->heartbeat_ms * NS_PER_MS : 0;
+}
+
 void drain_begin(struct stack *s)
 {
-	const struct conf *conf = s->control->conf;
-
 	if (s->drain != DRAIN_NONE)
 		return;
 	s->drain = DRAIN_LEAVING;
 	s->ready = s->drained = false;
 	snprintf(s->not_ready, sizeof(s->not_ready), "draining");
 	snprintf(s->not_drained, sizeof(s->not_drained), "not asked yet");
-	/* Whoever asks in a heartbeat from now on hears that it leaves. */
-	s->gate_ns = control_now_ns() + (conf->node.n_ports ? conf->heartbeat_ms * NS_PER_MS : 0);
+	s->gate_ns = control_now_ns() + drain_notice_ns(s->control);
 }
 
 static void answer(struct stack *s, struct request *r, uint32_t cancelled)

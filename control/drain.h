@@ -1,6 +1,6 @@
 /* drain.h - a service goes without failing a call, alone or with its node.
  *
- *      leaving -> (a heartbeat later) gate closed -> nothing in flight, every link agrees: drained
+ *      leaving -> (two heartbeats) gate closed -> nothing in flight, every link agrees: drained
  *                                          \-> deadline: what is left is cancelled, and said
  *
  * While it leaves, discovery and `ready` say so and it serves. The gate then still takes calls that
@@ -24,6 +24,8 @@ void drain_tick(struct stack *s);
 /* The operator wants it otherwise. */
 void drain_undo(struct stack *s);
 
+/* From leaving to the gate. */
+uint64_t drain_notice_ns(const struct control *c);
 /* Of a node that leaves: so does each service. */
 void drain_begin(struct stack *s);
 /* All services of a node that leaves: closes the gate of each when those that use it are done.

@@ -101,8 +101,7 @@ static void begin_drain(struct control *c)
 	loop.gate_ns = control_now_ns();
 	if (loop.state == LOOP_RUNNING) {
 		tela_node_leave(c->node);
-		if (c->conf->node.n_ports)
-			loop.gate_ns += c->conf->heartbeat_ms * NS_PER_MS;
+		loop.gate_ns += drain_notice_ns(c);
 	}
 	for (struct stack *s = c->stacks; s; s = s->next)
 		drain_begin(s);
