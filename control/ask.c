@@ -18,14 +18,34 @@ static struct tela_instance *asked(const struct ask *a)
 	return a->record->declared[a->record->call[a->at]];
 }
 
+/* Calls that come to a core that does not poll would wait, whatever they are for: no service takes
+ * calls meanwhile. */
+static bool cores_poll(const struct control *c, char *why, size_t size)
+{
+	for (uint32_t i = 0; i < tela_node_n_cores(c->node); i++) {
+		struct tela_core_info info;
+
+		if (tela_node_core_info(c->node, i, &info) || !info.stalled)
+			continue;
+		snprintf(why, size, "core %u does not poll: %.140s holds it", i, info.running);
+		return false;
+	}
+	return true;
+}
+
 static void end(struct ask *a, bool yes, const char *why)
 {
 	struct stack *s = a->stack;
+	char core[192];
 
 	if (a->drain) {
 		s->drained = yes && s->drain == DRAIN_GATE;
 		snprintf(s->not_drained, sizeof(s->not_drained), "%s", why);
 	} else {
+		if (yes && !cores_poll(s->control, core, sizeof(core))) {
+			yes = false;
+			why = core;
+		}
 		s->ready = yes && s->status == TELA_SERVICE_RUNNING && s->drain == DRAIN_NONE;
 		snprintf(s->not_ready, sizeof(s->not_ready), "%s",
 			s->drain == DRAIN_NONE ? why : "draining");

@@ -84,14 +84,18 @@ class Workers(mesh.Case):
         self.assertEqual((got.status, mesh.data_of(mesh.read('echo.Message', got.payload))), ('OK', struct.pack('<Q', 600)))
 
     def test_a_core_that_is_held_is_named(self):
-        server, client = self.node([self.held()]), self.mesh.client()
+        server, client = self.node([self.held()], discovery=True), self.mesh.client()
         self.assertEqual(client.call('echo', 'echo', self.message(0), 'server').status, 'OK')
         admin = client.connect()
         number = admin.send('call', service='echo', method='echo', node='server', deadline_ms=20_000,
-                            payload=self.message(1800).hex())
+                            payload=self.message(3000).hex())
         core = mesh.until(lambda: [c for c in server.do('status')['cores'] if c['stalled']], 'the core is found')[0]
         self.assertEqual(core['running'], 'echo.Echo.echo')
+        why = mesh.until(lambda: server.service('echo')['not_ready'], 'it takes no calls meanwhile')
+        self.assertEqual(why, 'core 0 does not poll: echo.Echo.echo holds it')
+        mesh.until(lambda: not server.do('discovery')['services'][0]['serves'], 'and says so')
         mesh.until(lambda: 'polls again' in server.text(), 'the core is free')
+        mesh.until(lambda: server.service('echo')['ready'] and server.do('discovery')['services'][0]['serves'], 'it is back')
         self.assertIn('echo.Echo.echo holds it', server.text())
         self.assertEqual(server.counters()['stalls'], 1)
         self.assertEqual([c['running'] for c in server.do('status')['cores']], [''])
