@@ -2,6 +2,7 @@
 
 #include "announce.h"
 #include "log.h"
+#include "watch.h"
 
 #include "../dataplane/tela_discovery.h"
 #include "../dataplane/tela_mesh.h"
@@ -14,9 +15,8 @@
 
 /* A node that is known, or was. */
 struct member {
-	const char *name;  /* as the configuration has it; NULL: this node */
-	uint8_t *bytes;    /* its announcement, NULL: not known */
-	uint64_t heard_ns; /* of that */
+	const char *name; /* as the configuration has it; NULL: this node */
+	uint8_t *bytes;   /* its announcement, NULL: not known */
 	/* the thread's */
 	uint64_t incarnation, version; /* handed over, 0: nothing */
 	uint32_t missed;
@@ -215,18 +215,58 @@ static tela_node_Announcement_t announcement_of(const struct member *m)
 	return tela_node_Announcement_root(m->bytes);
 }
 
+static bool same_text(struct tela_str a, struct tela_str b)
+{
+	return a.len == b.len && !memcmp(a.s, b.s, a.len);
+}
+
+static bool is_served_in(tela_node_Announcement_t a, struct tela_str name)
+{
+	for (size_t i = 0; a.p && i < tela_node_Announcement_services_len(a); i++) {
+		tela_node_Service_t s = tela_node_Announcement_services_at(a, i);
+
+		if (tela_node_Service_serves(s) && same_text(tela_node_Service_name(s), name))
+			return true;
+	}
+	return false;
+}
+
+/* Of what is served in `a`, and not in `other`. */
+static void tell(struct discovery *d, const struct member *m, tela_node_Announcement_t a,
+	tela_node_Announcement_t other, bool serves)
+{
+	bool anew =
+		a.p && other.p &&
+		tela_node_Announcement_incarnation(a) != tela_node_Announcement_incarnation(other);
+
+	for (size_t i = 0; a.p && i < tela_node_Announcement_services_len(a); i++) {
+		tela_node_Service_t s = tela_node_Announcement_services_at(a, i);
+		struct tela_str name = tela_node_Service_name(s);
+
+		if (tela_node_Service_serves(s) && (anew || !is_served_in(other, name)))
+			watch_tell(d->control, m->name, name, serves,
+				tela_node_Announcement_incarnation(a));
+	}
+}
+
 static void know(struct discovery *d, struct member *m, uint8_t *bytes)
 {
 	const char *names[DISCOVERY_SERVICES_MAX];
 	char text[DISCOVERY_SERVICES_MAX][DISCOVERY_NAME_MAX + 1];
 	uint32_t weights[DISCOVERY_SERVICES_MAX], n = 0;
+	tela_node_Announcement_t before = {NULL}, after = {NULL};
 	int rc;
 
 	if (!m->bytes != !bytes && m->name)
 		log_info("discovery: %s is %s", m->name, bytes ? "known" : "not known any more");
+	if (m->bytes)
+		before = announcement_of(m);
+	if (bytes)
+		after = tela_node_Announcement_root(bytes);
+	tell(d, m, before, after, false);
+	tell(d, m, after, before, true);
 	free(m->bytes);
 	m->bytes = bytes;
-	m->heard_ns = control_now_ns();
 	for (size_t i = 0; bytes && i < tela_node_Announcement_services_len(announcement_of(m));
 		i++) {
 		tela_node_Service_t s = tela_node_Announcement_services_at(announcement_of(m), i);

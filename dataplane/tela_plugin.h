@@ -167,6 +167,14 @@ int tela_hook_set(struct tela_hook *h, const char *name, const char *key, const 
  * what `start` returned; freed when the last image with it has gone. NULL: no memory. Once. */
 void *tela_hook_view(struct tela_hook *h, size_t size);
 
+/* A service somewhere that serves from now on, or does not any more. */
+struct tela_seen {
+	const char *node; /* as the configuration names the peer; NULL: this node */
+	const char *service;
+	uint64_t incarnation; /* of that node: another one each time it starts */
+	bool serves;
+};
+
 struct tela_plugin {
 	uint32_t abi; /* TELA_PLUGIN_ABI */
 	uint32_t n_links;
@@ -225,6 +233,10 @@ struct tela_plugin {
 	 * yes. */
 	bool (*ready)(struct tela_hook *h);
 	bool (*drain)(struct tela_hook *h);
+	/* Told of services that come and go, here and on peers, in the order in which this node
+	 * hears of it; what was there before it started it finds by tela_services_served()
+	 * (tela_discovery.h). Optional. */
+	void (*seen)(struct tela_hook *h, const struct tela_seen *s);
 	/* Figures of its own for `telactl stats`: calls emit(arg, name, value) for each.
 	 * On the lifecycle thread, with a deadline as for hooks. Optional. */
 	void (*stats)(

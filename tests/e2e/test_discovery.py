@@ -5,11 +5,12 @@ import os
 import mesh
 from test_three_nodes import Network
 
-LIAR = os.path.join(os.environ.get('TELA_PLUGINS', ''), 'liar.so')
+PLUGINS = os.environ.get('TELA_PLUGINS', '')
+LIAR, WATCHER = os.path.join(PLUGINS, 'liar.so'), os.path.join(PLUGINS, 'watcher.so')
 
 
 class Discovery(Network):
-    options = {'discovery': True, 'heartbeat_ms': 50, 'zone': 'here'}
+    options = {'discovery': True, 'heartbeat_ms': 200, 'zone': 'here'}
     services = ['echo', {'name': 'kv', 'global': False}]
 
     def seen(self, who, of=None, service='echo.Echo'):
@@ -71,7 +72,7 @@ class Discovery(Network):
         self.everybody()
 
     def test_d_a_drain_refuses_nobody(self):
-        """Callers look elsewhere a heartbeat before the gate closes."""
+        """Callers look elsewhere before the gate closes."""
         self.everybody()
         before = self.refused('c')
         admin = self.nodes['c'].connect()
@@ -96,6 +97,29 @@ class Discovery(Network):
         self.nodes['b'] = self.nodes['b'].again()
         self.everybody()
         self.assertNotEqual(self.seen('a', 'b')['incarnation'], first)
+
+    def test_e_plugins_hear_of_it(self):
+        """What is there when they start, what comes and goes; and they can wait for what they need."""
+        self.everybody()
+        a = self.nodes['a']
+        a.do('chain.add', service='echo', plugin='watcher', object=WATCHER)
+        for line in ('at start . echo.Echo', 'at start b echo.Echo', 'at start c echo.Echo'):
+            mesh.until(lambda: f'watcher: {line}' in a.text(), line)
+        incarnation = self.seen('a', 'b')['incarnation']
+        self.nodes['b'].do('service.pause', service='echo')
+        mesh.until(lambda: f'watcher: b echo.Echo goes {incarnation}' in a.text(), 'it goes')
+        self.nodes['b'].do('service.activate', service='echo')
+        mesh.until(lambda: f'watcher: b echo.Echo comes {incarnation}' in a.text(), 'it comes')
+        mesh.until(lambda: 'watcher: no.Such: 110' in a.text(), 'ETIMEDOUT')
+        self.assertNotIn('watcher: echo and calculator', a.text())
+        config = self.nodes['c'].config
+        self.assertEqual(self.nodes['c'].stop(), 0)
+        mesh.until(lambda: 'watcher: c echo.Echo goes' in a.text(), 'with its node')
+        self.nodes['c'] = mesh.Node(self.mesh, {**config, 'services': config['services'] + [{'name': 'calculator'}]},
+                                    self.plugged['c'])
+        mesh.until(lambda: 'watcher: echo and calculator: 0' in a.text(), 'both are there')
+        mesh.until(lambda: 'watcher: c echo.Echo comes' in a.text(), 'with its node')
+        a.do('chain.remove', service='echo', name='watcher')
 
     def test_f_lies(self):
         """A peer whose announcements are no good is not known, and nobody else suffers."""

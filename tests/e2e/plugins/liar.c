@@ -31,15 +31,19 @@ static enum tela_verdict announcement(struct tela_call *call, void *self)
 		.incarnation = 7,
 		.version = is(self, "version") ? 0 : version,
 		.services = services,
-		.services_len = is(self, "many") ? SERVICES : is(self, "flood") ? 200 : 1};
+		.services_len = is(self, "many")    ? SERVICES
+				: is(self, "flood") ? 200
+						    : 1};
 
 	if (is(self, "garbage"))
 		return tela_reply_copy(call, "no table at all", 16);
 	for (uint32_t i = 0; i < SERVICES; i++) {
 		int n = snprintf(names[i], sizeof(names[i]), "lie.L%u", i);
 
-		services[i] = (struct tela_node_Service_args){
-			.name = {names[i], (size_t)n}, .schema = i + 1, .serves = true, .weight = 1};
+		services[i] = (struct tela_node_Service_args){.name = {names[i], (size_t)n},
+			.schema = i + 1,
+			.serves = true,
+			.weight = 1};
 	}
 	if (is(self, "name"))
 		services[0].name = (struct tela_str){"two\nlines", 9};
