@@ -280,7 +280,7 @@ class Ours(Emitter):
         self(f'static int {stem}_verify(const void *buf, size_t len)\n{{\nreturn {name}_verify(buf, len);\n}}\n')
         identifier = f'{name}_IDENTIFIER' if self.schema.identifier else 'NULL'
         self(f'static int {stem}_visits(const void *buf, size_t len, bool prefixed, '
-             'uint32_t *ret_used, uint32_t *ret_leaves)\n{{')
+             f'uint32_t *ret_used, uint32_t *ret_leaves)\n{{')
         self(f'struct tela_fb_verifier v = {{0}};\nuint32_t root;\n'
              f'const bool ok = tela_fb_verify_start(&v, buf, len, prefixed ? 4 : 0, {identifier}, &root) &&\n'
              f'\t{name}_fb_verify(&v, root);')
