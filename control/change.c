@@ -31,17 +31,17 @@ static void let_go(struct change *c)
 static void succeed(struct change *c, uint32_t merged)
 {
 	struct stack *s = c->stack;
+	struct record *before = c->before;
 
 	c->generation = s->current ? s->current->generation : 0;
 	c->record = s->current;
 	c->merged = merged;
-	if (c->before)
-		record_put(c->before);
-	c->before = NULL;
 	s->n_changes += c->n_steps > 0;
 	if (merged > 1)
 		s->n_merged++;
 	c->done(c, 0);
+	if (before)
+		record_put(before);
 }
 
 static void fail(struct change *c, int error)
@@ -276,7 +276,8 @@ static void release(struct stack *s)
 	s->staged = NULL;
 	s->held = NULL;
 	s->held_last = &s->held;
-	if (before && !s->untold) {
+	record_get(before); /* there is one: its images are what is pinned */
+	if (!s->untold) {
 		record_get(before);
 		s->untold = before;
 	}
@@ -289,8 +290,11 @@ static void release(struct stack *s)
 			merged, STACK_PINNED);
 	for (; c; c = next) {
 		next = c->next;
+		c->before = before;
+		record_get(before);
 		succeed(c, merged);
 	}
+	record_put(before);
 	if (s->untold && !s->noticing)
 		notice(s);
 }

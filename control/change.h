@@ -56,7 +56,8 @@ struct change {
 	uint64_t generation;
 	uint32_t merged; /* how many changes this image brought, 1 unless too many were pinned */
 	const struct record *record;
-	uint32_t line; /* of the step that failed, 0: not known */
+	struct record *before; /* what ran before it was published; NULL: nothing */
+	uint32_t line;         /* of the step that failed, 0: not known */
 	char error[512];
 
 	/* private */
@@ -66,7 +67,6 @@ struct change {
 	uint32_t at; /* step or instance that the stage has come to */
 	struct record *next_record;
 	struct tela_image *image; /* of it, built */
-	struct record *before;    /* what ran before it was published, held until all are told */
 	struct record *telling;   /* what runs now, likewise */
 	struct record *leaving;   /* what is being stopped, held until it is */
 	struct tela_instance *created[ORDER_MAX];

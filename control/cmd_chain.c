@@ -2,6 +2,7 @@
 #include "change.h"
 #include "command.h"
 #include "log.h"
+#include "part.h"
 
 enum { STEPS_MAX = 64, CONFIG_KEYS_MAX = 256 };
 
@@ -210,7 +211,7 @@ static void chain_done(struct change *c, int error)
 		log_info("%s: change refused: %s", c->stack->name, c->error);
 		request_fail(q->request, error, "%s", c->error);
 	} else {
-		request_ok(q->request,
+		part_answer(c, q->request,
 			json_pack("{s:s,s:I,s:o,s:b,s:i}", "service", c->stack->name, "generation",
 				(json_int_t)c->generation, "plugins", plugins_of(c->record),
 				"published", 1, "merged", (int)c->merged));

@@ -6,6 +6,7 @@
 #include "change.h"
 #include "command.h"
 #include "log.h"
+#include "part.h"
 
 enum { KEYS_MAX = 256 };
 
@@ -157,10 +158,10 @@ static void merge_done(struct change *change, int error)
 		log_info("%s: merge refused: %s", s->name, change->error);
 		request_fail(m->request, error, "%s", change->error);
 	} else {
-		request_ok(
-			m->request, json_pack("{s:s,s:I,s:i,s:o}", "service", s->name, "generation",
-					    (json_int_t)s->current->generation, "changed",
-					    (int)change->n_steps, "config", tree_of(s->current)));
+		part_answer(change, m->request,
+			json_pack("{s:s,s:I,s:i,s:o}", "service", s->name, "generation",
+				(json_int_t)s->current->generation, "changed", (int)change->n_steps,
+				"config", tree_of(s->current)));
 	}
 	while (m->n_texts)
 		free(m->texts[--m->n_texts]);

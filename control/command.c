@@ -7,6 +7,8 @@
 #define NAME	{"name", ARGUMENT_TEXT, true, true, "name in it, as 'chain show' lists it"}
 #define OBJECT	{"object", ARGUMENT_TEXT, false, false, "shared object to load it from"}
 #define CONFIG	{"config", ARGUMENT_CONFIG, false, false, "its configuration: key=value ..."}
+#define WAIT	{"wait", ARGUMENT_FLAG, false, false, \
+	"answer when what it has replaced has stopped too, at most drain_deadline_ms later"}
 #define END	{NULL, ARGUMENT_TEXT, false, false, NULL}
 /* clang-format on */
 
@@ -26,21 +28,21 @@ static const struct argument add_arguments[] = {SERVICE,
 	{"before", ARGUMENT_TEXT, false, false,
 		"stand before that one, where no declared order says otherwise"},
 	{"after", ARGUMENT_TEXT, false, false, "stand after that one, likewise; last unless given"},
-	CONFIG, END};
-static const struct argument remove_arguments[] = {SERVICE, NAME, END};
+	CONFIG, WAIT, END};
+static const struct argument remove_arguments[] = {SERVICE, NAME, WAIT, END};
 static const struct argument replace_arguments[] = {SERVICE, NAME, OBJECT,
 	{"config", ARGUMENT_CONFIG, false, false,
 		"put over its configuration: key=value ...; null takes a key out"},
-	END};
+	WAIT, END};
 static const struct argument merge_arguments[] = {SERVICE,
 	{"config", ARGUMENT_CONFIG, true, false,
 		"NAME.KEY=value ... by names that 'chain show' lists; null takes a key out"},
-	END};
+	WAIT, END};
 static const struct argument apply_arguments[] = {SERVICE,
 	{"steps", ARGUMENT_LIST, true, false,
 		"objects with op (add, remove, replace) and the arguments of that command: one "
 		"image for all"},
-	END};
+	WAIT, END};
 static const struct argument image_arguments[] = {SERVICE,
 	{"from", ARGUMENT_NUMBER, false, false, "first generation"},
 	{"to", ARGUMENT_NUMBER, false, false, "last generation"},
@@ -109,8 +111,8 @@ const struct command commands[] = {
 	{"cores", "the data cores: how busy, what they serve, and how frames reach them", NULL,
 		none, cmd_cores},
 	{"services", "what this node serves, and how it is", NULL, none, cmd_services},
-	{"discovery", "services that this node and its peers announce, and how they are", NULL, none,
-		cmd_discovery},
+	{"discovery", "services that this node and its peers announce, and how they are", NULL,
+		none, cmd_discovery},
 	{"plugins", "every plugin that is linked in or loaded", NULL, none, cmd_plugins},
 	{"chain.show", "the plugins of a service in call order", "echo", service_only,
 		cmd_chain_show},

@@ -22,8 +22,30 @@ static void free_block(const struct tela_plugin_config *c)
 		free((struct tela_plugin_config *)(uintptr_t)c->pairs - 1);
 }
 
+static void arrive(struct tela_instance *i)
+{
+	struct stack *s = i->stack;
+
+	i->next_alive = s->alive;
+	i->alive_at = &s->alive;
+	if (s->alive)
+		s->alive->alive_at = &i->next_alive;
+	s->alive = i;
+}
+
+static void leave(struct tela_instance *i)
+{
+	if (!i->alive_at)
+		return;
+	*i->alive_at = i->next_alive;
+	if (i->next_alive)
+		i->next_alive->alive_at = i->alive_at;
+	i->alive_at = NULL;
+}
+
 static void instance_free(struct tela_instance *i)
 {
+	leave(i);
 	plugin_put(i->plugin);
 	team_free(i->team);
 	if (i->team_code)
@@ -82,6 +104,7 @@ static struct tela_instance *create(struct stack *s, struct plugin *p, const cha
 		return i;
 	}
 	i->id = ++s->control->last_instance;
+	arrive(i);
 	i->owner = create_owner(i);
 	if (i->owner)
 		return i;
@@ -345,7 +368,9 @@ static void stop_done(struct lifecycle_job *job, int error)
 		(unsigned long long)i->id);
 	if (error == -ETIMEDOUT)
 		instance_abandon(i, i->what);
-	else if (!i->haunted)
+	else if (i->haunted)
+		leave(i);
+	else
 		instance_free(i);
 }
 
@@ -420,6 +445,8 @@ static void end(struct tela_instance *i)
 		instance_free(i);
 	} else if (!root) {
 		tela_owner_close(i->owner);
+		if (!abandoned)
+			leave(i);
 	}
 	if (root)
 		instance_put(root);

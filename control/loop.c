@@ -5,6 +5,7 @@
 #include "discovery.h"
 #include "drain.h"
 #include "outcall.h"
+#include "part.h"
 #include "move.h"
 #include "load_sample.h"
 #include "log.h"
@@ -180,6 +181,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	tela_node_poll(c->node);
 	for (struct stack *s = c->stacks; s; s = s->next) {
 		change_tick(s);
+		part_tick(s);
 		ask_tick(s);
 		drain_tick(s);
 		move_tick(s);

@@ -45,7 +45,7 @@ void stack_error(struct stack *s, const char *text)
 
 bool stack_is_quiet(const struct stack *s)
 {
-	return !s->retiring && !s->n_stopping && !s->changes && !s->held && !s->asking;
+	return !s->partings && !s->retiring && !s->n_stopping && !s->changes && !s->held && !s->asking;
 }
 
 void stack_destroy_all(struct control *c)

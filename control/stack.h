@@ -64,9 +64,10 @@ struct tela_instance {
 	enum instance_state state;
 	enum instance_hook hook; /* that runs, or ran last */
 	bool haunted; /* a thread that hangs may look at it for ever: it ends, but is never freed */
-	enum tela_running from_status, to_status; /* what HOOK_STATUS tells */
-	bool automatic;                           /* nobody listed it: another needs it */
-	struct tela_instance *root;               /* itself, unless reconfigured in place: held */
+	enum tela_running from_status, to_status;     /* what HOOK_STATUS tells */
+	bool automatic;                               /* nobody listed it: another needs it */
+	struct tela_instance *next_alive, **alive_at; /* roots that have not ended */
+	struct tela_instance *root; /* itself, unless reconfigured in place: held */
 	struct tela_instance *from; /* whose place it is to take, held until published; or NULL */
 	struct tela_instance *told; /* what HOOK_UPDATED tells of, NULL: none */
 	/* Root's. */
@@ -125,6 +126,8 @@ struct stack {
 	uint64_t n_history;                     /* ever */
 	struct change *changes, **changes_last; /* waiting, the first one runs */
 	struct change *held, **held_last;       /* ready, their record is staged */
+	struct tela_instance *alive;            /* roots that have not ended */
+	struct parting *partings;               /* answers that wait for some to end */
 	struct change *notice; /* tells `updated` of what was published for the held ones */
 	struct record *untold; /* the one before that; NULL: all have been told */
 	bool noticing;

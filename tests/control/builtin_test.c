@@ -5,6 +5,8 @@
 #include "../../control/builtin.h"
 #include "recorder_test.h"
 
+#include "../../dataplane/tela_registry.h"
+
 static enum tela_verdict go_on(struct tela_call *call, void *self)
 {
 	(void)call;
@@ -38,9 +40,13 @@ static int start_fails(struct tela_hook *h, void **ret_self)
 
 static int start_counts(struct tela_hook *h, void **ret_self)
 {
-	(void)h;
+	static const uint8_t value[] = {1, 2, 255};
+
+	/* The first of them has the name; all are in the bag. */
+	(void)tela_name_register(
+		h->owner, "counts.first", (struct tela_bytes){value, sizeof(value)}, NULL, 0);
 	*ret_self = malloc(8);
-	return 0;
+	return tela_bag_add(h->owner, "counts", (struct tela_bytes){(const uint8_t *)"one", 3});
 }
 
 static void stop_counts(struct tela_hook *h)

@@ -194,6 +194,38 @@ class Chain(NodeTest):
         self.assertEqual((len(r["images"]), r["more"]), (3, True))
         self.refused(self.node.ask("images", service="none", limit=3), "NOT_FOUND", "no service is named 'none'")
 
+    def test_registry(self):
+        self.assertEqual(self.done(self.node.ask("registry")), {"ok": True, "entries": 0, "registry": []})
+        for name in ("c1", "c2"):
+            self.done(self.node.ask("chain.add", service="svc", plugin="counts", **{"as": name}))
+        r = self.done(self.node.ask("registry"))
+        self.assertEqual(r["entries"], 3)
+        self.assertEqual([(e["kind"], e["key"], e["holder"].split(",")[0], e["value"], e["bytes"]) for e in r["registry"]],
+                         [("bag", "counts", "svc/c1", "one", 3), ("bag", "counts", "svc/c2", "one", 3),
+                          ("name", "counts.first", "svc/c1", "0102ff", 3)])
+        self.assertEqual(len(self.done(self.node.ask("registry", prefix="counts."))["registry"]), 1)
+        self.assertEqual(len(self.done(self.node.ask("registry", limit=2))["registry"]), 2)
+        self.refused(self.node.ask("registry", limit=0), "INVALID_ARGUMENT", "expected 1..10000")
+        self.assertIn("counts.first", self.node.ctl("registry", "prefix=counts.").stdout)
+        self.done(self.node.ask("chain.remove", service="svc", name="c1", wait=True))
+        self.assertEqual([e["holder"].split(",")[0] for e in self.node.ask("registry")["registry"]], ["svc/c2"])
+
+    def test_published_and_stopped_are_told_apart(self):
+        r = self.done(self.node.ask("chain.add", service="svc", plugin="counts"))
+        self.assertEqual((r["published"], r["replaced"], r["old_stopped"]), (True, 0, True))
+        with open(self.node.pin, "w"):
+            pass
+        r = self.done(self.node.ask("chain.replace", service="svc", name="counts"))
+        self.assertEqual((r["published"], r["replaced"], r["old_stopped"]), (True, 1, False))
+        self.node.send({"cmd": "chain.replace", "service": "svc", "name": "counts", "wait": True})
+        self.node.wait(lambda: json.loads(self.node.ctl("chain", "show", "svc", "-o", "json").stdout)["generation"] == 4)
+        os.unlink(self.node.pin)
+        r = self.done(self.node.receive())
+        self.assertEqual((r["published"], r["replaced"], r["old_stopped"]), (True, 1, True))
+        self.assertIn("stopped_after_ms", r)
+        r = self.done(self.node.ask("config.merge", service="svc", config={"plain1.limit": 5, "svc.limit": 6}, wait=True))
+        self.assertEqual((r["changed"], r["replaced"], r["old_stopped"]), (2, 2, True))
+
     def test_changes_are_merged_while_too_many_images_are_pinned(self):
         with open(self.node.pin, "w"):
             pass

@@ -110,6 +110,15 @@ class Moves(Life):
         self.assertEqual(self.done(self.move("pause"))["state"], "paused")
         self.assertEqual(self.events()[-6:], told("starting>pausing") + told("pausing>paused"))
 
+    def test_what_has_not_stopped_in_time(self):
+        """A change with wait=true is answered after drain_deadline_ms, whatever is left."""
+        with open(self.node.pin, "w"):
+            pass
+        r = self.done(self.node.ask("chain.replace", service="rec", name="reca", wait=True))
+        self.assertEqual((r["published"], r["replaced"], r["old_stopped"], r["waits_for"]),
+                         (True, 1, False, "calls under an older image"))
+        os.unlink(self.node.pin)
+
     def test_the_same_again_is_nothing(self):
         """Scenarios 17, 25."""
         self.events()
