@@ -24,7 +24,7 @@ struct part;
 struct check {
 	uint16_t at, asks;
 	uint8_t unit, form;
-	bool is_struct;
+	bool is_struct, one_double;
 	uint16_t length; /* of an array */
 	uint32_t size;   /* of an element */
 	int64_t min, max, flags;
@@ -222,6 +222,7 @@ static int describe(struct validator *v, struct check *c, const struct part *p,
 		.form = f->form,
 		.length = f->length,
 		.size = tela_fb_desc_size(p->desc, f),
+		.one_double = f->unit == TELA_FB_DOUBLE && f->form == TELA_FB_ONE,
 		.desc = p->desc,
 		.min = f->unit == TELA_FB_ULONG ? 0 : INT64_MIN,
 		.max = f->unit == TELA_FB_ULONG ? -1 : INT64_MAX,
@@ -427,12 +428,20 @@ static int64_t integer(const struct check *c, const uint8_t *at)
 	}
 }
 
+/* Not all bits of the exponent are set. */
+static bool is_finite(const uint8_t *at)
+{
+	return (~tela_fb_load_i64(at) & 0x7ff0000000000000) != 0;
+}
+
+#define NOT_FINITE "is not finite"
+
 static const char *real_wrong(const struct check *c, const uint8_t *at)
 {
 	double v = c->unit == TELA_FB_FLOAT ? (double)tela_fb_load_f32(at) : tela_fb_load_f64(at);
 
 	if (c->asks & FINITE && v - v != 0)
-		return "is not finite";
+		return NOT_FINITE;
 	if (c->asks & RANGE && !(v >= c->least))
 		return "is less than allowed";
 	return c->asks & RANGE && !(v <= c->most) ? "is more than allowed" : NULL;
@@ -592,6 +601,11 @@ static bool table_right(struct walk *w, const struct part *p, const uint8_t *t)
 							 : 0;
 		bool right;
 
+		if (likely(c->asks == FINITE && c->one_double && to)) {
+			if (unlikely(!is_finite(t + to)))
+				return wrong(w, p, c, NOT_FINITE);
+			continue;
+		}
 		if (unlikely(!w->visits--))
 			return (w->visits = 0, wrong(w, p, c, "is too entangled to be looked at"));
 		if (!to && !type) {

@@ -20,10 +20,12 @@ PROGRAMS = r'(deploy/|bench/table\b|tshark\b|\.ci/|tela(d|ctl|bench|c)\b|tela-|m
 
 # What runs elsewhere: a step of deploy/test, or the file whose text holds the command.
 ELSEWHERE = {
+    'telactl trace also=/run/tela/other.sock 4bf92f35': 'file tests/e2e/test_trace.py',
     'deploy/demo': 'step demo',
     'deploy/test': 'file .ci/run',
     'bench/table --json table.json --plots plots': 'step bench',
     'tela-micro --benchmark_filter=hand': 'step bench',
+    'tela-micro --benchmark_filter=plugins': 'step bench',
     'telactl status': 'file tests/e2e/mesh.py',
     'telactl cores': 'file tests/e2e/mesh.py',
     'telactl limits': 'file tests/e2e/test_memif.py',
