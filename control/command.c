@@ -58,6 +58,9 @@ static const struct argument stats_arguments[] = {
 	{"drops", ARGUMENT_FLAG, false, false, "drops only"},
 	{"core", ARGUMENT_NUMBER, false, false, "of one core"},
 	{"zero", ARGUMENT_FLAG, false, false, "what is zero as well"}, END};
+static const struct argument latency_arguments[] = {
+	{"of", ARGUMENT_TEXT, false, true, "SERVICE or SERVICE.METHOD; all unless given"},
+	{"core", ARGUMENT_NUMBER, false, false, "on one core"}, END};
 static const struct argument call_arguments[] = {SERVICE,
 	{"method", ARGUMENT_TEXT, true, true, "name of the method, or its number"},
 	{"payload", ARGUMENT_BYTES, false, true,
@@ -138,6 +141,10 @@ const struct command commands[] = {
 		"prefix=cache.", registry_arguments, cmd_registry},
 	{"stats", "every counter and drop by name, and what plugins count", "drops=true",
 		stats_arguments, cmd_stats},
+	{"latency",
+		"where the time of calls goes, by method, as caller and as callee: queue, handler, "
+		"network",
+		"echo.echo", latency_arguments, cmd_latency},
 	{"trace", "the latest sampled traces, or one as a tree of its spans", "4bf92f35",
 		trace_arguments, cmd_trace},
 	{"schema", "the schemas that callers need: which there are, or one in binary form",

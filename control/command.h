@@ -23,6 +23,8 @@ void cmd_images(struct control *c, struct request *r);
 void cmd_registry(struct control *c, struct request *r);
 /* cmd_stats.c */
 void cmd_stats(struct control *c, struct request *r);
+/* cmd_latency.c */
+void cmd_latency(struct control *c, struct request *r);
 /* cmd_chain.c */
 /* Keys and values of an instance. */
 json_t *command_config_of(const struct tela_instance *i);

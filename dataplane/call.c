@@ -23,9 +23,18 @@ static void msg_drop(struct machine *m, struct msg **msg)
 	*msg = NULL;
 }
 
+static __attribute__((cold, noinline)) void pending_ended(struct machine *m, const struct call *c)
+{
+	struct latency_series *s = machine_latency(m, LATENCY_CALLEE, c->svc->desc, c->pub.method);
+
+	if (s)
+		latency_add(&s->part[LATENCY_PENDING], machine_clock(m) - c->started_ns, 1);
+}
+
 void call_put(struct machine *m, struct call *c)
 {
 	if (unlikely(c->pinned)) {
+		pending_ended(m, c);
 		m->n_pending--;
 		list_del(&c->of_machine);
 		image_pin_add(c->image, m->cfg.core, -1);

@@ -225,14 +225,20 @@ static __attribute__((cold, noinline)) void one_way_run(struct machine *m, struc
 		caller_accepted(m, local);
 }
 
-/* One call in so many reads the clock: it tells how far behind its pass is. */
+/* One call in so many reads the clock: how far behind its pass is, and how long its links take. */
 static __attribute__((noinline)) void call_run_sampled(struct machine *m, struct call *c)
 {
-	const uint64_t began_ns = machine_clock(m);
+	const uint64_t began_ns = machine_clock(m), generation = c->generation;
+	const uint64_t calls = latency_weight(&m->latency.turn[LATENCY_CALLEE]);
+	const uint32_t queue_ns = c->local ? 0 : m->shed.queue_ns;
+	struct latency_series *s = machine_latency(m, LATENCY_CALLEE, c->svc->desc, c->pub.method);
 
-	m->sample = SAMPLE_CALLS;
 	shed_waited(m, m->shed.queue_ns, began_ns - min_u64(began_ns, m->now_ns));
+	if (s)
+		latency_add(&s->part[LATENCY_QUEUE], queue_ns + m->shed.late_ns, calls);
 	call_run(m, c);
+	if (s && !(c->state == CALL_PENDING && c->generation == generation))
+		latency_add(&s->part[LATENCY_HANDLER], machine_clock(m) - began_ns, calls);
 }
 
 /* False: it has been refused, for its payload may not be read. */
@@ -267,7 +273,7 @@ static inline __attribute__((always_inline)) void call_begin(struct machine *m, 
 	count(m->counts, count_calls_served);
 	if (unlikely(c->one_way))
 		one_way_run(m, c);
-	else if (unlikely(!--m->sample))
+	else if (unlikely(!--m->latency.turn[LATENCY_CALLEE].left))
 		call_run_sampled(m, c);
 	else
 		call_run(m, c);
@@ -341,6 +347,7 @@ void callee_serve(struct machine *m, struct callee_session *s, struct callee_slo
 			m, s->path, h, TELA_RESOURCE_EXHAUSTED, "too many calls are being served");
 		return;
 	}
+	c->arrived_ns = m->now_ns - m->shed.queue_ns;
 	c->request_msg = msg;
 	c->session = s;
 	c->slot = slot;

@@ -251,6 +251,29 @@ static __attribute__((cold, noinline)) void slot_clear(struct machine *m, struct
 	s->probe_us = 0;
 }
 
+/* Where the time of a call has gone, if it was answered. Nothing is known of when one left that was
+ * sent again, or probed, or in several packets; and a pass longer than the wire can say, a
+ * millisecond, looks like the network. */
+static __attribute__((noinline)) void timed(
+	struct machine *m, const struct caller_slot *s, const struct tela_result *r)
+{
+	const uint64_t calls = latency_weight(&m->latency.turn[LATENCY_CALLER]);
+	const uint64_t callee_ns = (uint64_t)r->dwell_ns + m->latency.age_ns;
+	const uint64_t elsewhere_ns = callee_ns + r->queue_ns, round_ns = m->now_ns - s->sent_ns;
+	const struct path *p = s->session->path;
+	struct latency_series *to;
+
+	if (!p || (r->code && !r->envelope) ||
+		!(to = machine_latency(m, LATENCY_CALLER, s->session->service, s->method)))
+		return;
+	latency_add(&to->part[LATENCY_QUEUE], r->queue_ns, calls);
+	latency_add(&to->part[LATENCY_OF_CALLEE], callee_ns, calls);
+	if (!s->resends && !s->rx && m->latency.age_ns < UINT16_MAX * WIRE_STAMP_NS &&
+		s->body_len <= p->fragment)
+		latency_add(&to->part[LATENCY_NETWORK], round_ns - min_u64(round_ns, elsewhere_ns),
+			calls);
+}
+
 /* Frees what the slot holds, then tells the caller; the completion may take the slot again. */
 void caller_finish(struct machine *m, struct caller_slot *s, struct tela_result *r)
 {
@@ -258,6 +281,8 @@ void caller_finish(struct machine *m, struct caller_slot *s, struct tela_result 
 	void *arg = s->arg;
 	struct bulk_rx *rx = s->rx;
 
+	if (unlikely(!--m->latency.turn[LATENCY_CALLER].left))
+		timed(m, s, r);
 	if (unlikely(s->nested))
 		trace_out_end(m, s->body, s->envelope_len, r);
 	r->resends = s->resends;

@@ -115,8 +115,8 @@ static void deliver(struct machine *m, struct caller_slot *s, const uint8_t *bod
 	caller_finish(m, s, &r);
 }
 
-/* Answers prove what was sent before them lost; one to a resent request proves nothing (Karn), nor does
- * what comes of a message in fragments: there `sent_ns` is when something of it came last. */
+/* Answers prove what was sent before them lost; one to a resent request proves nothing (Karn), nor
+ * does what comes of a message in fragments: there `sent_ns` is when something of it came last. */
 static void answered(struct path *p, const struct caller_slot *s)
 {
 	if (likely(!s->resends && s->state < CALLER_SENDING) && s->sent_ns > p->answered_ns)

@@ -30,6 +30,91 @@ uint32_t tela_node_n_cores(const struct tela_node *n)
 	return n->n_cores;
 }
 
+/* ---- where time goes ---- */
+
+static void emit_parts(const struct latency_series *s, const struct latency_hist sum[LATENCY_PARTS],
+	void (*emit)(void *arg, const struct tela_latency *l), void *arg)
+{
+	static const char *const side[] = {"callee", "caller"};
+	static const char *const part[][LATENCY_PARTS] = {
+		{"queue", "handler", "pending"}, {"queue", "callee", "network"}};
+
+	for (int i = 0; i < LATENCY_PARTS; i++) {
+		const struct latency_hist *h = &sum[i];
+		const struct tela_latency l = {.service = s->service,
+			.method = s->method,
+			.side = side[s->side],
+			.part = part[s->side][i],
+			.calls = latency_calls(h),
+			.samples = atomic_load_explicit(&h->samples, memory_order_relaxed),
+			.p50_ns = latency_quantile(h, 500),
+			.p90_ns = latency_quantile(h, 900),
+			.p99_ns = latency_quantile(h, 990),
+			.p999_ns = latency_quantile(h, 999),
+			.max_ns = atomic_load_explicit(&h->max_ns, memory_order_relaxed)};
+
+		if (l.samples)
+			emit(arg, &l);
+	}
+}
+
+static bool used(const struct latency_series *s)
+{
+	return atomic_load_explicit(&s->used, memory_order_acquire);
+}
+
+/* The series of core `core` that is of the same method and side. NULL: none. */
+static const struct latency_series *same_series(
+	const struct tela_node *n, uint32_t core, const struct latency_series *s)
+{
+	const struct latency *l = &n->cores[core]->m.latency;
+
+	for (uint32_t i = 0; i < l->n; i++)
+		if (used(&l->series[i]) && l->series[i].side == s->side &&
+			l->series[i].method_id == s->method_id &&
+			!strcmp(l->series[i].service, s->service))
+			return &l->series[i];
+	return NULL;
+}
+
+/* Adds up what cores `first` to `last` have of it; false: an earlier one has it too. */
+static bool add_up(const struct tela_node *n, uint32_t first, uint32_t last, uint32_t core,
+	const struct latency_series *s, struct latency_hist sum[LATENCY_PARTS])
+{
+	memset(sum, 0, LATENCY_PARTS * sizeof(*sum));
+	for (uint32_t c = first; c <= last; c++) {
+		const struct latency_series *other = same_series(n, c, s);
+
+		if (other && c < core)
+			return false;
+		for (int i = 0; other && i < LATENCY_PARTS; i++)
+			latency_merge(&sum[i], &other->part[i]);
+	}
+	return true;
+}
+
+int tela_node_latency(const struct tela_node *n, uint32_t core,
+	void (*emit)(void *arg, const struct tela_latency *l), void *arg)
+{
+	uint32_t first = core == UINT32_MAX ? 0 : core, last = min_u32(core, n->n_cores - 1);
+	struct latency_hist *sum;
+
+	if (first >= n->n_cores)
+		return -EINVAL;
+	sum = malloc(LATENCY_PARTS * sizeof(*sum));
+	if (!sum)
+		return -ENOMEM;
+	for (uint32_t c = first; c <= last; c++) {
+		const struct latency *l = &n->cores[c]->m.latency;
+
+		for (uint32_t i = 0; i < l->n; i++)
+			if (used(&l->series[i]) && add_up(n, first, last, c, &l->series[i], sum))
+				emit_parts(&l->series[i], sum, emit, arg);
+	}
+	free(sum);
+	return 0;
+}
+
 void tela_node_counters(const struct tela_node *n, uint32_t core,
 	void (*emit)(void *arg, const char *name, const char *help, bool drop, uint64_t value),
 	void *arg)
@@ -152,7 +237,7 @@ void tela_node_print_budgets(
 {
 	static const char *const name[] = {"paths", "sessions", "slots", "slots_per_session",
 		"calls", "detached", "messages_2k", "messages_64k", "messages_1m", "in_flight",
-		"window", "pending", "retained_kib", "reassembly_kib"};
+		"window", "pending", "retained_kib", "reassembly_kib", "latencies"};
 	const struct machine *m = &n->cores[0]->m;
 	const uint32_t *value = (const uint32_t *)&m->cfg.budgets;
 	const struct session_bytes s = machine_session_bytes();

@@ -53,7 +53,8 @@ static void budgets_default(struct tela_budgets *b)
 		.window = 256,
 		.pending = UINT32_MAX,
 		.retained_kib = UINT32_MAX,
-		.reassembly_kib = UINT32_MAX};
+		.reassembly_kib = UINT32_MAX,
+		.latencies = 64};
 	const uint32_t *from = (const uint32_t *)&d;
 	uint32_t *to = (uint32_t *)b;
 
@@ -65,6 +66,8 @@ static void budgets_default(struct tela_budgets *b)
 	b->sessions = min_u32(b->sessions, UINT16_MAX);
 	b->window = window_of(b->window);
 	b->pending = min_u32(b->pending, b->calls);
+	while (b->latencies & (b->latencies - 1)) /* a power of two */
+		b->latencies &= b->latencies - 1;
 	b->retained_kib = min_u32(b->retained_kib, messages_kib(b));
 	b->reassembly_kib = min_u32(b->reassembly_kib, messages_kib(b));
 }
@@ -107,10 +110,12 @@ static bool take_all(struct machine *m, size_t *bytes)
 	m->bulks = take(n.bulks, sizeof(void *), bytes);
 	m->retained.at = take(n.bulks, sizeof(void *), bytes);
 	m->arriving.at = take(n.bulks, sizeof(void *), bytes);
+	m->latency.series = take(b->latencies, sizeof(*m->latency.series), bytes);
+	m->latency.n = b->latencies;
 	return m->paths && m->conn_key && m->conn_index && m->caller_slots && m->caller_blocks &&
 	       m->callee_slots && m->callee_blocks && m->callee_sessions && m->calls &&
 	       m->bulk_txs && m->bulk_rxs && m->bulks && m->retained.at && m->arriving.at &&
-	       !msgpool_init(&m->msgs, classes);
+	       m->latency.series && !msgpool_init(&m->msgs, classes);
 }
 
 static bool path_tables(struct machine *m)
@@ -176,7 +181,8 @@ int machine_init(struct machine *m, const struct machine_config *cfg, const stru
 	list_init(&m->local);
 	list_init(&m->ended);
 	m->due_ns = m->gap_look_ns = UINT64_MAX;
-	m->sample = SAMPLE_CALLS;
+	for (int i = 0; i < 2; i++)
+		m->latency.turn[i] = (struct latency_turn){1, 1, 1, 0};
 	m->shed.target_ns = SHED_NEVER;
 	m->cookie_key[0] = ops->random(io);
 	m->cookie_key[1] = ops->random(io);
@@ -216,6 +222,7 @@ void machine_fini(struct machine *m)
 	give(m->bulks, n.bulks, sizeof(void *));
 	give(m->retained.at, n.bulks, sizeof(void *));
 	give(m->arriving.at, n.bulks, sizeof(void *));
+	give(m->latency.series, b->latencies, sizeof(*m->latency.series));
 	report_ring_free(m->reports);
 	report_ring_free(m->traces);
 	msgpool_fini(&m->msgs);
@@ -250,6 +257,7 @@ void machine_budget_bytes(const struct machine *m, size_t ret_bytes[MACHINE_BUDG
 		n.bulks * (sizeof(struct bulk_tx) + sizeof(struct bulk_rx) + 3 * sizeof(void *));
 	ret_bytes[BUDGET(in_flight)] = n.caller_slots * sizeof(struct caller_slot) +
 				       n.caller_slots / SLOT_BLOCK * sizeof(void *);
+	ret_bytes[BUDGET(latencies)] = b->latencies * sizeof(struct latency_series);
 }
 
 struct session_bytes machine_session_bytes(void)
@@ -301,6 +309,42 @@ void machine_begin(struct machine *m, uint64_t now_ns)
 	m->now_ns = now_ns;
 }
 
+/* How many calls are looked at. */
+static void latency_look(struct machine *m)
+{
+	struct latency_turn *t = m->latency.turn;
+
+	m->latency.look_ns = m->now_ns + LATENCY_LOOK_NS;
+	latency_choose(&t[LATENCY_CALLEE], count_read(m->counts, count_calls_served), SAMPLE_CALLS);
+	latency_choose(&t[LATENCY_CALLER], count_read(m->counts, count_calls_done), SAMPLE_CALLS);
+}
+
+struct latency_series *machine_latency(struct machine *m, enum latency_side side,
+	const struct tela_service_desc *service, const struct tela_method_desc *method)
+{
+	uint32_t at = side + 2u * method->id;
+
+	for (int i = 0; i < 8 && service->name[i]; i++)
+		at = at * 31 + (uint8_t)service->name[i];
+	for (uint32_t i = 0; i < m->latency.n; i++, at++) {
+		struct latency_series *s = &m->latency.series[at & (m->latency.n - 1)];
+
+		if (!atomic_load_explicit(&s->used, memory_order_relaxed)) {
+			s->side = (uint8_t)side;
+			s->method_id = method->id;
+			snprintf(s->service, sizeof(s->service), "%s", service->name);
+			snprintf(s->method, sizeof(s->method), "%s", method->name);
+			atomic_store_explicit(&s->used, true, memory_order_release);
+			return s;
+		}
+		if (s->side == side && s->method_id == method->id &&
+			!strncmp(s->service, service->name, LATENCY_NAME_MAX))
+			return s;
+	}
+	count(m->counts, count_latency_full);
+	return NULL;
+}
+
 bool machine_timers(struct machine *m)
 {
 	bool worked = false;
@@ -312,6 +356,8 @@ bool machine_timers(struct machine *m)
 		left--;
 		worked |= path_timers(m, &m->paths[i]);
 	}
+	if (unlikely(m->now_ns >= m->latency.look_ns))
+		latency_look(m);
 	if (unlikely(m->now_ns >= m->due_ns)) {
 		m->due_ns = UINT64_MAX; /* completions may lower it meanwhile */
 		uint64_t due = min_u64(caller_due(m), callee_due(m));
@@ -705,6 +751,7 @@ void machine_rx(struct machine *m, const struct net_addr *from, uint8_t *data, u
 		return;
 	}
 	count(m->counts, count_rx_datagrams);
+	m->latency.age_ns = h.age * (uint32_t)WIRE_STAMP_NS;
 	path_stamps(m, p, h.stamp, h.echo, h.wait);
 	packets(m, p, data + h.header_length, data + end);
 }

@@ -10,6 +10,7 @@
 #include "call.h"
 #include "count.h"
 #include "expiry.h"
+#include "latency.h"
 #include "path.h"
 #include "shed.h"
 #include "wire.h"
@@ -94,7 +95,7 @@ struct machine {
 	uint32_t waited_ns;
 	uint64_t emptied_ns;
 	struct shed shed;
-	uint32_t sample; /* calls until one is timed */
+	struct latency latency;
 	/* paths */
 	struct path *paths;            /* [budgets.paths] */
 	uint32_t *conn_key, conn_mask; /* connection id -> index + 1, open addressing */
@@ -190,6 +191,10 @@ struct session_bytes {
 	size_t served, served_slot, made, made_slot;
 };
 struct session_bytes machine_session_bytes(void);
+
+/* Where the times of calls of a method are kept, on either side; NULL: no place (counted). */
+struct latency_series *machine_latency(struct machine *m, enum latency_side side,
+	const struct tela_service_desc *service, const struct tela_method_desc *method);
 
 /* A pass: begin (with the time after the rx burst), then datagrams, then the rest in any order,
  * then flush. */

@@ -74,6 +74,8 @@ struct tela_budgets {
 	uint32_t pending;           /* calls whose handlers answer later: all of `calls` */
 	uint32_t retained_kib;      /* large replies kept for duplicates: all message memory */
 	uint32_t reassembly_kib;    /* messages that are arriving: all message memory */
+	uint32_t latencies;         /* methods whose times are kept, those called and those served,
+				       a power of two: 64 */
 };
 
 struct tela_node_config {
@@ -258,6 +260,19 @@ void tela_node_counters(const struct tela_node *n, uint32_t core,
 	void *arg);
 uint64_t tela_node_counter(
 	const struct tela_node *n, const char *name); /* summed; 0 if there is none of that name */
+
+/* Where the time of a method's calls goes: dataplane/latency.h says what each part is. */
+struct tela_latency {
+	const char *service, *method;
+	const char *side, *part; /* "callee": "queue", "handler", "pending"; "caller": "queue",
+				  * "callee", "network" */
+	uint64_t calls, samples; /* that it stands for; of these, looked at */
+	uint64_t p50_ns, p90_ns, p99_ns, p999_ns, max_ns;
+};
+/* Calls emit for each part of each method on each side that has been seen on `core` (UINT32_MAX: on
+ * any, added up). 0, -EINVAL (no such core), -ENOMEM. [any but data cores] */
+int tela_node_latency(const struct tela_node *n, uint32_t core,
+	void (*emit)(void *arg, const struct tela_latency *l), void *arg);
 
 struct tela_core_info {
 	int cpu;

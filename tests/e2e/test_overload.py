@@ -1,8 +1,49 @@
 """A node that is called more than it can serve: it sheds what has waited too long, surely not executed, and says when to
 come again; who calls by a policy comes again then."""
+import json
+import subprocess
 import threading
 
 import mesh
+
+
+class Latency(mesh.Case):
+    """Where the time of calls goes, as either end shows it."""
+
+    def rows(self, node, *words):
+        done = subprocess.run(['telactl', 'latency', *words, '-o', 'json'], executable=mesh.program('TELA_TELACTL'), text=True,
+                              capture_output=True, env={'TELA_SOCKET': node.socket}, timeout=20)
+        self.assertEqual(done.returncode, 0, done)
+        return json.loads(done.stdout)['latency']
+
+    def test_both_sides(self):
+        mesh.schemas('echo')
+        busy = {'plugin': 'fault', 'config': {'busy_us': 500}}
+        server, client = self.mesh.server(services=[{'name': 'echo', 'plugins': [busy]}]), self.mesh.client()
+        for method, payload in (('echo', mesh.table('echo.Message', data=b'x')),
+                                ('later', mesh.table('echo.Delayed', delay_us=20_000, data=b'x'))):
+            for _ in range(10):
+                self.assertEqual(client.call('echo', method, payload, 'server', deadline_ms=20_000).status, 'OK')
+        at = {(r['method'], r['side'], r['part']): r for r in self.rows(server, 'echo')}
+        self.assertEqual(set(at), {('echo', 'callee', 'queue'), ('echo', 'callee', 'handler'), ('later', 'callee', 'queue'),
+                                   ('later', 'callee', 'pending')})
+        for row in at.values():
+            self.assertTrue(1 <= row['samples'] <= row['calls'] <= 10, row)
+            self.assertTrue(row['p50_ns'] <= row['p90_ns'] <= row['p99_ns'] <= row['p99.9_ns'] <= row['max_ns'], row)
+        self.assertGreaterEqual(at['echo', 'callee', 'handler']['p50_ns'], 470_000)  # within a sixteenth
+        self.assertGreaterEqual(at['later', 'callee', 'pending']['p50_ns'], 19_000_000)
+        self.assertEqual(at['later', 'callee', 'pending']['calls'], 10)
+        there = {r['part']: r for r in self.rows(client, 'echo.Echo.echo', 'core=0')}
+        self.assertEqual(set(there), {'queue', 'callee', 'network'})
+        self.assertGreaterEqual(there['callee']['p50_ns'], 470_000)
+        there = {r['part']: r for r in self.rows(client, 'echo.later')}
+        self.assertGreaterEqual(there['callee']['p50_ns'], 19_000_000)
+        self.assertEqual(self.rows(client, 'echo.nothing'), [])
+        self.assertEqual(self.rows(server, 'calculator'), [])
+        table = subprocess.run(['telactl', 'latency'], executable=mesh.program('TELA_TELACTL'), text=True, capture_output=True,
+                               env={'TELA_SOCKET': server.socket}, timeout=20).stdout
+        self.assertIn('P99.9_NS', table.upper())
+        self.assertFalse(server.ask('latency', core=7)['ok'])
 
 
 class Overload(mesh.Case):
