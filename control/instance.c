@@ -242,7 +242,8 @@ static void stop(struct tela_instance *i, struct tela_hook *h)
 
 static int start_team(struct tela_instance *i, const struct tela_workers *w)
 {
-	i->team = w ? team_start(w, i->self, i->error, sizeof(i->error)) : NULL;
+	i->team = w ? team_start(w, i->stack->control->node, i->self, i->error, sizeof(i->error))
+		    : NULL;
 	return w && !i->team ? -EAGAIN : 0;
 }
 

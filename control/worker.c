@@ -1,6 +1,7 @@
 #include "worker.h"
 
 #include "../dataplane/base.h"
+#include "../dataplane/tela_node.h"
 
 #include <pthread.h>
 #include <semaphore.h>
@@ -12,6 +13,8 @@ enum { RESTARTS_MAX = 64 };
 struct tela_worker_run {
 	const struct tela_worker *spec;
 	void *self;
+	struct tela_node *node;
+	struct tela_task *task; /* while it runs, of one that is no thread */
 	pthread_t thread;
 	sem_t ending; /* posted once, by team_end */
 	int result;
@@ -67,7 +70,36 @@ static void *worker_main(void *arg)
 	return NULL;
 }
 
+/* ---- a data core ---- */
+
+static bool run_task(struct tela_core *core, void *arg)
+{
+	struct tela_worker_run *r = arg;
+	int rc;
+
+	if (atomic_load_explicit(&r->ended, memory_order_relaxed))
+		return false;
+	rc = r->spec->task(core, r->self);
+	if (rc < 0) {
+		r->result = rc;
+		atomic_store_explicit(&r->ended, true, memory_order_release);
+	}
+	return rc > 0;
+}
+
 /* ---- lifecycle thread ---- */
+
+static int task_start(struct tela_worker_run *r)
+{
+	r->result = 0;
+	atomic_store_explicit(&r->ended, false, memory_order_relaxed);
+	r->task = tela_task_start(r->node, r->spec->core, run_task, r, r->spec->period_ms);
+	if (r->task)
+		return 0;
+	r->result = -errno;
+	atomic_store_explicit(&r->ended, true, memory_order_release);
+	return r->result;
+}
 
 /* Signals stay with the control thread, whatever a worker does. */
 static int run_start(struct tela_worker_run *r)
@@ -75,6 +107,8 @@ static int run_start(struct tela_worker_run *r)
 	sigset_t all, old;
 	int rc;
 
+	if (r->spec->task)
+		return task_start(r);
 	r->result = 0;
 	sem_init(&r->ending, 0, 0);
 	atomic_store_explicit(&r->ended, false, memory_order_relaxed);
@@ -95,6 +129,9 @@ static int run_start(struct tela_worker_run *r)
 
 static void run_end(struct tela_worker_run *r)
 {
+	if (r->task)
+		tela_task_end(r->task);
+	r->task = NULL;
 	if (!r->runs)
 		return;
 	sem_post(&r->ending);
@@ -122,13 +159,14 @@ static const char *check(const struct tela_workers *w)
 	if (w->max_restarts >= RESTARTS_MAX)
 		return "max_restarts: expected at most 63";
 	for (uint32_t i = 0; i < w->n; i++)
-		if (!w->list[i].run || !w->list[i].name || !w->list[i].name[0] ||
-			strlen(w->list[i].name) > 15)
-			return "each worker needs `run` and a name of 1 to 15 bytes";
+		if (!w->list[i].run == !w->list[i].task || !w->list[i].name ||
+			!w->list[i].name[0] || strlen(w->list[i].name) > 15)
+			return "each worker needs `run` or `task`, and a name of 1 to 15 bytes";
 	return NULL;
 }
 
-struct team *team_start(const struct tela_workers *w, void *self, char *err, size_t err_len)
+struct team *team_start(
+	const struct tela_workers *w, struct tela_node *node, void *self, char *err, size_t err_len)
 {
 	const char *wrong = check(w);
 	struct team *t = wrong ? NULL : calloc(1, sizeof(*t) + w->n * sizeof(t->run[0]));
@@ -146,6 +184,7 @@ struct team *team_start(const struct tela_workers *w, void *self, char *err, siz
 
 		t->run[i].spec = &w->list[i];
 		t->run[i].self = self;
+		t->run[i].node = node;
 		rc = run_start(&t->run[i]);
 		if (!rc)
 			continue;

@@ -5,6 +5,7 @@
  *
  *      lifecycle thread   start all, end all, start again what ended
  *      its own thread     run, then says that it has ended
+ *      a data core        the same, pass by pass, of one that is a task
  *      control thread     looks at each tick, decides
  *
  * Ownership: the team belongs to its instance. */
@@ -20,7 +21,8 @@
 struct team;
 
 /* Starts every worker. NULL with `err`. [lifecycle] */
-struct team *team_start(const struct tela_workers *w, void *self, char *err, size_t err_len);
+struct team *team_start(const struct tela_workers *w, struct tela_node *node, void *self, char *err,
+	size_t err_len);
 /* Ends every worker that runs, last one first, and waits for it. [lifecycle] */
 void team_end(struct team *t);
 /* Starts again what the last team_look() found, with one-for-all everything. 0 or -errno; then

@@ -28,6 +28,9 @@ struct core_peer_shown;
 struct core_task {
 	tela_task_fn fn;
 	void *arg;
+	uint64_t period_ns, due_ns; /* due_ns: the core's */
+	struct core *core;
+	uint32_t place;
 };
 
 struct core {
@@ -36,10 +39,11 @@ struct core {
 	/* One a port, in the order of ports, on the queue of the core's own number; then those on
 	 * further queues of ports that have more than the node has cores. */
 	struct netif *netif;
-	struct core_task task[CORE_TASKS_MAX];
-	uint32_t n_netifs, n_polled, n_tasks; /* polled: up to the last whose queue is open */
-	struct hand_ring *hand;               /* of all pairs of cores; NULL: there is one core */
-	uint32_t hand_put; /* bit n: something is put, not published, for core n */
+	_Atomic(struct core_task *) task[CORE_TASKS_MAX]; /* task.c */
+	_Atomic uint32_t n_tasks;                         /* places of it that are in use */
+	uint32_t n_netifs, n_polled; /* polled: up to the last whose queue is open */
+	struct hand_ring *hand;      /* of all pairs of cores; NULL: there is one core */
+	uint32_t hand_put;           /* bit n: something is put, not published, for core n */
 	struct tela_node *node;
 	struct path **peer_path; /* [peer * SPREAD_MAX], made when first used: one to each core of
 				  * the peer that this one calls */
@@ -115,6 +119,9 @@ void core_calibrate(struct core *c);
 /* ask_cores.c: machine_ops.ask, and what comes of CORE_ASKED. */
 int core_ask(void *io, const uint64_t root[2], struct tela_handle h);
 void core_asked(struct core *c);
+
+bool core_task_run(struct core *c, uint32_t place);
+void core_tasks_free(struct core *c);
 
 /* thread.c: serves rings of attached threads; bounded. */
 bool core_serve_threads(struct core *c);

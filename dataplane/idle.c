@@ -68,7 +68,8 @@ static uint64_t quiet_ns(const struct core *c)
 {
 	uint64_t ns = min_u64(machine_quiet_ns(&c->m), QUIET_NS);
 
-	if (c->n_tasks || !list_empty(&c->waiting) || mesh_waits(c))
+	if (atomic_load_explicit(&c->n_tasks, memory_order_relaxed) || !list_empty(&c->waiting) ||
+		mesh_waits(c))
 		ns = min_u64(ns, SLEEP_LAST_NS);
 	return ns;
 }

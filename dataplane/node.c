@@ -532,6 +532,7 @@ static void free_core(struct core *c)
 		machine_fini(&c->m);
 	idle_close(c);
 	wake_fini(&c->wake);
+	core_tasks_free(c);
 	free(c->netif);
 	free(c->peer_path);
 	free(c->peer_shown);
@@ -580,14 +581,4 @@ void tela_node_destroy(struct tela_node *n)
 	free(n->ports);
 	free(n->peers);
 	free(n);
-}
-
-int tela_task_add(struct tela_node *n, uint32_t core, tela_task_fn fn, void *arg)
-{
-	struct core *c = core < n->n_cores ? n->cores[core] : NULL;
-
-	if (!c || c->n_tasks == CORE_TASKS_MAX || node_polling(n))
-		return c ? -EBUSY : -EINVAL;
-	c->task[c->n_tasks++] = (struct core_task){fn, arg};
-	return 0;
 }

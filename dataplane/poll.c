@@ -151,8 +151,8 @@ bool core_pass(struct core *c)
 	if (frames)
 		flush(c); /* answers do not wait for the housekeeping below */
 	worked = frames > 0;
-	for (uint32_t i = 0; i < c->n_tasks; i++)
-		worked |= c->task[i].fn((struct tela_core *)c, c->task[i].arg);
+	for (uint32_t i = 0; i < atomic_load_explicit(&c->n_tasks, memory_order_relaxed); i++)
+		worked |= core_task_run(c, i);
 	worked |= machine_local(&c->m);
 	if (c->m.now_ns >= c->chores_ns || c->m.n_bulks)
 		worked |= chores(c);

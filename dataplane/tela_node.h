@@ -140,6 +140,7 @@ void tela_node_print_budgets(
 
 struct tela_service; /* lives until the node ends */
 struct tela_image;   /* immutable once built */
+struct tela_task;
 
 /* Adds a service without an image: calls are answered UNAVAILABLE "starting". NULL: EEXIST, ENOMEM,
  * E2BIG in errno. */
@@ -250,6 +251,14 @@ void tela_node_on_trace(struct tela_node *n, tela_trace_fn fn, void *arg);
  * before start */
 typedef bool (*tela_task_fn)(struct tela_core *core, void *arg);
 int tela_task_add(struct tela_node *n, uint32_t core, tela_task_fn fn, void *arg);
+/* The same at any time, run every period_ms (0: every pass), at the earliest in the next pass after
+ * that. A core has eight places. NULL: errno EINVAL (no such core), EBUSY (all taken), ENOMEM. [any
+ * but data cores] */
+struct tela_task *tela_task_start(
+	struct tela_node *n, uint32_t core, tela_task_fn fn, void *arg, uint32_t period_ms);
+/* When it returns, the task runs no more: it waits for the core's pass. [a thread that may wait:
+ * not the control thread, no data core] */
+void tela_task_end(struct tela_task *t);
 
 /* ---- what can be seen ---- */
 

@@ -24,7 +24,7 @@
 extern "C" {
 #endif
 
-#define TELA_PLUGIN_ABI 13
+#define TELA_PLUGIN_ABI 14
 
 /* Names the chain of a callback that belongs to no schema: every call from outside walks it first.
  */
@@ -107,14 +107,22 @@ enum tela_strategy {
 
 struct tela_worker_run; /* opaque: one that runs */
 
-/* A thread of its own: with period_ms 0 `run` runs once, and returns when tela_worker_wait() says
- * that it shall; else it is a timer, run every period_ms until it returns an error. `run` returns 0
- * or -errno; `self` is what `start` returned. It may attach itself (tela_thread_attach). */
+/* With `run` a thread of its own: with period_ms 0 it runs once, and returns when
+ * tela_worker_wait() says that it shall; else it is a timer, run every period_ms until it returns
+ * an error. `run` returns 0 or -errno. It may attach itself (tela_thread_attach).
+ *
+ * With `task` a stage in the loop of data core `core`, run in every pass or every period_ms, as a
+ * link is: it may call and answer, never wait, and takes its time from everybody else. It returns 1
+ * if it did something, 0 if not, -errno: it has ended.
+ *
+ * `self` is what `start` returned. */
 struct tela_worker {
 	const char *name; /* 1 to 15 bytes, shown as the thread's */
 	int (*run)(struct tela_worker_run *r, void *self);
 	uint32_t period_ms;
 	enum tela_restart restart;
+	int (*task)(struct tela_core *core, void *self); /* instead of `run` */
+	uint32_t core;
 };
 
 /* When workers had to be started again more than `max_restarts` times in period_ms, the instance

@@ -229,6 +229,23 @@ bool tela_service_settled(const struct tela_service *s)
 	return true;
 }
 
+struct tela_task *tela_task_start(
+	struct tela_node *n, uint32_t core, tela_task_fn fn, void *arg, uint32_t period_ms)
+{
+	(void)n;
+	(void)core;
+	(void)fn;
+	(void)arg;
+	(void)period_ms;
+	errno = EBUSY;
+	return NULL;
+}
+
+void tela_task_end(struct tela_task *t)
+{
+	(void)t;
+}
+
 enum tela_verdict tela_reply_copy(struct tela_call *call, const void *payload, size_t len)
 {
 	(void)call;

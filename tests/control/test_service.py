@@ -469,7 +469,7 @@ class Workers(Life):
 
     def test_wrong_workers_are_refused(self):
         reply = self.node.ask("chain.add", service="rec", plugin="crew", config={"x": "wrong"}, **{"as": "bad"})
-        self.refused(reply, "FAILED_PRECONDITION", "its workers: each worker needs `run` and a name of 1 to 15 bytes")
+        self.refused(reply, "FAILED_PRECONDITION", "its workers: each worker needs `run` or `task`, and a name of 1 to 15 bytes")
         self.assertEqual(self.count("stop crew"), 1)
         self.assertEqual(self.service()["state"], "running")
 

@@ -1,5 +1,6 @@
 """Methods that block run on the node's workers: calls of others go on meanwhile, a drain waits for them, and a core that is held
 is named with the method that holds it."""
+import os
 import struct
 
 import mesh
@@ -101,6 +102,33 @@ class Workers(mesh.Case):
         self.assertEqual([c['running'] for c in server.do('status')['cores']], [''])
         admin.receive(number)  # OK, or the peer was taken for dead meanwhile
         admin.close()
+
+    def crew(self, server):
+        plugins = {p['name']: p for p in server.do('chain.show', service='echo')['plugins']}
+        return {w['worker']: (w['runs'], w['restarts']) for w in plugins['ticks']['workers']}
+
+    def test_tasks_of_a_data_core(self):
+        """They run in its loop, one after the other is started again as threads are, and go with their plugin."""
+        server, client = self.node(['echo']), self.mesh.client()
+        die, ticks = self.mesh.path('die'), f'{mesh.program("TELA_PLUGINS")}/ticks.so'
+        for strategy in (0, 1):
+            server.do('chain.add', service='echo', plugin='ticks', object=ticks, config={'die': die, 'all': strategy})
+            before = server.figures('ticks')
+            mesh.until(lambda: all(server.figures('ticks')[k] > before[k] + 10 for k in ('often', 'slow')), 'both tick')
+            self.assertEqual(server.figures('ticks')['elsewhere'], 0)
+            self.assertEqual(self.crew(server), {'often': (True, 0), 'slow': (True, 0), 'dies': (True, 0)})
+            with open(die, 'w'):
+                pass
+            mesh.until(lambda: self.crew(server)['dies'][1] > 0, 'it is started again')
+            os.unlink(die)
+            mesh.until(lambda: self.crew(server)['dies'][0], 'and runs')
+            self.assertEqual(self.crew(server)['often'][1] > 0, strategy == 1)
+            self.assertEqual(client.call('echo', 'echo', self.message(0), 'server').status, 'OK')
+            server.do('chain.remove', service='echo', name='ticks')
+        got = server.ask('chain.add', service='echo', plugin='ticks', config={'core': 7})
+        self.assertIn('its worker often: Invalid argument', got['error']['message'])
+        self.assertEqual(client.call('echo', 'echo', self.message(0), 'server').status, 'OK')
+        self.assertEqual(server.stop(), 0)
 
 
 if __name__ == '__main__':
