@@ -56,6 +56,8 @@ class Case(mesh.Case):
 
 
 class PeerKilled(Case):
+    sizes = 32, 60_000
+
     def test_peer_killed_with_calls_pending(self):
         server, caller = self.pair()
         self.works(caller)
@@ -78,7 +80,7 @@ class PeerKilled(Case):
     def test_peer_killed_under_load(self):
         server, caller = self.pair()
         self.works(caller)
-        for size in (32, 60_000):
+        for size in self.sizes:
             caller.start(threads=8, ms=60_000, bytes=size, deadline_ms=1000)
             mesh.until(lambda: caller.calls() > 100, 'calls are made')
             server.kill()
@@ -95,6 +97,7 @@ class PeerKilled(Case):
 
 class PeerKilledVirtio(PeerKilled):
     kind = 'virtio'
+    sizes = 60_000,
 
 
 class CallerKilled(Case):
