@@ -70,6 +70,7 @@ void directory_steer(const struct tela_node *n, struct tela_client *c)
 	struct mesh *mesh = c->mesh;
 	uint64_t out = 0;
 
+	pthread_mutex_lock(&n->directory->lock);
 	for (uint32_t i = 0; mesh && i < mesh->balance.n; i++) {
 		const struct served *s = n->directory->of[1 + mesh->instance[i]->peer];
 
@@ -78,6 +79,7 @@ void directory_steer(const struct tela_node *n, struct tela_client *c)
 	}
 	if (mesh)
 		atomic_store_explicit(&mesh->out, out, memory_order_relaxed);
+	pthread_mutex_unlock(&n->directory->lock);
 }
 
 /* ---- what is known ---- */
@@ -120,8 +122,10 @@ int tela_node_discovered(struct tela_node *n, const char *peer, const char *cons
 	pthread_cond_broadcast(&d->changed);
 	pthread_mutex_unlock(&d->lock);
 	free(old);
+	pthread_mutex_lock(&n->threads_lock); /* plugins open clients on another thread */
 	for (struct tela_client *c = n->clients; c; c = c->next)
 		directory_steer(n, c);
+	pthread_mutex_unlock(&n->threads_lock);
 	return 0;
 }
 
