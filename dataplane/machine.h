@@ -89,7 +89,8 @@ struct machine {
 	struct refusal refusal;   /* of the request in hand */
 	uint16_t landed;          /* core that the device brought the datagram in hand to */
 	uint64_t slept_ns; /* set by the loop: so much of the next gap was chosen, it is no stall */
-	bool rx_left;      /* set by the loop: its burst was full, so that more may be waiting */
+	bool urgent;  /* what is sent now opens a window, or ends something: others wait for it */
+	bool rx_left; /* set by the loop: its burst was full, so that more may be waiting */
 	/* What this pass takes has waited for it so long at most: since the rings were last empty.
 	 */
 	uint32_t waited_ns;

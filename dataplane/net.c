@@ -38,7 +38,8 @@ static void free_queued(struct netif *nif)
 	rte_pktmbuf_free_bulk(nif->out, nif->n_out);
 	for (uint16_t i = 0; i < nif->n_backlog; i++)
 		rte_pktmbuf_free(nif->backlog[(nif->backlog_head + i) % NET_BACKLOG]);
-	nif->n_out = nif->n_backlog = 0;
+	rte_pktmbuf_free_bulk(nif->first, nif->n_first);
+	nif->n_out = nif->n_backlog = nif->n_first = 0;
 }
 
 void netif_fini(struct netif *nif)
@@ -65,6 +66,23 @@ static uint16_t transmit(struct netif *nif, struct rte_mbuf **m, uint16_t n)
 	return sent;
 }
 
+enum { NET_URGENT = 0x7e1a };
+
+void net_mark(struct rte_mbuf *m, bool urgent)
+{
+	m->hash.usr = urgent ? NET_URGENT : 0;
+}
+
+/* False: the ring is full again. */
+static bool transmit_first(struct netif *nif)
+{
+	uint16_t sent = transmit(nif, nif->first, nif->n_first);
+
+	nif->n_first = (uint16_t)(nif->n_first - sent);
+	memmove(nif->first, nif->first + sent, nif->n_first * sizeof(*nif->first));
+	return !nif->n_first;
+}
+
 /* What was queued first goes first. Twice at most: a ring ends somewhere. */
 static void transmit_backlog(struct netif *nif)
 {
@@ -80,23 +98,26 @@ static void transmit_backlog(struct netif *nif)
 	}
 }
 
+/* What is urgent has places of its own, and goes before the rest. */
 static void keep_for_later(struct netif *nif, struct rte_mbuf **m, uint16_t n)
 {
-	uint16_t room = (uint16_t)min_u32(n, NET_BACKLOG - nif->n_backlog);
-
 	count_add(nif->counts, count_tx_refused, n);
-	for (uint16_t i = 0; i < room; i++)
-		nif->backlog[(nif->backlog_head + nif->n_backlog++) % NET_BACKLOG] = m[i];
-	if (room == n)
-		return;
-	count_add(nif->counts, count_drop_tx_full, n - room);
-	rte_pktmbuf_free_bulk(m + room, n - room);
+	for (uint16_t i = 0; i < n; i++) {
+		if (m[i]->hash.usr == NET_URGENT && nif->n_first < NET_FIRST) {
+			nif->first[nif->n_first++] = m[i];
+		} else if (nif->n_backlog < NET_BACKLOG) {
+			nif->backlog[(nif->backlog_head + nif->n_backlog++) % NET_BACKLOG] = m[i];
+		} else {
+			count(nif->counts, count_drop_tx_full);
+			rte_pktmbuf_free(m[i]);
+		}
+	}
 }
 
 /* What a dead link refused: nothing stale goes out when it comes back. */
 static __attribute__((cold, noinline)) unsigned drop_all(struct netif *nif)
 {
-	count_add(nif->counts, count_drop_link_down, nif->n_out + nif->n_backlog);
+	count_add(nif->counts, count_drop_link_down, nif->n_out + nif->n_backlog + nif->n_first);
 	free_queued(nif);
 	return 0;
 }
@@ -127,17 +148,18 @@ static unsigned flush(struct netif *nif)
 		return lend_all(nif);
 	if (unlikely(!port_enter(guard_of(nif))))
 		return drop_all(nif);
-	if (unlikely(nif->n_backlog))
+	if (unlikely(nif->n_first + nif->n_backlog) && (!nif->n_first || transmit_first(nif)))
 		transmit_backlog(nif);
-	if (likely(!nif->n_backlog))
+	if (likely(!(nif->n_first + nif->n_backlog)))
 		sent = transmit(nif, nif->out, nif->n_out);
 	port_leave(guard_of(nif));
 	if (unlikely(sent < nif->n_out))
 		keep_for_later(nif, nif->out + sent, (uint16_t)(nif->n_out - sent));
 	nif->n_out = 0;
-	if (unlikely(nif->n_backlog) && !atomic_load_explicit(&nif->port->up, memory_order_relaxed))
+	if (unlikely(nif->n_first + nif->n_backlog) &&
+		!atomic_load_explicit(&nif->port->up, memory_order_relaxed))
 		return drop_all(nif);
-	return nif->n_backlog;
+	return nif->n_first + nif->n_backlog;
 }
 
 static inline void enqueue(struct netif *nif, struct rte_mbuf *m)
@@ -182,7 +204,7 @@ unsigned netif_flush(struct netif *nif)
 		if (m)
 			enqueue(nif, m);
 	}
-	return nif->n_out || nif->n_backlog ? flush(nif) : 0;
+	return nif->n_out || nif->n_backlog || nif->n_first ? flush(nif) : 0;
 }
 
 /* ---- datagrams down ---- */

@@ -29,6 +29,7 @@ enum {
 	NET_BURST = 32,
 	NET_BACKLOG = 256, /* frames a full transmit ring may keep waiting; the rest are dropped and
 			      counted */
+	NET_FIRST = 32,    /* of those, what goes before all others once there is room again */
 };
 
 /* Where a datagram comes from or goes to. Addresses in network byte order, the UDP port in host
@@ -59,10 +60,11 @@ struct netif {
 	uint16_t ip_id;
 	uint16_t n_cores; /* of the node, if each has UDP ports of its own (hand.h); else 0 */
 	bool up;          /* as last seen; a rise is announced (gratuitous ARP) */
-	uint16_t n_in, n_out, n_backlog, backlog_head;
+	uint16_t n_in, n_out, n_backlog, backlog_head, n_first;
 	struct rte_mbuf *in[NET_BURST];
 	struct rte_mbuf *out[NET_BURST];
 	struct rte_mbuf *backlog[NET_BACKLOG]; /* a ring */
+	struct rte_mbuf *first[NET_FIRST];     /* urgent ones: they overtake those in `backlog` */
 	_Atomic(struct fault *)
 		fault; /* NULL: none injected; replaced by the control side (tela_node_faults) */
 	/* Of a node with several cores, else NULL. steer: whether a datagram is another core's,
@@ -84,6 +86,10 @@ void netif_fini(struct netif *nif);
  * memory is the mbuf's and ends when the callback returns. */
 typedef void (*net_deliver_fn)(
 	void *arg, const struct net_addr *from, uint8_t *payload, uint32_t len);
+
+/* Marks an mbuf that netif_send() gets: kept waiting by a full ring, it goes before those that are
+ * not urgent. What mbufs without it hold there does not matter. */
+void net_mark(struct rte_mbuf *m, bool urgent);
 
 /* One burst, at most NET_BURST frames, taken from the device and kept in nif->in; returns how many.
  * Then netif_input() works through them. Two steps, so that a core reads its clock between them,

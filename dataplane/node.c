@@ -40,6 +40,7 @@ static void io_send(void *io, const struct path *p, void *buf, uint32_t len)
 {
 	struct core *c = io;
 
+	net_mark(buf, c->m.urgent);
 	netif_send(&c->netif[p->peer.netif], buf, &p->head, len);
 }
 
@@ -68,6 +69,7 @@ static void io_send_raw(void *io, const struct net_addr *to, const void *data, u
 		return;
 	}
 	memcpy(at, data, len);
+	net_mark(m, true); /* a handshake */
 	netif_send(nif, m, &head, len);
 }
 

@@ -105,6 +105,7 @@ void path_send(struct machine *m, struct path *p, struct dgram *d, uint64_t now_
 		d->len += WIRE_CRC;
 	}
 	p->congest.tx_bytes += d->len;
+	m->urgent = d->urgent;
 	m->ops->send(m->io, p, d->buf, d->len);
 	count(m->counts, count_tx_datagrams);
 	d->buf = NULL;

@@ -607,6 +607,75 @@ static void test_backlog(void **state)
 	assert_int_equal(count_read(&counts, count_tx_bytes), NET_HEAD_IPV4 + 10);
 }
 
+/* ---- a full transmit ring ---- */
+
+static uint32_t ring_room, n_went,
+	went[1024]; /* frames that it takes; the lengths of what it took */
+
+static uint16_t ring_burst(void *queue, struct rte_mbuf **m, uint16_t n)
+{
+	uint16_t sent = (uint16_t)(n < ring_room ? n : ring_room);
+
+	(void)queue;
+	for (uint16_t i = 0; i < sent; i++)
+		went[n_went++] = m[i]->pkt_len;
+	rte_pktmbuf_free_bulk(m, sent);
+	ring_room -= sent;
+	return sent;
+}
+
+static void send_marked(uint32_t len, bool urgent)
+{
+	uint8_t *data;
+	uint32_t room;
+	struct rte_mbuf *m = netif_alloc(&nif, NET_HEAD_IPV4, &data, &room);
+	struct net_head head = {.len = NET_HEAD_IPV4};
+
+	assert_non_null(m);
+	net_mark(m, urgent);
+	netif_send(&nif, m, &head, len);
+}
+
+/* Control frames overtake what waits, in their own order and bounded: beyond their places they wait
+ * as others, and what finds none is dropped and counted. */
+static void test_urgent_first(void **state)
+{
+	const eth_tx_burst_t usual = rte_eth_fp_ops[port.id].tx_pkt_burst;
+	uint32_t i;
+
+	(void)state;
+	port_poll_link(&port);
+	rte_eth_fp_ops[port.id].tx_pkt_burst = ring_burst;
+	ring_room = n_went = 0;
+	for (i = 0; i < 100; i++)
+		send_marked(100 + i, i >= 90);
+	assert_int_equal(netif_flush(&nif), 100);
+	ring_room = 5;
+	assert_int_equal(netif_flush(&nif), 95);
+	send_marked(300, true);
+	send_marked(301, false);
+	ring_room = 1000;
+	assert_int_equal(netif_flush(&nif), 0);
+	assert_int_equal(n_went, 102);
+	for (i = 0; i < 10; i++)
+		assert_int_equal(went[i], NET_HEAD_IPV4 + 190 + i);
+	for (; i < 100; i++)
+		assert_int_equal(went[i], NET_HEAD_IPV4 + 90 + i);
+	assert_int_equal(went[100], NET_HEAD_IPV4 + 300); /* there was room: nothing is sorted */
+	assert_int_equal(went[101], NET_HEAD_IPV4 + 301);
+
+	ring_room = n_went = 0;
+	memset(&counts, 0, sizeof(counts));
+	for (i = 0; i < NET_BACKLOG + NET_FIRST + 10; i++)
+		send_marked(100, i >= NET_BACKLOG - 10);
+	assert_int_equal(netif_flush(&nif), NET_BACKLOG + NET_FIRST);
+	assert_int_equal(count_read(&counts, count_drop_tx_full), 10);
+	ring_room = 1000;
+	assert_int_equal(netif_flush(&nif), 0);
+	assert_int_equal(n_went, NET_BACKLOG + NET_FIRST);
+	rte_eth_fp_ops[port.id].tx_pkt_burst = usual;
+}
+
 static void test_pool_empty(void **state)
 {
 	struct rte_mbuf *all[600];
@@ -740,8 +809,8 @@ int main(void)
 		TEST(test_arp_answer), TEST(test_arp_probe_teaches_nothing), TEST(test_arp_refused),
 		TEST(test_neighbours_are_bounded), TEST(test_head_asks), TEST(test_gateway),
 		TEST(test_ping), TEST(test_ping_refused), TEST(test_send_and_take),
-		TEST(test_backlog), TEST(test_pool_empty), TEST(test_faults),
-		TEST(held_frame_goes_in_time), TEST(test_refusals)};
+		TEST(test_backlog), TEST(test_urgent_first), TEST(test_pool_empty),
+		TEST(test_faults), TEST(held_frame_goes_in_time), TEST(test_refusals)};
 	int failed = 1;
 
 	if (!start())
