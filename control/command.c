@@ -145,6 +145,8 @@ const struct command commands[] = {
 		"where the time of calls goes, by method, as caller and as callee: queue, handler, "
 		"network",
 		"echo.echo", latency_arguments, cmd_latency},
+	{"failures", "calls that did not end well, by method, code and reason, on either side",
+		NULL, none, cmd_failures},
 	{"trace", "the latest sampled traces, or one as a tree of its spans", "4bf92f35",
 		trace_arguments, cmd_trace},
 	{"schema", "the schemas that callers need: which there are, or one in binary form",

@@ -50,6 +50,8 @@ void cmd_service_pause(struct control *c, struct request *r);
 void cmd_service_activate(struct control *c, struct request *r);
 void cmd_service_deactivate(struct control *c, struct request *r);
 void cmd_service_drain(struct control *c, struct request *r);
+/* cmd_failures.c */
+void cmd_failures(struct control *c, struct request *r);
 /* cmd_trace.c */
 void cmd_trace(struct control *c, struct request *r);
 /* cmd_schema.c */

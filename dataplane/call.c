@@ -1,6 +1,7 @@
 #include "machine.h"
 #include "nest.h"
 #include "status.h"
+#include "status_view.h"
 
 enum { NESTING_MAX = 16 }; /* completions of local calls inside one another */
 
@@ -115,8 +116,12 @@ static inline __attribute__((always_inline)) void finish(struct machine *m, stru
 		chain_leave(c->chain, c->cursor, &c->pub);
 		machine_running(m, before);
 	}
-	if (unlikely(c->pub.reply_code || c->has_status))
+	if (unlikely(c->pub.reply_code || c->has_status)) {
 		status_seen(c);
+		if (c->pub.reply_code)
+			ends_count(m, ENDS_CALLEE, c->pub.service, c->pub.method, c->pub.reply_code,
+				status_str(status_name(c)));
+	}
 	if (unlikely(c->local != NULL))
 		end_local(m, c);
 	else

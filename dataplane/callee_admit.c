@@ -204,6 +204,8 @@ static void answer_now(struct machine *m, struct call *c)
 
 static void refuse(struct machine *m, struct call *c, uint8_t code, const char *why)
 {
+	ends_count(m, ENDS_CALLEE, c->svc ? c->svc->desc : NULL, c->pub.method, code,
+		(struct tela_str){why, strlen(why)});
 	call_status(c, code, TELA_NOT_EXECUTED, why);
 	answer_now(m, c);
 }
@@ -371,6 +373,9 @@ void callee_serve(struct machine *m, struct callee_session *s, struct callee_slo
 		call_start(m, c, &a);
 	} else if (no->rebind || no->shed) {
 		slot->running = NULL;
+		if (no->shed)
+			ends_count(m, ENDS_CALLEE, a.svc->desc, ends_method(a.svc->desc, e->method),
+				TELA_RESOURCE_EXHAUSTED, (struct tela_str){"shed", 4});
 		(no->shed ? shed_refuse : callee_rebind)(m, s->path, slot, h);
 		call_put(m, c);
 	} else if (no->ask) {
@@ -378,6 +383,7 @@ void callee_serve(struct machine *m, struct callee_session *s, struct callee_slo
 		call_ask(m, c, &a);
 	} else {
 		c->svc = a.svc;
+		c->pub.method = ends_method(a.svc ? a.svc->desc : NULL, e->method);
 		c->tells_schema = no->schema != 0;
 		refuse(m, c, no->code, no->message);
 	}

@@ -275,6 +275,16 @@ static __attribute__((noinline)) void timed(
 }
 
 /* Frees what the slot holds, then tells the caller; the completion may take the slot again. */
+static __attribute__((cold, noinline)) void failed(
+	struct machine *m, const struct caller_slot *s, const struct tela_result *r)
+{
+	struct tela_status_view v;
+
+	count(m->counts, count_calls_failed);
+	tela_result_status(r, &v);
+	ends_count(m, ENDS_CALLER, s->session->service, s->method, r->code, v.name);
+}
+
 void caller_finish(struct machine *m, struct caller_slot *s, struct tela_result *r)
 {
 	tela_done_fn done = s->done;
@@ -295,7 +305,7 @@ void caller_finish(struct machine *m, struct caller_slot *s, struct tela_result 
 	m->n_made--;
 	count(m->counts, count_calls_done);
 	if (unlikely(r->code))
-		count(m->counts, count_calls_failed);
+		failed(m, s, r);
 	if (done)
 		done(arg, r);
 	if (unlikely(rx != NULL)) /* the payload stood in it */

@@ -58,6 +58,89 @@ static void emit_parts(const struct latency_series *s, const struct latency_hist
 	}
 }
 
+/* ---- calls that did not end well ---- */
+
+/* The same on another core; NULL: none there. */
+static struct ends_series *ends_same(const struct core *c, const struct ends_series *s)
+{
+	for (uint32_t i = 0; i < ENDS_MAX; i++) {
+		struct ends_series *o = &c->m.ends[i];
+
+		if (atomic_load_explicit(&o->used, memory_order_acquire) && o->hash == s->hash &&
+			o->side == s->side && o->code == s->code &&
+			!strcmp(o->service, s->service) && !strcmp(o->method, s->method) &&
+			!strcmp(o->reason, s->reason))
+			return o;
+	}
+	return NULL;
+}
+
+/* What all cores have of it, or of that what has not been told; 0 where an earlier core has it
+ * too. */
+static uint64_t ends_sum(
+	const struct tela_node *n, uint32_t core, const struct ends_series *s, bool news)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < n->n_cores; i++) {
+		struct ends_series *o = ends_same(n->cores[i], s);
+		uint64_t calls = o ? atomic_load_explicit(&o->calls, memory_order_relaxed) : 0;
+
+		if (o && i < core)
+			return 0;
+		sum += calls - (news && o ? o->told : 0);
+		if (news && o)
+			o->told = calls;
+	}
+	return sum;
+}
+
+static void ends_tell(const struct tela_node *n, bool news, tela_ends_fn emit, void *arg)
+{
+	for (uint32_t c = 0; c < n->n_cores; c++) {
+		for (uint32_t i = 0; i < ENDS_MAX; i++) {
+			const struct ends_series *s = &n->cores[c]->m.ends[i];
+			uint64_t calls;
+
+			if (!atomic_load_explicit(&s->used, memory_order_acquire))
+				continue;
+			calls = ends_sum(n, c, s, news);
+			if (calls)
+				emit(arg, &(struct tela_ends){.side = s->side == ENDS_CALLEE
+									      ? "callee"
+									      : "caller",
+						  .service = s->service,
+						  .method = s->method,
+						  .reason = s->reason,
+						  .code = s->code,
+						  .calls = calls});
+		}
+	}
+}
+
+void tela_node_ends(const struct tela_node *n, tela_ends_fn emit, void *arg)
+{
+	ends_tell(n, false, emit, arg);
+}
+
+void tela_node_on_ends(struct tela_node *n, tela_ends_fn fn, void *arg)
+{
+	n->on_ends = fn;
+	n->on_ends_arg = arg;
+}
+
+void node_tell_ends(struct tela_node *n)
+{
+	uint64_t now_ns = n->on_ends ? core_clock(n->cores[0]) : 0;
+
+	if (!n->on_ends || now_ns - n->ends_told_ns < NS_PER_S)
+		return;
+	n->ends_told_ns = now_ns;
+	ends_tell(n, true, n->on_ends, n->on_ends_arg);
+}
+
+/* ---- latency ---- */
+
 static bool used(const struct latency_series *s)
 {
 	return atomic_load_explicit(&s->used, memory_order_acquire);

@@ -112,10 +112,11 @@ static bool take_all(struct machine *m, size_t *bytes)
 	m->arriving.at = take(n.bulks, sizeof(void *), bytes);
 	m->latency.series = take(b->latencies, sizeof(*m->latency.series), bytes);
 	m->latency.n = b->latencies;
+	m->ends = take(ENDS_MAX, sizeof(*m->ends), bytes);
 	return m->paths && m->conn_key && m->conn_index && m->caller_slots && m->caller_blocks &&
 	       m->callee_slots && m->callee_blocks && m->callee_sessions && m->calls &&
 	       m->bulk_txs && m->bulk_rxs && m->bulks && m->retained.at && m->arriving.at &&
-	       m->latency.series && !msgpool_init(&m->msgs, classes);
+	       m->latency.series && m->ends && !msgpool_init(&m->msgs, classes);
 }
 
 static bool path_tables(struct machine *m)
@@ -223,6 +224,7 @@ void machine_fini(struct machine *m)
 	give(m->retained.at, n.bulks, sizeof(void *));
 	give(m->arriving.at, n.bulks, sizeof(void *));
 	give(m->latency.series, b->latencies, sizeof(*m->latency.series));
+	give(m->ends, ENDS_MAX, sizeof(*m->ends));
 	report_ring_free(m->reports);
 	report_ring_free(m->traces);
 	msgpool_fini(&m->msgs);

@@ -10,6 +10,7 @@
 #include "call.h"
 #include "count.h"
 #include "expiry.h"
+#include "ends.h"
 #include "latency.h"
 #include "path.h"
 #include "shed.h"
@@ -97,6 +98,7 @@ struct machine {
 	uint64_t emptied_ns;
 	struct shed shed;
 	struct latency latency;
+	struct ends_series *ends; /* [ENDS_MAX] */
 	/* paths */
 	struct path *paths;            /* [budgets.paths] */
 	uint32_t *conn_key, conn_mask; /* connection id -> index + 1, open addressing */

@@ -46,7 +46,7 @@ struct tela_node {
 	struct tela_image *retiring;
 	_Atomic uint32_t n_retiring; /* published once, not yet retired */
 	struct tela_storage *store;
-	struct names *names; /* names.h */
+	struct names *names;         /* names.h */
 	_Atomic uint64_t n_graced;   /* grace periods that the reclaimer has acted upon */
 	struct worker_pool *workers; /* NULL: none */
 	/* watchdog */
@@ -58,6 +58,9 @@ struct tela_node {
 	/* what cores report (control thread) */
 	tela_report_fn on_report;
 	void *on_report_arg;
+	tela_ends_fn on_ends;
+	void *on_ends_arg;
+	uint64_t ends_told_ns;
 	tela_trace_fn on_trace;
 	void *on_trace_arg;
 };
@@ -86,6 +89,8 @@ void reclaimer_stop(struct tela_node *n);
 enum { TELA_RUNNING_MAX = 160 };
 void node_running_name(const struct tela_node *n, uint32_t key, char ret[TELA_RUNNING_MAX]);
 
+/* inspect.c: see tela_node_on_ends(). */
+void node_tell_ends(struct tela_node *n);
 int directory_create(struct tela_node *n);
 void directory_destroy(struct tela_node *n);
 /* What a client of many instances knows of them from now on. Control thread. */

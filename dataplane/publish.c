@@ -375,6 +375,7 @@ static void drain_traces(struct tela_node *n)
 void tela_node_poll(struct tela_node *n)
 {
 	drain_traces(n);
+	node_tell_ends(n);
 	for (uint32_t i = 0; i < n->n_cores && n->cores[i] && n->cores[i]->m.reports; i++)
 		report_drain(n->cores[i]->m.reports, i, n->on_report, n->on_report_arg);
 	workers_poll(n);

@@ -270,6 +270,20 @@ void tela_node_counters(const struct tela_node *n, uint32_t core,
 uint64_t tela_node_counter(
 	const struct tela_node *n, const char *name); /* summed; 0 if there is none of that name */
 
+/* Calls that did not end well, of one method, code and reason. */
+struct tela_ends {
+	const char *side;             /* "callee", "caller" */
+	const char *service, *method; /* "": not known */
+	const char *reason; /* of a callee that refused: its sentence; else the status's name */
+	uint8_t code;       /* enum tela_code */
+	uint64_t calls;
+};
+typedef void (*tela_ends_fn)(void *arg, const struct tela_ends *e);
+/* Calls emit for each that there was on any core, added up. [any but data cores] */
+void tela_node_ends(const struct tela_node *n, tela_ends_fn emit, void *arg);
+/* Tells, out of tela_node_poll() and at most once a second, which there were since it told last. */
+void tela_node_on_ends(struct tela_node *n, tela_ends_fn fn, void *arg);
+
 /* Where the time of a method's calls goes: dataplane/latency.h says what each part is. */
 struct tela_latency {
 	const char *service, *method;

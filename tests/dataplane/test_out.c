@@ -367,6 +367,35 @@ static void test_without_a_parent(void **state)
 	assert_int_equal(atomic_load(&n_linked), linked);
 }
 
+static void told(void *arg, const struct tela_ends *e)
+{
+	if (!strcmp(e->side, "caller") && !strcmp(e->service, "test.Back") &&
+		!strcmp(e->reason, "forbidden"))
+		*(uint64_t *)arg += e->calls;
+}
+
+/* Whoever wants to hear how calls end is told of those since, each once. */
+static void test_told(void **state)
+{
+	uint64_t calls = 0, sum = 0;
+
+	(void)state;
+	tela_node_on_ends(node, told, &calls);
+	tela_node_poll(node); /* what there was before */
+	calls = 0;
+	for (int i = 0; i < 3; i++)
+		ask(GO, "refuse", false);
+	node->ends_told_ns = 0; /* a second is over */
+	tela_node_poll(node);
+	assert_int_equal(calls, 3);
+	node->ends_told_ns = 0;
+	tela_node_poll(node);
+	assert_int_equal(calls, 3);
+	tela_node_on_ends(node, NULL, NULL);
+	tela_node_ends(node, told, &sum);
+	assert_true(sum >= 3);
+}
+
 /* Each call holds a call object more while it is on its way out: when there is none, it is not
  * made, and all is there again afterwards (tear_down). */
 static void test_again_and_again(void **state)
@@ -386,6 +415,7 @@ int main(void)
 		cmocka_unit_test(test_many_instances),
 		cmocka_unit_test(test_blocking),
 		cmocka_unit_test(test_without_a_parent),
+		cmocka_unit_test(test_told),
 		cmocka_unit_test(test_again_and_again),
 	};
 

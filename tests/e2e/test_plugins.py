@@ -221,6 +221,13 @@ class Plugins(mesh.Case):
         self.assertEqual(self.add(method='evaluate', payload=odd)['message'],
                          'calculator.Expression.op is none of the values that its type has')
         self.assertEqual(self.figures('validate')['refused'] - served, 3)
+
+        def failed(node, method):
+            rows = node.do('failures')['failures']
+            return [(r['code'], r['calls']) for r in rows
+                    if (r['service'], r['method'], r['reason']) == ('calculator.Calculator', method, 'validation_failed')]
+        self.assertEqual(failed(self.server, 'evaluate'), [('INVALID_ARGUMENT', 1)])
+        self.assertEqual(failed(self.client, 'evaluate'), [('INVALID_ARGUMENT', 1)])
         reply = self.server.ask('chain.add', service='calculator', plugin='validate', **{'as': 'other'},
                                 config={'rules': 'Operands.c=1..2'})
         self.assertIn('no request of the service holds Operands.c', reply['error']['message'])
