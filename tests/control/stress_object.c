@@ -189,6 +189,7 @@ int main(int argc, char **argv)
 	int n = argc > 2 ? atoi(argv[2]) : REPLACEMENTS;
 	char object[] = "/tmp/tela-stress-XXXXXX";
 	pthread_t caller[CALLERS];
+	char now[160];
 
 	CHECK(argc > 1);
 	close(mkstemp(object));
@@ -204,6 +205,9 @@ int main(int argc, char **argv)
 	move(ADMIN_INACTIVE);
 	while (is_mapped()) /* unloading waits a moment for somebody who wants it again */
 		pump();
+	while (lifecycle_current(control.lifecycle, now, sizeof(now)))
+		usleep(200);
+	lifecycle_poll(control.lifecycle);
 	printf("%d builds, %llu calls, none failed, none of it mapped\n", n + 1,
 		(unsigned long long)n_ok);
 	unlink(object);
