@@ -84,7 +84,7 @@
 	EVENT(statuses_hidden, "statuses that nobody registered, told as internal_error")          \
 	EVENT(reports_lost, "reports to the control side that found its ring full")                \
 	EVENT(spans, "spans begun in sampled traces")                                              \
-	DROP(trace_lost, "spans, or what they say, that found their ring full")                    \
+	EVENT(trace_lost, "spans, or what they say, that found their ring full")                   \
 	DROP(drop_short, "frame shorter than its headers say")                                     \
 	DROP(drop_chained, "frame in more buffers than fit one")                                   \
 	DROP(drop_ethertype, "neither ARP nor IPv4")                                               \

@@ -192,7 +192,7 @@ int machine_init(struct machine *m, const struct machine_config *cfg, const stru
 		machine_fini(m);
 		return -ENOMEM;
 	}
-	m->bytes = bytes + m->msgs.bytes + REPORT_BYTES;
+	m->bytes = bytes + m->msgs.bytes + 2 * REPORT_BYTES;
 	slabs_init(m);
 	return 0;
 }
