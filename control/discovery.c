@@ -385,15 +385,18 @@ void discovery_stop(struct control *c)
 	pthread_mutex_unlock(&d->lock);
 }
 
-void discovery_close(struct control *c)
+bool discovery_close(struct control *c, uint32_t wait_s)
 {
 	struct discovery *d = c->discovery;
+	struct timespec until;
 
 	if (!d)
-		return;
+		return true;
 	discovery_stop(c);
-	if (d->runs)
-		pthread_join(d->thread, NULL);
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += wait_s;
+	if (d->runs && pthread_timedjoin_np(d->thread, NULL, &until))
+		return false;
 	c->discovery = NULL;
 	for (struct news *n = d->news, *next; n; n = next) {
 		next = n->next;
@@ -409,6 +412,7 @@ void discovery_close(struct control *c)
 	pthread_mutex_destroy(&d->lock);
 	c->announced = d->announce;
 	free(d);
+	return true;
 }
 
 /* ---- for people ---- */

@@ -34,8 +34,9 @@ void discovery_start(struct control *c);
 void discovery_tick(struct control *c);
 /* No peer is asked any more; what is known stays. */
 void discovery_stop(struct control *c);
-/* Before the node is destroyed. */
-void discovery_close(struct control *c);
+/* Before the node is destroyed. Waits at most `wait_s` for the question under way. False: a core
+ * that is held keeps it, and the node may not be destroyed. */
+bool discovery_close(struct control *c, uint32_t wait_s);
 
 /* An object of each service that is known, this node's first. */
 json_t *discovery_show(struct control *c);

@@ -229,8 +229,8 @@ static void close_node(struct control *c, int status)
 	c->admin = NULL;
 	probe_close(c->probe);
 	c->probe = NULL;
-	discovery_close(c);
-	free_to_go = outcall_destroy(c, OUTCALL_WAIT_MS);
+	free_to_go = discovery_close(c, OUTCALL_WAIT_MS / 1000);
+	free_to_go = outcall_destroy(c, OUTCALL_WAIT_MS) && free_to_go;
 	if (c->left_behind || (c->node && workers_hang(c->node)) ||
 		(c->lifecycle && lifecycle_abandoned(c->lifecycle)))
 		free_to_go = false;
