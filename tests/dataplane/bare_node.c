@@ -74,7 +74,7 @@ struct tela_node *bare_node_create(uint32_t n_cores, const struct tela_budgets *
 	n->cores = calloc(n_cores, sizeof(*n->cores));
 	n->ports = calloc(1, sizeof(*n->ports));
 	n->peers = calloc(1, sizeof(*n->peers));
-	made = n->cores && n->ports && n->peers && !directory_create(n);
+	made = n->cores && n->ports && n->peers;
 	for (uint32_t i = 0; made && i < n_cores; i++)
 		made = make_core(n, i, tsc_hz, budgets);
 	n->store = storage_create(n);
