@@ -95,11 +95,13 @@ int core_ask(void *io, const uint64_t root[2], struct tela_handle h)
 
 static void answer(struct core *c, struct question *q)
 {
+	struct core *asker = q->asker; /* who may use `q` for another question after this answer */
+
 	if (descent_here(&c->m, q->root))
 		atomic_store_explicit(&q->in_flight, true, memory_order_relaxed);
 	/* release: with it the word above; acquire: the last one hands on what others said */
 	if (atomic_fetch_sub_explicit(&q->n_left, 1, memory_order_acq_rel) == 1)
-		command(q->asker, CORE_ASKED);
+		command(asker, CORE_ASKED);
 }
 
 void core_asked(struct core *c)
