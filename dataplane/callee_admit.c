@@ -233,14 +233,17 @@ static __attribute__((noinline)) void call_run_sampled(struct machine *m, struct
 	const uint64_t began_ns = machine_clock(m), generation = c->generation;
 	const uint64_t calls = latency_weight(&m->latency.turn[LATENCY_CALLEE]);
 	const uint32_t queue_ns = c->local ? 0 : m->shed.queue_ns;
+	uint64_t took_ns;
 	struct latency_series *s = machine_latency(m, LATENCY_CALLEE, c->svc->desc, c->pub.method);
 
-	shed_waited(m, m->shed.queue_ns, began_ns - min_u64(began_ns, m->now_ns));
+	shed_waited(m, m->shed.queue_ns, shed_late(m, began_ns));
 	if (s)
 		latency_add(&s->part[LATENCY_QUEUE], queue_ns + m->shed.late_ns, calls);
 	call_run(m, c);
+	took_ns = machine_clock(m) - began_ns;
+	shed_took(m, took_ns);
 	if (s && !(c->state == CALL_PENDING && c->generation == generation))
-		latency_add(&s->part[LATENCY_HANDLER], machine_clock(m) - began_ns, calls);
+		latency_add(&s->part[LATENCY_HANDLER], took_ns, calls);
 }
 
 /* False: it has been refused, for its payload may not be read. */

@@ -305,10 +305,13 @@ void machine_begin(struct machine *m, uint64_t now_ns)
 	if (likely(!m->rx_left))
 		m->emptied_ns = now_ns;
 	m->shed.late_ns = 0;
+	m->now_ns = now_ns;
+	if (unlikely(m->gap_ns))
+		shed_gap(m, gap);
+	m->shed.served = count_read(m->counts, count_calls_served);
 	if (likely(m->waited_ns <= shed_target(m)))
 		m->shed.above_ns = 0;
 	m->slept_ns = 0;
-	m->now_ns = now_ns;
 }
 
 /* How many calls are looked at. */

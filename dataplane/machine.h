@@ -168,6 +168,13 @@ static inline void shed_waited(struct machine *m, uint32_t queue_ns, uint64_t la
 		s->above_ns = 0;
 }
 
+/* This pass began so long after the last one. */
+void shed_gap(struct machine *m, uint64_t gap_ns);
+/* For how long this pass has gone on by now, but for what looks like an absence. */
+uint64_t shed_late(const struct machine *m, uint64_t now_ns);
+/* A call took so long. */
+void shed_took(struct machine *m, uint64_t call_ns);
+
 /* Says what runs from now on; returns what did. */
 static inline uint32_t machine_running(struct machine *m, uint32_t key)
 {

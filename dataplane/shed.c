@@ -1,12 +1,55 @@
 #include "callee.h"
 
+/* Of what the call in hand has waited, this loop was away for so long. */
+static uint64_t away_ns(const struct machine *m)
+{
+	const struct shed *s = &m->shed;
+	uint64_t since_ns = m->now_ns - s->back_ns;
+
+	return since_ns < s->queue_ns ? min_u64(s->away_ns, s->queue_ns - since_ns) : 0;
+}
+
+/* What the calls of this pass explain, or of the last one if it has not been counted yet. */
+static uint64_t worked(const struct machine *m)
+{
+	uint64_t served = count_read(m->counts, count_calls_served) - m->shed.served;
+
+	return 2 * served * m->shed.call_ns;
+}
+
+uint64_t shed_late(const struct machine *m, uint64_t now_ns)
+{
+	return min_u64(now_ns - min_u64(now_ns, m->now_ns), worked(m) + SHED_LATE_NS);
+}
+
+void shed_gap(struct machine *m, uint64_t gap_ns)
+{
+	struct shed *s = &m->shed;
+	uint64_t worked_ns = worked(m);
+
+	if (gap_ns <= worked_ns)
+		return;
+	s->away_ns = gap_ns - worked_ns;
+	s->back_ns = m->now_ns;
+}
+
+void shed_took(struct machine *m, uint64_t call_ns)
+{
+	struct shed *s = &m->shed;
+
+	/* One that was preempted meanwhile shall not count for much. */
+	if (s->call_ns)
+		call_ns = min_u64(call_ns, 4 * s->call_ns + 100);
+	s->call_ns = s->call_ns - s->call_ns / 8 + call_ns / 8 + 1;
+}
+
 /* A call for a service whose calls may wait `target_ns`: is it refused? */
 bool shed_call(struct machine *m, uint64_t target_ns)
 {
 	struct shed *s = &m->shed;
 	const uint64_t interval_ns = SHED_INTERVALS * shed_target(m);
 
-	if (s->queue_ns + s->late_ns <= target_ns)
+	if (s->queue_ns + s->late_ns - away_ns(m) <= target_ns)
 		return false;
 	if (m->now_ns >= s->until_ns && (!s->above_ns || m->now_ns - s->above_ns < interval_ns))
 		return false;

@@ -148,6 +148,30 @@ static void test_behind(void **state)
 	pair_fini(p);
 }
 
+/* What came while the loop was away is served, also by one that is behind. */
+static void test_away(void **state)
+{
+	struct pair *p = behind_new(6);
+	uint32_t n = overload(p, 2, 16000, 3);
+	uint64_t before;
+
+	(void)state;
+	p->end[1].burst = 0;
+	pair_run(p, 8 * NS_PER_MS); /* what is left; it stays behind for longer */
+	before = shed(p);
+	assert_true(before > 0 && p->end[1].m.shed.until_ns > p->now_ns + 10 * NS_PER_MS);
+	p->end[1].frozen = true;
+	for (uint32_t i = 0; i < 100; i++)
+		assert_int_equal(start(p, i % SESSIONS, 1, n + i, 16, &o[n + i], NULL), 0);
+	pair_run(p, 8 * NS_PER_MS);
+	p->end[1].frozen = false;
+	pair_run(p, NS_PER_MS);
+	for (uint32_t i = 0; i < 100; i++)
+		assert_true(o[n + i].done && o[n + i].code == TELA_OK);
+	assert_int_equal(shed(p), before);
+	pair_fini(p);
+}
+
 static void test_off(void **state)
 {
 	struct pair *p = behind_new(4);
@@ -175,16 +199,22 @@ static void test_duplicates(void **state)
 
 	(void)state;
 	n = overload(p, 2, 16000, 3);
-	p->end[1].burst = 0;
-	pair_run(p, 8 * NS_PER_MS); /* what is left; it stays behind for longer */
-	p->end[1].frozen = true;
-	assert_int_equal(start(p, 0, 1, n, 16, &one, &patient), 0);
-	assert_int_equal(start(p, 1, 1, n + 1, 9000, &large, &patient), 0);
-	pair_run(p, 4 * NS_PER_MS);
-	p->end[1].frozen = false;
+	for (uint32_t i = 0, sent = 0; sent < 2; i++) {
+		if (!sent)
+			sent += !start(p, i % SESSIONS, 1, n, 16, &one, &patient);
+		else
+			sent += !start(p, i % SESSIONS, 1, n + 1, 9000, &large, &patient);
+		p->end[1].frozen = i % 3;
+		pair_pass(p);
+		assert_true(i < 3000);
+	}
 	p->end[0].deaf = true;
-	pair_run(p, 2 * NS_PER_MS);
-	p->end[0].deaf = false;
+	for (int i = 0; i < 1000; i++) {
+		p->end[1].frozen = i % 3;
+		pair_pass(p);
+	}
+	p->end[1].frozen = p->end[0].deaf = false;
+	p->end[1].burst = 0;
 	assert_false(one.done || large.done);
 	pair_run(p, 50 * NS_PER_MS);
 	assert_true(one.done && large.done);
@@ -205,6 +235,7 @@ int main(void)
 		cmocka_unit_test(test_wait),
 		cmocka_unit_test(test_pause_sheds_nothing),
 		cmocka_unit_test(test_behind),
+		cmocka_unit_test(test_away),
 		cmocka_unit_test(test_off),
 		cmocka_unit_test(test_duplicates),
 	};
