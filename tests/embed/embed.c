@@ -17,7 +17,7 @@ static enum tela_verdict shout(struct tela_call *call, void *self)
 static const struct tela_method_desc methods[] = {{"shout", 1, 0, 0, NULL, NULL, NULL, 0, NULL, NULL}};
 static const struct tela_service_desc service = {"embed.Shout", 1, NULL, 0, 1, methods, NULL, 0};
 static const struct tela_link link_of_shout = {
-	NULL, &service, 1, shout, NULL, false, NULL, 0, NULL};
+	NULL, &service, 1, shout, NULL, false, NULL, 0, NULL, NULL, NULL};
 
 static int call(struct tela_node *n)
 {
