@@ -49,6 +49,8 @@ class Content:
                                INFINITE[base] - 1, to_bits(base, rng.uniform(-1e6, 1e6))))
         low, high = limits(base)
         if t.kind == 'enum' and rng.random() < 0.7:
+            if t.ref.flags:
+                return sum(value for _, value in rng.sample(t.ref.values, rng.randrange(1 + len(t.ref.values))))
             return rng.choice(t.ref.values)[1]
         return rng.choice((0, 1, low, high, rng.randint(low, high)))
 
