@@ -79,7 +79,7 @@ struct tela_node *bare_node_create(uint32_t n_cores, const struct tela_budgets *
 		made = make_core(n, i, tsc_hz, budgets);
 	n->store = storage_create(n);
 	n->names = names_create();
-	made = made && !ask_cores_init(n);
+	made = made && !directory_create(n) && !ask_cores_init(n);
 	if (made && n->store && n->names && !reclaimer_start(n))
 		return n;
 	tela_node_destroy(n);
