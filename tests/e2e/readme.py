@@ -26,6 +26,7 @@ ELSEWHERE = {
     'bench/table --json table.json --plots plots': 'step bench',
     'tela-micro --benchmark_filter=hand': 'step bench',
     'tela-micro --benchmark_filter=plugins': 'step bench',
+    'telactl latency': 'file tests/e2e/test_overload.py',
     'telactl status': 'file tests/e2e/mesh.py',
     'telactl cores': 'file tests/e2e/mesh.py',
     'telactl limits': 'file tests/e2e/test_memif.py',
