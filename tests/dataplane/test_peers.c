@@ -153,6 +153,38 @@ static void test_silence(void **state)
 	call_resume(&p->end[1].m, parked[0], false, TELA_OK, NULL, "12345678", 8);
 	pair_run(p, NS_PER_MS);
 	assert_true(o.done && o.code == TELA_OK);
+
+	/* Nor while it suspects the peer: the whole machine was stopped. */
+	assert_int_equal(start(p, 0, 1, 12, 8, &o, NULL), 0);
+	p->end[1].frozen = true;
+	pair_run(p, 12 * NS_PER_MS); /* after its own gap it asks no earlier than after 10 ms */
+	assert_true(p->end[0].path->silent_since_ns > 0);
+	p->end[0].frozen = true;
+	pair_run(p, 400 * NS_PER_MS);
+	p->end[0].frozen = p->end[1].frozen = false;
+	pair_run(p, 20 * NS_PER_MS);
+	assert_true(o.done && o.code == TELA_OK);
+	pair_fini(p);
+}
+
+/* Nothing is owed but to a call in progress, which is probed every 64 ms by now. */
+static void test_silence_in_progress(void **state)
+{
+	struct pair *p = pair_new(27, 1);
+	struct outcome o;
+	uint64_t began;
+
+	(void)state;
+	p->end[0].m.cfg.peer_silence_ns = 5 * NS_PER_MS;
+	assert_int_equal(start(p, 0, 2, 1, 8, &o, NULL), 0);
+	pair_run(p, 140 * NS_PER_MS);
+	assert_false(o.done);
+	p->end[1].frozen = true;
+	for (began = p->now_ns; !o.done && p->now_ns - began < NS_PER_S;)
+		pair_pass(p);
+	assert_true(o.done && o.code == TELA_UNAVAILABLE);
+	assert_int_equal(o.outcome, TELA_MAYBE_EXECUTED);
+	assert_true(p->now_ns - began < 12 * NS_PER_MS);
 	pair_fini(p);
 }
 
@@ -474,6 +506,7 @@ int main(void)
 		cmocka_unit_test(test_long_passes),
 		cmocka_unit_test(test_stopped_peer_fails_nothing),
 		cmocka_unit_test(test_silence),
+		cmocka_unit_test(test_silence_in_progress),
 		cmocka_unit_test(test_no_peer),
 		cmocka_unit_test(test_admitted_before_memory),
 		cmocka_unit_test(test_detached_budget),
