@@ -445,7 +445,7 @@ class PythonClient(mesh.Case):
         self.assertEqual(self.client.call(self.bound(), payload, slot=20).code, OK)
 
     def test_z_go_away(self):
-        """A node that ends says so, answers what it has, and refuses a hello."""
+        """A node that ends says so, answers what it has, and says so to whoever comes then."""
         self.client.send(*self.client.request(self.bound(LATER), mesh.table('echo.Delayed', delay_us=500_000,
                                                                            data=self.data())))
         self.assertIsNotNone(self.client.take('in_progress'))
@@ -454,10 +454,8 @@ class PythonClient(mesh.Case):
         self.assertIsNotNone(self.client.take('go_away'))
         late = wire.Client(self.outside, CLIENT, NODE)
         self.addCleanup(late.close)
-        late.send_raw(late.hello())
-        cookie = wire.struct_read('Hello', late.take('cookie').body)
-        late.send_raw(late.hello(cookie.Cookie(), cookie.CookieTime()))
-        self.assertEqual(wire.struct_read('Farewell', late.take('refuse').body).Code(), UNAVAILABLE)
+        late.handshake()
+        self.assertEqual(wire.struct_read('Farewell', late.take('go_away').body).Code(), UNAVAILABLE)
         self.assertIsNotNone(self.client.take('response'))
         self.assertEqual(self.node.wait(), 0)
 
