@@ -154,8 +154,8 @@ static void test_many(void **state)
 	static struct pair pair;
 	static const struct tela_budgets one = {.latencies = 1};
 	struct pair *p = pair_new(2, 8);
-	const struct latency_hist *served, *made;
-	uint64_t n = 0, before[2], first;
+	const struct latency_hist *served = NULL, *made = NULL;
+	uint64_t n = 0, before[2] = {0}, first = 0;
 
 	(void)state;
 	for (int i = 0; i < 20000; i++) {
