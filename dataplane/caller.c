@@ -50,10 +50,9 @@ uint32_t caller_envelope(const struct caller_session *s, uint16_t method,
 	if (o && o->context) {
 		const struct tela_context *c = o->context;
 
-		root = (frame_Id128){.low = c->root[1], .high = c->root[0]};
-		trace = (frame_Trace){.trace = {.low = c->trace[1], .high = c->trace[0]},
-			.span = c->span,
-			.flags = c->trace_flags};
+		root = envelope_id(c->root);
+		trace = (frame_Trace){
+			.trace = envelope_id(c->trace), .span = c->span, .flags = c->trace_flags};
 		a.hops = c->hops;
 		if (root.low | root.high)
 			a.root = &root;

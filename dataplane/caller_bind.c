@@ -56,11 +56,11 @@ static void options_again(const struct caller_slot *s, struct tela_options *o,
 		id = (frame_Id128){0};
 		frame_Envelope_root_(e, &id);
 		frame_Envelope_trace(e, &trace);
-		*context = (struct tela_context){.root = {id.high, id.low},
-			.trace = {trace.trace.high, trace.trace.low},
-			.span = trace.span,
+		*context = (struct tela_context){.span = trace.span,
 			.trace_flags = (uint8_t)trace.flags,
 			.hops = frame_Envelope_hops(e)};
+		envelope_id_words(&id, context->root);
+		envelope_id_words(&trace.trace, context->trace);
 		o->context = context;
 	}
 }

@@ -30,8 +30,7 @@ enum descent descent_of(const struct machine *m, frame_Envelope_t e)
 
 	if (!e.p || !frame_Envelope_root_(e, &id) || !(id.low | id.high))
 		return DESCENT_NO;
-	root[0] = id.high;
-	root[1] = id.low;
+	envelope_id_words(&id, root);
 	if (descent_here(m, root))
 		return DESCENT_YES;
 	return m->cfg.n_cores > 1 && m->ops->ask ? DESCENT_ASK : DESCENT_NO;

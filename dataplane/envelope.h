@@ -29,6 +29,26 @@ enum {
 #define ENVELOPE_WORD1   (4ull | 8ull << 16 | 10ull << 32)
 #define ENVELOPE_SOFFSET 12u
 
+/* Ids as two words, the first half first, and back. GCC 12 at -O3 forgets to exchange the halves
+ * where it makes one load and one store of them and one is tested as well; the empty asm keeps them
+ * apart. */
+static inline void envelope_id_words(const frame_Id128 *id, uint64_t ret[2])
+{
+	uint64_t high = id->high, low = id->low;
+
+	__asm__("" : "+r"(high), "+r"(low));
+	ret[0] = high;
+	ret[1] = low;
+}
+
+static inline frame_Id128 envelope_id(const uint64_t words[2])
+{
+	uint64_t high = words[0], low = words[1];
+
+	__asm__("" : "+r"(high), "+r"(low));
+	return (frame_Id128){.low = low, .high = high};
+}
+
 struct envelope {
 	uint32_t budget_us;
 	uint16_t bind, method;

@@ -16,8 +16,7 @@ static bool root_received(const struct call *c, uint64_t ret[2])
 
 	if (!c->envelope.p || !frame_Envelope_root_(c->envelope, &root))
 		return false;
-	ret[0] = root.high;
-	ret[1] = root.low;
+	envelope_id_words(&root, ret);
 	return ret[0] || ret[1];
 }
 
@@ -59,8 +58,7 @@ void nest_receive(struct call *c)
 	n = nest_of(c);
 	if (!n)
 		return;
-	n->context.trace[0] = trace.trace.high;
-	n->context.trace[1] = trace.trace.low;
+	envelope_id_words(&trace.trace, n->context.trace);
 	n->context.span = trace.span;
 	n->context.trace_flags = (uint8_t)trace.flags;
 	c->pub.context = &n->context;

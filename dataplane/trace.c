@@ -67,7 +67,8 @@ void trace_out_end(
 		!frame_Envelope_trace(frame_Envelope_root(body), &t) ||
 		!(t.flags & TELA_TRACE_SAMPLED))
 		return;
-	h = (struct head){.trace = {t.trace.high, t.trace.low}, .span = t.span, .code = r->code};
+	h = (struct head){.span = t.span, .code = r->code};
+	envelope_id_words(&t.trace, h.trace);
 	tela_result_status(r, &s);
 	h.result = s.kind;
 	memcpy(name, s.name.s, min_u64(s.name.len, TELA_STATUS_NAME_MAX));
