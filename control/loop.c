@@ -128,7 +128,6 @@ static bool services_run(void)
 static void end(void)
 {
 	loop.state = LOOP_ENDED;
-	loop.control->left_behind = !services_quiet() || services_run();
 	event_base_loopbreak(loop.control->base);
 }
 
@@ -252,6 +251,7 @@ int loop_run(struct control *c, void (*ready)(struct control *c))
 	event_add(loop.interrupt, NULL);
 	start_services();
 	event_base_dispatch(c->base);
+	c->left_behind = !services_quiet() || services_run();
 	event_free(loop.tick);
 	event_free(loop.lifecycle);
 	event_free(loop.term);

@@ -219,8 +219,8 @@ static bool workers_hang(const struct tela_node *n)
 	return tela_node_workers_busy(n);
 }
 
-/* With foreign code that hangs, or that was not stopped and may have threads, nothing can be taken
- * down under it: the process then ends as it is. */
+/* With foreign code that hangs, or that was not stopped and may have threads, nothing can be freed
+ * under it: the process then ends as it is, but leaves no files. */
 static void close_node(struct control *c, int status)
 {
 	bool free_to_go;
@@ -235,8 +235,11 @@ static void close_node(struct control *c, int status)
 		(c->lifecycle && lifecycle_abandoned(c->lifecycle)))
 		free_to_go = false;
 	fflush(stdout);
-	if (!free_to_go)
+	if (!free_to_go) {
+		if (c->node)
+			tela_node_halt(c->node);
 		_exit(status);
+	}
 	lifecycle_destroy(c->lifecycle);
 	if (c->node)
 		tela_node_destroy(c->node);

@@ -549,6 +549,15 @@ static void close_port(struct tela_node *n, uint32_t index)
 			port_pool_free(n->pools[index][q]);
 }
 
+void tela_node_halt(struct tela_node *n)
+{
+	stop_cores(n);
+	for (uint32_t i = 0; i < n->n_ports; i++)
+		port_close(&n->ports[i]);
+	if (!n->cleaned)
+		eal_stop();
+}
+
 void tela_node_destroy(struct tela_node *n)
 {
 	if (!n)

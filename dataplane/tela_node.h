@@ -117,6 +117,9 @@ uint32_t tela_node_workers_busy(const struct tela_node *n);
 /* Ends the data cores, closes the ports, cleans EAL up, frees all. Calls in flight end UNAVAILABLE.
  */
 void tela_node_destroy(struct tela_node *n);
+/* For a process that ends as it is, since foreign threads may still use what the node has: ends the
+ * data cores, closes the ports, cleans EAL up, and frees no more than that. [control] */
+void tela_node_halt(struct tela_node *n);
 
 /* Of budgets, what can be changed while calls run; 0: as it is. */
 struct tela_limits {

@@ -86,6 +86,11 @@ uint32_t tela_node_workers_busy(const struct tela_node *n)
 	return 0;
 }
 
+void tela_node_halt(struct tela_node *n)
+{
+	(void)n;
+}
+
 void tela_node_destroy(struct tela_node *n)
 {
 	struct tela_service *s, *next;
