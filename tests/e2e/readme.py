@@ -115,47 +115,48 @@ class Place:
         self.admin = os.path.join(self.dir, 'admin.sock')
         self.env = {**os.environ, 'TELA': tela, 'TELA_SOCKET': self.admin,
                     'PATH': f'{BUILD}:{BUILD}/bench:{BUILD}/schemas:' + os.environ['PATH']}
-        self.node = None
+        self.nodes = []
         return self
 
     def __exit__(self, *_):
-        if self.node:
-            self.end_node()
+        while self.nodes:
+            self.end_node(self.nodes.pop())
         shutil.rmtree(self.dir)
 
     def write(self, name, text):
         with open(os.path.join(self.dir, name), 'w') as f:
             f.write(text)
 
-    def run(self, command, cwd=None, expect=''):
+    def run(self, command, cwd=None, expect='', code=0):
         done = subprocess.run(command, shell=True, cwd=cwd or self.dir, env=self.env, stdin=subprocess.DEVNULL, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
-        if done.returncode or expect not in done.stdout:
+        if done.returncode != code or not re.search(expect, done.stdout, re.S):
             fail(f'{command}: exit {done.returncode}\n{done.stdout[-3000:]}')
         else:
             print(f'ran: {command}', flush=True)
 
     def start_node(self, command):
         """A node stays: it is ready before the next command."""
-        with open(os.path.join(self.dir, 'log'), 'w') as log:
-            self.node = subprocess.Popen('exec ' + command, shell=True, cwd=self.dir, env=self.env, stdin=subprocess.DEVNULL,
-                                         stdout=log, stderr=subprocess.STDOUT)
+        with open(os.path.join(self.dir, f'log{len(self.nodes)}'), 'w') as log:
+            node = subprocess.Popen('exec ' + command, shell=True, cwd=self.dir, env=self.env, stdin=subprocess.DEVNULL,
+                                    stdout=log, stderr=subprocess.STDOUT)
+        self.nodes.append(node)
         end = time.monotonic() + 30
         while 'telad: ready' not in open(log.name).read():
-            if self.node.poll() is not None or time.monotonic() > end:
+            if node.poll() is not None or time.monotonic() > end:
                 fail(f'{command}: not ready:\n{open(log.name).read()}')
                 return
             time.sleep(0.05)
         print(f'ran: {command}', flush=True)
 
-    def end_node(self):
-        self.node.terminate()
+    @staticmethod
+    def end_node(node):
+        node.terminate()
         try:
-            code = self.node.wait(20)
+            code = node.wait(20)
         except subprocess.TimeoutExpired:
-            self.node.kill()
-            code = self.node.wait()
-        self.node = None
+            node.kill()
+            code = node.wait()
         if code:
             fail(f'telad ended with {code}')
 
@@ -197,6 +198,28 @@ def write_a_service(readme, commands):
         for command in commands:
             if command.startswith('telactl'):
                 place.run(command, expect=next((e for part, e in said.items() if part in command), ''))
+
+
+def grow_a_calculator(readme, commands):
+    """The files and commands of the tutorial in their order; `said` has what some of them say, and their exit status."""
+    said = {'"a": 84': ('42', 0), '{"a": 1, "b": 0}': ('division by zero', 1), '{"a": 2, "b": 0}': ('division_by_zero', 1),
+            'chain show': ('round.*guard.*calc', 0), '{"a": 1, "b": 0.001}': ('division_by_zero', 1),
+            'digits=many': ('digits: expected an integer', 1), '"a": 0.003': ('"value": 3\\b', 0), '"b": 22}': ('42', 0),
+            '{"a": 1, "b": 1}': ('paused', 1), '{"a": 1, "b": 2}': ('"value": 3\\b', 0)}
+    with Place() as place:
+        for name in ('arith.fbs', 'calc.c', 'guard.c', 'round.c', 'one.yaml', 'two.yaml'):
+            cpu = f'cpu: {min(os.sched_getaffinity(0))}'
+            text = re.sub(r'cpu: \d+', cpu, readme.block(above=f'`{name}`'))
+            place.write(name, text.replace('/tmp/tela-calc', place.dir))
+        for command in commands:
+            if 'calc2.so calc.c' in command:
+                gone = readme.block(above='can go from')
+                place.write('calc.c', readme.block(above='`calc.c`:').replace(gone, ''))
+            if command.startswith('telad --config') and '--check' not in command:
+                place.start_node(command)
+            else:
+                expect, code = next((e for part, e in said.items() if part in command), ('', 0))
+                place.run(command, expect=expect, code=code)
 
 
 def operate_services(readme, commands):
@@ -297,7 +320,8 @@ def main():
             else:
                 fail(f'{readme.path}: nothing runs `{command}`')
         scenario = {'README.md': run_a_node, 'schemas/README.md': schemas_by_hand,
-                    'services/README.md': write_a_service, 'control/README.md': operate_services,
+                    'services/README.md': write_a_service, 'services/tutorial/README.md': grow_a_calculator,
+                    'control/README.md': operate_services,
                     'deploy/wireshark/README.md': look_at_a_capture}.get(readme.path)
         if scenario and rest:
             scenario(readme, rest)
