@@ -256,7 +256,8 @@ def step_gcc(step):
 
 
 def unit(suites):
-    return not {'e2e', 'style', 'live'} & set(suites)
+    """Not plain ones either: they compile for themselves, or are the like of others at a size that sanitizers make slow."""
+    return not {'e2e', 'style', 'live', 'plain'} & set(suites)
 
 
 def step_asan(step):
