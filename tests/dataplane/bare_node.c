@@ -99,7 +99,7 @@ void bare_node_start(struct tela_node *n)
 		CHECK(!pthread_create(&threads[n_threads], NULL, loop, n->cores[n_threads]));
 }
 
-void bare_node_destroy(struct tela_node *n)
+void bare_node_stop(struct tela_node *n)
 {
 	for (uint32_t i = 0; i < n->n_cores; i++) {
 		atomic_store(&n->cores[i]->stop, true);
@@ -107,5 +107,10 @@ void bare_node_destroy(struct tela_node *n)
 	}
 	for (; n_threads; n_threads--)
 		pthread_join(threads[n_threads - 1], NULL);
+}
+
+void bare_node_destroy(struct tela_node *n)
+{
+	bare_node_stop(n);
 	tela_node_destroy(n);
 }

@@ -10,4 +10,6 @@ struct tela_node *bare_node_create(uint32_t n_cores, const struct tela_budgets *
 /* core_main() in a thread of its own for each core. */
 void bare_node_start(struct tela_node *n);
 /* Ends the loops and joins their threads, then tela_node_destroy(). */
+/* Ends its loops: what they have written can be looked at. */
+void bare_node_stop(struct tela_node *n);
 void bare_node_destroy(struct tela_node *n);

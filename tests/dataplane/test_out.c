@@ -238,16 +238,18 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	const struct machine *m = &node->cores[0]->m;
+	const struct core *c = node->cores[0];
+	const struct machine *m = &c->m;
 
 	(void)state;
 	tela_thread_detach(thread);
-	for (int i = 0; i < 2000 && (m->n_calls_busy || m->n_made); i++)
+	for (int i = 0; i < 3 || (i < 2000 && atomic_load(&c->in_flight)); i++)
 		usleep(1000);
-	assert_int_equal(m->n_calls_busy, 0); /* its loop is idle: nobody writes there */
+	bare_node_stop(node);
+	assert_int_equal(m->n_calls_busy, 0);
 	assert_int_equal(m->n_made, 0);
-	for (int c = 0; c < MSG_CLASSES; c++)
-		assert_int_equal(m->msgs.n_free[c], m->msgs.n[c]);
+	for (int i = 0; i < MSG_CLASSES; i++)
+		assert_int_equal(m->msgs.n_free[i], m->msgs.n[i]);
 	bare_node_destroy(node);
 	return 0;
 }
