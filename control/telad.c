@@ -220,26 +220,25 @@ static bool workers_hang(const struct tela_node *n)
 }
 
 /* With foreign code that hangs, or that was not stopped and may have threads, nothing can be freed
- * under it: the process then ends as it is, but leaves no files. */
+ * under it: the process then ends as it is. It leaves no files, unless something hangs: that may
+ * hold the loader's lock, which closing a port takes. */
 static void close_node(struct control *c, int status)
 {
-	bool free_to_go;
+	bool hangs;
 
 	admin_close(c->admin);
 	c->admin = NULL;
 	probe_close(c->probe);
 	c->probe = NULL;
-	free_to_go = discovery_close(c, OUTCALL_WAIT_MS / 1000);
-	free_to_go = outcall_destroy(c, OUTCALL_WAIT_MS) && free_to_go;
-	if (c->left_behind || (c->node && workers_hang(c->node)) ||
-		(c->lifecycle && lifecycle_abandoned(c->lifecycle)))
-		free_to_go = false;
+	hangs = !discovery_close(c, OUTCALL_WAIT_MS / 1000);
+	hangs |= !outcall_destroy(c, OUTCALL_WAIT_MS);
+	hangs |= c->node && workers_hang(c->node);
+	hangs |= c->lifecycle && lifecycle_abandoned(c->lifecycle);
 	fflush(stdout);
-	if (!free_to_go) {
-		if (c->node)
-			tela_node_halt(c->node);
+	if (c->left_behind && !hangs && c->node)
+		tela_node_halt(c->node);
+	if (c->left_behind || hangs)
 		_exit(status);
-	}
 	lifecycle_destroy(c->lifecycle);
 	if (c->node)
 		tela_node_destroy(c->node);
