@@ -9,7 +9,18 @@
 struct tela_node *bare_node_create(uint32_t n_cores, const struct tela_budgets *budgets);
 /* core_main() in a thread of its own for each core. */
 void bare_node_start(struct tela_node *n);
-/* Ends the loops and joins their threads, then tela_node_destroy(). */
-/* Ends its loops: what they have written can be looked at. */
+/* Ends the loops and joins their threads: what they have written can be looked at. */
 void bare_node_stop(struct tela_node *n);
+/* The same, then tela_node_destroy(). */
 void bare_node_destroy(struct tela_node *n);
+
+/* Keys and values of what keeps bytes. */
+static inline struct tela_bytes raw(const void *data, size_t len)
+{
+	return (struct tela_bytes){data, len};
+}
+
+static inline struct tela_bytes text(const char *s)
+{
+	return raw(s, strlen(s));
+}

@@ -12,16 +12,6 @@ enum { READERS = 3, WRITERS = 2, ROUNDS = 4000, WORDS = 12 };
 static struct tela_node *node;
 static _Atomic bool stop;
 
-static struct tela_bytes raw(const void *data, size_t len)
-{
-	return (struct tela_bytes){data, len};
-}
-
-static struct tela_bytes text(const char *s)
-{
-	return raw(s, strlen(s));
-}
-
 static bool is(struct tela_bytes v, const char *value)
 {
 	return v.len == strlen(value) && !memcmp(v.data, value, v.len) &&

@@ -15,16 +15,6 @@ static struct tela_node *node;
 static struct tela_storage *storage;
 static _Atomic bool stop;
 
-static struct tela_bytes raw(const void *data, size_t len)
-{
-	return (struct tela_bytes){data, len};
-}
-
-static struct tela_bytes text(const char *s)
-{
-	return raw(s, strlen(s));
-}
-
 /* For a thread that is the only one; cores alone may call it otherwise. */
 static bool is(const char *key, const char *value)
 {
