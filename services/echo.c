@@ -114,10 +114,9 @@ static int start(struct tela_hook *h, void **ret_self)
 
 	if (rc)
 		return rc;
-	e = aligned_alloc(CACHE_LINE, sizeof(*e));
+	e = svc_zalloc(sizeof(*e));
 	if (!e)
 		return svc_fail(h, -ENOMEM, "no memory");
-	memset(e, 0, sizeof(*e));
 	e->n_cores = tela_node_n_cores(h->node);
 	if (o.count_ids)
 		rc = count_ids(e, (unsigned)o.count_ids);
@@ -125,13 +124,12 @@ static int start(struct tela_hook *h, void **ret_self)
 		destroy(e);
 		return svc_fail(h, rc, "no memory to count 2^%lld ids", (long long)o.count_ids);
 	}
-	rc = echo_later_start(&e->later, h->node, (uint32_t)o.queue);
-	if (rc) {
+	rc = echo_later_start(&e->later, h, (uint32_t)o.queue);
+	if (rc)
 		destroy(e);
-		return svc_fail(h, rc, "the thread for delayed answers: %s", strerror(-rc));
-	}
-	*ret_self = e;
-	return 0;
+	else
+		*ret_self = e;
+	return rc;
 }
 
 static void stop(struct tela_hook *h)

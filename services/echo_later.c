@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "echo_rpc.h"
+#include "svc.h"
 
 #define TICK_IDLE_NS (10 * NS_PER_MS) /* each tick may take a poll loop off its CPU */
 #define TICK_BUSY_NS (100 * NS_PER_US)
@@ -145,17 +146,18 @@ static void run(struct svc_worker *w)
 	tela_thread_detach(l->thread);
 }
 
-int echo_later_start(struct echo_later *l, struct tela_node *node, uint32_t places)
+int echo_later_start(struct echo_later *l, struct tela_hook *h, uint32_t places)
 {
 	int rc;
 
 	memset(l, 0, sizeof(*l));
-	l->node = node;
+	l->node = h->node;
 	rc = svc_ring_init(&l->ring, places, sizeof(struct echo_later_call));
 	if (rc)
-		return rc;
+		return svc_fail(h, rc, "no memory for %u places", places);
 	l->waiting = calloc(places, sizeof(*l->waiting));
-	rc = l->waiting ? svc_worker_start(&l->worker, "echo-later", run) : -ENOMEM;
+	rc = l->waiting ? svc_worker_start(&l->worker, "echo-later", run, h)
+			: svc_fail(h, -ENOMEM, "no memory for %u places", places);
 	if (rc) {
 		free(l->waiting);
 		svc_ring_fini(&l->ring);

@@ -10,6 +10,7 @@
 #include "svc_worker.h"
 #include "tela.h"
 #include "tela_node.h"
+#include "tela_plugin.h"
 
 enum { ECHO_LATER_PLACES_MAX = 4096 };
 
@@ -32,8 +33,9 @@ struct echo_later {
 	_Atomic uint64_t answered, given_up;
 };
 
-/* `places` is a power of two. 0, or -errno: -EBUSY, no place left for a thread at the node. */
-int echo_later_start(struct echo_later *l, struct tela_node *node, uint32_t places);
+/* `places` is a power of two. 0, or -errno with the hook's error: -EBUSY, no place left for a
+ * thread at the node. */
+int echo_later_start(struct echo_later *l, struct tela_hook *h, uint32_t places);
 void echo_later_stop(struct echo_later *l);
 
 /* Makes the call pending and queues it: TELA_PENDING, or TELA_ANSWER with RESOURCE_EXHAUSTED.

@@ -55,20 +55,46 @@ static inline int svc_option_int(struct tela_hook *h, const char *key, int64_t f
 	return rc;
 }
 
-/* A counter on a cache line of its own: one core writes it, anyone reads it. An array of them has
- * one for each data core of the node. */
+/* Zeroed, on cache lines of its own; free() it. NULL: no memory. */
+static inline void *svc_zalloc(size_t size)
+{
+	size_t whole = (size + CACHE_LINE - 1) & ~(CACHE_LINE - 1ul);
+	void *p = size ? aligned_alloc(CACHE_LINE, whole) : NULL;
+
+	return p ? memset(p, 0, whole) : NULL;
+}
+
+/* ---- counters per core: one core writes its own, anyone reads them ---- */
+
+/* A load and a store suffice: nobody else writes this one. */
+static inline void svc_up(_Atomic uint64_t *n)
+{
+	atomic_store_explicit(
+		n, atomic_load_explicit(n, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
+static inline uint64_t svc_sum(const _Atomic uint64_t *first, size_t stride, uint32_t n_cores)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < n_cores; i++)
+		sum += atomic_load_explicit(
+			(const _Atomic uint64_t *)((const char *)first + i * stride),
+			memory_order_relaxed);
+	return sum;
+}
+
+/* Of a counter that stands in an array of structs, one for each core. */
+#define SVC_SUM(cores, counter, n_cores) svc_sum(&(cores)[0].counter, sizeof((cores)[0]), (n_cores))
+
+/* For who has only one: an array of them, each on a cache line of its own. */
 struct svc_count {
 	_Atomic uint64_t n;
 } cache_aligned;
 
 static inline struct svc_count *svc_counts_create(uint32_t n_cores)
 {
-	size_t size = (size_t)n_cores * sizeof(struct svc_count);
-	struct svc_count *c = n_cores ? aligned_alloc(CACHE_LINE, size) : NULL;
-
-	if (c)
-		memset(c, 0, size);
-	return c;
+	return svc_zalloc((size_t)n_cores * sizeof(struct svc_count));
 }
 
 /* The counter of the core that runs `call`. */
@@ -77,18 +103,12 @@ static inline struct svc_count *svc_count_of(struct svc_count *counts, const str
 	return &counts[tela_core_index(tela_call_core(call))];
 }
 
-/* A load and a store suffice: nobody else writes this one. */
 static inline void svc_count_up(struct svc_count *c)
 {
-	atomic_store_explicit(
-		&c->n, atomic_load_explicit(&c->n, memory_order_relaxed) + 1, memory_order_relaxed);
+	svc_up(&c->n);
 }
 
 static inline uint64_t svc_counts_sum(const struct svc_count *counts, uint32_t n_cores)
 {
-	uint64_t sum = 0;
-
-	for (uint32_t i = 0; i < n_cores; i++)
-		sum += atomic_load_explicit(&counts[i].n, memory_order_relaxed);
-	return sum;
+	return SVC_SUM(counts, n, n_cores);
 }

@@ -4,6 +4,8 @@
 #endif
 #include "svc_worker.h"
 
+#include "svc.h"
+
 #include <time.h>
 
 static void *entry(void *arg)
@@ -14,12 +16,10 @@ static void *entry(void *arg)
 	return NULL;
 }
 
-int svc_worker_start(struct svc_worker *w, const char *name, void (*run)(struct svc_worker *w))
+static int start(struct svc_worker *w, const char *name)
 {
 	int rc;
 
-	w->run = run;
-	w->rc = 0;
 	if (sem_init(&w->started, 0, 0) || sem_init(&w->ending, 0, 0))
 		return -errno;
 	rc = pthread_create(&w->thread, NULL, entry, w);
@@ -31,6 +31,17 @@ int svc_worker_start(struct svc_worker *w, const char *name, void (*run)(struct 
 	if (w->rc)
 		pthread_join(w->thread, NULL);
 	return w->rc;
+}
+
+int svc_worker_start(struct svc_worker *w, const char *name, void (*run)(struct svc_worker *w),
+	struct tela_hook *h)
+{
+	int rc;
+
+	w->run = run;
+	w->rc = 0;
+	rc = start(w, name);
+	return rc ? svc_fail(h, rc, "its thread: %s", strerror(-rc)) : 0;
 }
 
 void svc_worker_stop(struct svc_worker *w)

@@ -11,6 +11,8 @@
 
 #include "base.h"
 
+struct tela_hook;
+
 struct svc_worker {
 	pthread_t thread;
 	void (*run)(struct svc_worker *w);
@@ -20,8 +22,10 @@ struct svc_worker {
 };
 
 /* Starts `run` in a thread called `name` (15 characters show) and waits until it has said that it
- * is ready. 0, or what it said (the thread has then ended), or -errno of the system. */
-int svc_worker_start(struct svc_worker *w, const char *name, void (*run)(struct svc_worker *w));
+ * is ready. 0, or what it said (the thread has then ended), or -errno of the system; then the
+ * hook's error says why. */
+int svc_worker_start(struct svc_worker *w, const char *name, void (*run)(struct svc_worker *w),
+	struct tela_hook *h);
 /* Asks the thread to end and waits for it. */
 void svc_worker_stop(struct svc_worker *w);
 

@@ -389,19 +389,16 @@ static int make(struct tela_hook *h, struct auth *a)
 	if (!a->bucket || !a->refused || !a->subject ||
 		svc_ring_init(&a->ring, QUEUE, sizeof(struct question)))
 		return svc_fail(h, -ENOMEM, "no memory");
-	rc = svc_worker_start(&a->worker, "auth", run);
-	return rc ? svc_fail(h, rc, "its thread: %s", strerror(-rc)) : 0;
+	return svc_worker_start(&a->worker, "auth", run, h);
 }
 
 static int start(struct tela_hook *h, void **ret_self)
 {
-	struct auth *a =
-		aligned_alloc(CACHE_LINE, (sizeof(*a) + CACHE_LINE - 1) & ~(CACHE_LINE - 1ul));
+	struct auth *a = svc_zalloc(sizeof(*a));
 	int rc;
 
 	if (!a)
 		return svc_fail(h, -ENOMEM, "no memory");
-	memset(a, 0, sizeof(*a));
 	rc = make(h, a);
 	if (rc)
 		destroy(a);

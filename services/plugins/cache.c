@@ -48,12 +48,6 @@ struct options {
 
 /* ---- on a data core ---- */
 
-static void up(_Atomic uint64_t *n)
-{
-	atomic_store_explicit(
-		n, atomic_load_explicit(n, memory_order_relaxed) + 1, memory_order_relaxed);
-}
-
 /* Is `name` among them? */
 static bool listed(const char *list, const char *name)
 {
@@ -113,11 +107,11 @@ static enum tela_verdict enter(struct tela_call *call, void *self)
 	hash = hash_of(call);
 	p = place_of(c, core, hash);
 	if (p->state == KEPT && p->expires_ns > now && same(p, call, hash)) {
-		up(&core->hits);
+		svc_up(&core->hits);
 		core->answered = call;
 		return tela_reply_copy(call, p->bytes + ALIGN8(p->request_len), p->reply_len);
 	}
-	up(&core->misses);
+	svc_up(&core->misses);
 	if (p->state == ASKED && p->expires_ns > now)
 		return TELA_CONTINUE; /* taken by a call that is under way */
 	call_starts_set(&core->asked, call, hash);
@@ -160,7 +154,7 @@ static void leave(struct tela_call *call, void *self)
 	p->reply_len = (uint32_t)len;
 	p->expires_ns = tela_core_now(self_core) + c->ttl_ns;
 	p->state = KEPT;
-	up(&core->kept);
+	svc_up(&core->kept);
 }
 
 /* ---- hooks ---- */
@@ -199,12 +193,10 @@ static void destroy(struct cache *c)
 
 static struct cache *make(uint32_t n_cores, const struct options *o)
 {
-	size_t size = sizeof(struct cache) + n_cores * sizeof(struct cache_core);
-	struct cache *c = aligned_alloc(CACHE_LINE, (size + CACHE_LINE - 1) & ~(CACHE_LINE - 1ul));
+	struct cache *c = svc_zalloc(sizeof(struct cache) + n_cores * sizeof(struct cache_core));
 
 	if (!c)
 		return NULL;
-	memset(c, 0, size);
 	c->n_cores = n_cores;
 	c->ttl_ns = (uint64_t)o->ttl_ms * NS_PER_MS;
 	c->mask = (uint32_t)o->places - 1;
@@ -241,16 +233,10 @@ static void stop(struct tela_hook *h)
 static void stats(void *self, void (*emit)(void *arg, const char *name, uint64_t value), void *arg)
 {
 	struct cache *c = self;
-	uint64_t hits = 0, misses = 0, kept = 0;
 
-	for (uint32_t i = 0; i < c->n_cores; i++) {
-		hits += atomic_load_explicit(&c->core[i].hits, memory_order_relaxed);
-		misses += atomic_load_explicit(&c->core[i].misses, memory_order_relaxed);
-		kept += atomic_load_explicit(&c->core[i].kept, memory_order_relaxed);
-	}
-	emit(arg, "hits", hits);
-	emit(arg, "misses", misses);
-	emit(arg, "kept", kept);
+	emit(arg, "hits", SVC_SUM(c->core, hits, c->n_cores));
+	emit(arg, "misses", SVC_SUM(c->core, misses, c->n_cores));
+	emit(arg, "kept", SVC_SUM(c->core, kept, c->n_cores));
 }
 
 static const char *const keys[] = {"methods", "ttl_ms", "places", "bytes", NULL};

@@ -59,12 +59,6 @@ static uint32_t draw(struct fault_core *c)
 	return (uint32_t)((unsigned __int128)(z ^ z >> 31) * MILLION >> 64);
 }
 
-static void up(_Atomic uint64_t *n)
-{
-	atomic_store_explicit(
-		n, atomic_load_explicit(n, memory_order_relaxed) + 1, memory_order_relaxed);
-}
-
 /* Hands the call to the thread; where there is no room it goes on as if nothing were. */
 static enum tela_verdict hand_over(
 	struct fault *f, struct fault_core *c, struct tela_call *call, bool drop)
@@ -77,18 +71,18 @@ static enum tela_verdict hand_over(
 				    ? (uint64_t)DELAY_MAX_US * NS_PER_US
 				    : call->deadline_ns - min_u64(now, call->deadline_ns);
 	if (!svc_ring_reserve(&f->ring)) {
-		up(&c->full);
+		svc_up(&c->full);
 		return TELA_CONTINUE;
 	}
 	if (tela_call_pend(call, &w.handle, NULL, NULL)) {
 		svc_ring_release(&f->ring, 1);
-		up(&c->full);
+		svc_up(&c->full);
 		return TELA_CONTINUE;
 	}
 	cell = svc_ring_cell(&f->ring);
 	*cell = w;
 	svc_ring_publish(cell);
-	up(drop ? &c->drops : &c->delays);
+	svc_up(drop ? &c->drops : &c->delays);
 	return TELA_PENDING;
 }
 
@@ -107,7 +101,7 @@ static enum tela_verdict enter(struct tela_call *call, void *self)
 	if (f->busy_ns)
 		hold_core(f->busy_ns);
 	if (at < f->error_ppm) {
-		up(&c->errors);
+		svc_up(&c->errors);
 		return tela_reply_error(call, f->error, NULL);
 	}
 	at -= f->error_ppm;
@@ -220,12 +214,10 @@ static void destroy(struct fault *f)
 
 static struct fault *make(struct tela_hook *h, const struct options *o)
 {
-	struct fault *f =
-		aligned_alloc(CACHE_LINE, (sizeof(*f) + CACHE_LINE - 1) & ~(CACHE_LINE - 1ul));
+	struct fault *f = svc_zalloc(sizeof(*f));
 
 	if (!f)
 		return NULL;
-	memset(f, 0, sizeof(*f));
 	f->node = h->node;
 	f->n_cores = tela_node_n_cores(h->node);
 	f->error_ppm = (uint32_t)o->error_ppm;
@@ -234,12 +226,11 @@ static struct fault *make(struct tela_hook *h, const struct options *o)
 	f->delay_ns = (uint64_t)o->delay_us * NS_PER_US;
 	f->busy_ns = (uint64_t)o->busy_us * NS_PER_US;
 	snprintf(f->error, sizeof(f->error), "%s", o->error);
-	f->core = aligned_alloc(CACHE_LINE, f->n_cores * sizeof(*f->core));
+	f->core = svc_zalloc(f->n_cores * sizeof(*f->core));
 	if (!f->core || svc_ring_init(&f->ring, WAITING_MAX, sizeof(struct waiting))) {
 		destroy(f);
 		return NULL;
 	}
-	memset(f->core, 0, f->n_cores * sizeof(*f->core));
 	for (uint32_t i = 0; i < f->n_cores; i++)
 		f->core[i].state = (uint64_t)o->seed + i;
 	return f;
@@ -256,13 +247,12 @@ static int start(struct tela_hook *h, void **ret_self)
 	f = make(h, &o);
 	if (!f)
 		return svc_fail(h, -ENOMEM, "no memory");
-	rc = svc_worker_start(&f->worker, "fault", run);
-	if (rc) {
+	rc = svc_worker_start(&f->worker, "fault", run, h);
+	if (rc)
 		destroy(f);
-		return svc_fail(h, rc, "its thread: %s", strerror(-rc));
-	}
-	*ret_self = f;
-	return 0;
+	else
+		*ret_self = f;
+	return rc;
 }
 
 static void stop(struct tela_hook *h)
@@ -276,18 +266,11 @@ static void stop(struct tela_hook *h)
 static void stats(void *self, void (*emit)(void *arg, const char *name, uint64_t value), void *arg)
 {
 	struct fault *f = self;
-	uint64_t errors = 0, delays = 0, drops = 0, full = 0;
 
-	for (uint32_t i = 0; i < f->n_cores; i++) {
-		errors += atomic_load_explicit(&f->core[i].errors, memory_order_relaxed);
-		delays += atomic_load_explicit(&f->core[i].delays, memory_order_relaxed);
-		drops += atomic_load_explicit(&f->core[i].drops, memory_order_relaxed);
-		full += atomic_load_explicit(&f->core[i].full, memory_order_relaxed);
-	}
-	emit(arg, "errors", errors);
-	emit(arg, "delays", delays);
-	emit(arg, "drops", drops);
-	emit(arg, "full", full);
+	emit(arg, "errors", SVC_SUM(f->core, errors, f->n_cores));
+	emit(arg, "delays", SVC_SUM(f->core, delays, f->n_cores));
+	emit(arg, "drops", SVC_SUM(f->core, drops, f->n_cores));
+	emit(arg, "full", SVC_SUM(f->core, full, f->n_cores));
 }
 
 static const char *const keys[] = {

@@ -310,22 +310,17 @@ static int start(struct tela_hook *h, void **ret_self)
 
 	if (rc)
 		return rc;
-	l = aligned_alloc(CACHE_LINE, sizeof(*l));
+	l = svc_zalloc(sizeof(*l));
 	if (!l)
 		return svc_fail(h, -ENOMEM, "no memory");
-	memset(l, 0, sizeof(*l));
 	rc = make(h, l, &o);
-	if (!rc) {
-		rc = svc_worker_start(&l->worker, "log", run);
-		if (rc)
-			svc_fail(h, rc, "its thread: %s", strerror(-rc));
-	}
-	if (rc) {
+	if (!rc)
+		rc = svc_worker_start(&l->worker, "log", run, h);
+	if (rc)
 		destroy(l);
-		return rc;
-	}
-	*ret_self = l;
-	return 0;
+	else
+		*ret_self = l;
+	return rc;
 }
 
 static void stop(struct tela_hook *h)

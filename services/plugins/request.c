@@ -61,13 +61,11 @@ static void leave(struct tela_call *call, void *self)
 static int start(struct tela_hook *h, void **ret_self)
 {
 	uint32_t n_cores = tela_node_n_cores(h->node);
-	size_t size = sizeof(struct request) + n_cores * sizeof(struct request_core);
 	struct request *r =
-		aligned_alloc(CACHE_LINE, (size + CACHE_LINE - 1) & ~(CACHE_LINE - 1ul));
+		svc_zalloc(sizeof(struct request) + n_cores * sizeof(struct request_core));
 
 	if (!r)
 		return svc_fail(h, -ENOMEM, "no memory");
-	memset(r, 0, size);
 	r->n_cores = n_cores;
 	*ret_self = r;
 	return 0;

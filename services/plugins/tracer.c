@@ -25,12 +25,6 @@ struct tracer {
 
 /* ---- on a data core ---- */
 
-static void up(_Atomic uint64_t *n)
-{
-	atomic_store_explicit(
-		n, atomic_load_explicit(n, memory_order_relaxed) + 1, memory_order_relaxed);
-}
-
 /* A call made for another one is no root, so somebody else has decided. */
 static void decide(struct tracer *t, struct tracer_core *c, struct tela_call *call)
 {
@@ -38,9 +32,9 @@ static void decide(struct tracer *t, struct tracer_core *c, struct tela_call *ca
 	if (call->hops)
 		c->left = 1; /* the next one that may be */
 	else if (tela_trace_begin(call))
-		up(&c->begun);
+		svc_up(&c->begun);
 	else
-		up(&c->no_memory);
+		svc_up(&c->no_memory);
 }
 
 static enum tela_verdict enter(struct tela_call *call, void *self)
@@ -49,7 +43,7 @@ static enum tela_verdict enter(struct tela_call *call, void *self)
 	struct tracer_core *c = &t->core[tela_core_index(tela_call_core(call))];
 
 	if (unlikely(call->context != NULL))
-		up(&c->joined);
+		svc_up(&c->joined);
 	else if (unlikely(!--c->left))
 		decide(t, c, call);
 	if (unlikely(tela_call_sampled(call)))
@@ -81,17 +75,15 @@ static int config(struct tela_hook *h)
 static int start(struct tela_hook *h, void **ret_self)
 {
 	uint32_t n_cores = tela_node_n_cores(h->node);
-	size_t size = sizeof(struct tracer) + n_cores * sizeof(struct tracer_core);
 	struct tracer *t;
 	int64_t n = 0;
 	int rc = sample(h, &n);
 
 	if (rc)
 		return rc;
-	t = aligned_alloc(CACHE_LINE, (size + CACHE_LINE - 1) & ~(CACHE_LINE - 1ul));
+	t = svc_zalloc(sizeof(struct tracer) + n_cores * sizeof(struct tracer_core));
 	if (!t)
 		return svc_fail(h, -ENOMEM, "no memory");
-	memset(t, 0, size);
 	t->n_cores = n_cores;
 	t->sample = (uint64_t)n;
 	for (uint32_t i = 0; i < n_cores; i++)
@@ -108,16 +100,10 @@ static void stop(struct tela_hook *h)
 static void stats(void *self, void (*emit)(void *arg, const char *name, uint64_t value), void *arg)
 {
 	struct tracer *t = self;
-	uint64_t begun = 0, joined = 0, no_memory = 0;
 
-	for (uint32_t i = 0; i < t->n_cores; i++) {
-		begun += atomic_load_explicit(&t->core[i].begun, memory_order_relaxed);
-		joined += atomic_load_explicit(&t->core[i].joined, memory_order_relaxed);
-		no_memory += atomic_load_explicit(&t->core[i].no_memory, memory_order_relaxed);
-	}
-	emit(arg, "begun", begun);
-	emit(arg, "joined", joined);
-	emit(arg, "no_memory", no_memory);
+	emit(arg, "begun", SVC_SUM(t->core, begun, t->n_cores));
+	emit(arg, "joined", SVC_SUM(t->core, joined, t->n_cores));
+	emit(arg, "no_memory", SVC_SUM(t->core, no_memory, t->n_cores));
 }
 
 static const char *const keys[] = {"sample", NULL};
