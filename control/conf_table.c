@@ -171,6 +171,8 @@ static const struct conf_field budget_fields[] = {
 	BUDGET_FIELD(latencies, 1 << 14,
 		"methods called or served whose times are kept, per core: a power of two, or the "
 		"next lower"),
+	BUDGET_FIELD(identities, 65535,
+		"sessions served that know their callers, and tokens of calls made, per core"),
 	{NULL},
 };
 

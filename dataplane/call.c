@@ -116,7 +116,7 @@ static inline __attribute__((always_inline)) void finish(struct machine *m, stru
 		chain_leave(c->chain, c->cursor, &c->pub);
 		machine_running(m, before);
 	}
-	if (unlikely(c->pub.reply_code || c->has_status)) {
+	if (unlikely(c->pub.reply_code || c->has_status) && !c->prove_again) {
 		status_seen(c);
 		if (c->pub.reply_code)
 			ends_count(m, ENDS_CALLEE, c->pub.service, c->pub.method, c->pub.reply_code,

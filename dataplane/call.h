@@ -53,8 +53,13 @@ struct call {
 		bool has_status;   /* `meta` holds one: see status.h */
 		bool one_way;      /* its caller hears that it was accepted, no more */
 		bool tells_schema; /* refused: `svc` has another, which its caller may know */
+		bool proved;       /* `proof` is what an identity index stands for */
+		bool prove_again;  /* it holds no more: the caller is to send its token again */
 		bool orphan;       /* nobody waits: those made for it are to be cancelled */
 	};
+	/* Where `proved`. */
+	const void *prover;
+	uint64_t proof;
 	/* Nothing while FREE: a call that ends clears what it has used. */
 	struct msg *reply_msg;   /* NULL: in the slot */
 	struct msg *request_msg; /* owned copy or reassembled request */
@@ -76,7 +81,7 @@ struct call {
 
 enum {
 	CALL_FRESH_FIRST = offsetof(struct call, envelope),
-	CALL_FRESH_END = offsetof(struct call, reply_msg),
+	CALL_FRESH_END = offsetof(struct call, prover),
 };
 _Static_assert(TELA_EXECUTED == 0, "the outcome that a fresh call has");
 

@@ -2,6 +2,7 @@
  * for, and who runs it. */
 #include "callee.h"
 #include "descent.h"
+#include "identity.h"
 #include "nest.h"
 
 static __attribute__((cold, noinline)) const struct refusal *refused(
@@ -334,6 +335,22 @@ static inline uint64_t deadline_of(const struct machine *m, const struct envelop
 						    : m->now_ns + e->budget_us * NS_PER_US;
 }
 
+/* What an identity index stands for; without one, as it was. */
+static __attribute__((noinline)) const struct refusal *proved(struct machine *m,
+	const struct callee_session *s, struct call *c, const struct envelope *e,
+	const struct admission *a, const struct refusal *no)
+{
+	const uint16_t index = frame_Envelope_identity(e->table);
+
+	if (!index)
+		return no;
+	count(m->counts, count_identities_used);
+	if (identity_admit(m, s, c, a, index))
+		return no;
+	count(m->counts, count_identities_stale);
+	return stale_bind(m);
+}
+
 /* A whole request: `body` is envelope and payload, in `msg` if it came in
  * fragments (then the call takes it). */
 void callee_serve(struct machine *m, struct callee_session *s, struct callee_slot *slot,
@@ -368,6 +385,8 @@ void callee_serve(struct machine *m, struct callee_session *s, struct callee_slo
 	slot->state = CALLEE_RUNNING;
 	slot->running = c;
 	no = admit(m, s, e, !msg, &a);
+	if (unlikely(e->table.p != NULL) && (!no || no->ask))
+		no = proved(m, s, c, e, &a, no);
 	if (likely(!no)) {
 		c->pub.deadline_ns = deadline_of(m, e);
 		if (unlikely(!a.bind))

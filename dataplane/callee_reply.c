@@ -167,6 +167,17 @@ static __attribute__((cold, noinline)) uint32_t reply_with_envelope(
 	return len;
 }
 
+/* No handler has run: the caller is to prove who it is. */
+static __attribute__((cold, noinline)) void rebind(struct machine *m, struct call *c)
+{
+	const frame_Packet about = {
+		.session = c->session->number, .slot = c->slot->index, .call = c->slot->call};
+
+	count(m->counts, count_identities_stale);
+	c->slot->running = NULL;
+	callee_rebind(m, c->session->path, c->slot, &about);
+}
+
 void callee_reply(struct machine *m, struct call *c)
 {
 	struct callee_slot *slot = c->slot;
@@ -175,8 +186,13 @@ void callee_reply(struct machine *m, struct call *c)
 	uint8_t *body = c->reply_msg ? c->reply - WIRE_TIMING : slot->bytes;
 	uint32_t envelope_len = 0;
 
-	if (unlikely(call_needs_envelope(c)))
+	if (unlikely(call_needs_envelope(c))) {
+		if (c->prove_again) {
+			rebind(m, c);
+			return;
+		}
 		envelope_len = reply_with_envelope(m, c, &body);
+	}
 	slot->body = body;
 	slot->body_len = ALIGN8(envelope_len) + c->reply_len;
 	slot->envelope_len = (uint16_t)envelope_len;

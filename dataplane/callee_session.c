@@ -1,6 +1,7 @@
 /* callee_session.c - sessions served and their slots: opened, granted, asked
  * about, taken back. */
 #include "callee.h"
+#include "identity.h"
 
 /* A response beside what the slot keeps. */
 void callee_refuse_as(
@@ -87,7 +88,7 @@ struct callee_session *callee_session_open(struct machine *m, struct path *p, ui
 
 	if (!s)
 		return NULL;
-	s->n_slots = s->n_binds = 0;
+	s->n_slots = s->n_binds = s->proofs = 0;
 	s->credits = 0;
 	if (!block_grant(m, s, 0))
 		return NULL;
@@ -287,6 +288,7 @@ void callee_path_down(struct machine *m, struct path *p)
 		}
 		for (uint32_t b = 0; b < s->n_slots / SLOT_BLOCK; b++)
 			m->callee_blocks[m->n_callee_blocks++] = s->block[b];
+		identity_forget(m, s);
 		s->n_slots = 0;
 		s->next_free = m->free_callee_session;
 		m->free_callee_session = s;

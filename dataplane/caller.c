@@ -1,6 +1,7 @@
 /* caller.c - calls made: from an envelope in a slot to the completion. caller_session.c has the
  * slots, caller_response.c what comes back, caller_time.c what loss and time do. */
 #include "caller.h"
+#include "identity.h"
 #include "nest.h"
 #include "trace.h"
 
@@ -14,16 +15,33 @@ static bool plain(const struct caller_session *s, const struct tela_options *o)
 	return s->bind && (!o || (!o->n_metadata && !o->key && !o->max_reply_bytes && !o->context));
 }
 
-/* Writes the envelope of a call that is not plain. Returns its length, 0 if it is too large. */
-uint32_t caller_envelope(const struct caller_session *s, uint16_t method,
-	const struct tela_options *o, uint32_t budget_us, uint8_t *to)
+/* The first token among the metadata, if an index stands for it. */
+static uint16_t known_token(const struct machine *m, const struct caller_session *s,
+	const struct tela_options *o, uint32_t *ret_at)
+{
+	for (uint32_t i = 0; s->bind && s->tokens && i < o->n_metadata; i++)
+		if (token_is(o->metadata[i].key)) {
+			*ret_at = i;
+			return token_find(m, s, o->metadata[i].value);
+		}
+	return 0;
+}
+
+uint32_t caller_envelope(const struct machine *m, const struct caller_session *s, uint16_t method,
+	const struct tela_options *o, uint32_t budget_us, uint8_t *to, uint16_t *ret_token)
 {
 	struct frame_Envelope_args a = frame_Envelope_ARGS_INIT;
 	struct frame_Pair_args pairs[METADATA_MAX];
 	frame_Id128 key, root;
 	frame_Trace trace;
+	uint32_t token_at_pair = 0;
 	int n;
 
+	*ret_token = o ? known_token(m, s, o, &token_at_pair) : 0;
+	if (*ret_token)
+		a.identity = token_at(m->tokens, *ret_token)->index;
+	if (*ret_token && o->n_metadata == 1 && !o->key && !o->context && !o->max_reply_bytes)
+		return envelope_write_proved(to, budget_us, s->bind, method, a.identity);
 	a.budget_us = budget_us;
 	a.method = method;
 	a.bind = s->bind;
@@ -37,11 +55,12 @@ uint32_t caller_envelope(const struct caller_session *s, uint16_t method,
 		for (uint32_t i = 0; i < o->n_metadata; i++) {
 			const char *k = o->metadata[i].key, *v = o->metadata[i].value;
 
-			pairs[i] = (struct frame_Pair_args){
+			if (*ret_token && i == token_at_pair)
+				continue;
+			pairs[a.metadata_len++] = (struct frame_Pair_args){
 				.key = {k, strlen(k)}, .value = {v, strlen(v)}};
 		}
 		a.metadata = pairs;
-		a.metadata_len = o->n_metadata;
 	}
 	if (o && o->key) {
 		key = (frame_Id128){.low = o->key[0], .high = o->key[1]};
@@ -82,6 +101,7 @@ static inline int begin(struct machine *m, struct caller_session *s,
 	uint8_t scratch[ENVELOPE_MAX];
 	struct caller_slot *slot = s->free;
 	uint32_t envelope_len = ENVELOPE_BOUND, head, total, budget_us = ENVELOPE_NO_DEADLINE;
+	uint16_t token;
 	bool bound;
 
 	if (unlikely(o && o->flags & ~TELA_CALL_FLAGS))
@@ -99,7 +119,7 @@ static inline int begin(struct machine *m, struct caller_session *s,
 	budget_us = (uint32_t)min_u64(deadline_us, UINT32_MAX - 1);
 	bound = plain(s, o);
 	if (!bound) {
-		envelope_len = caller_envelope(s, method->id, o, budget_us, scratch);
+		envelope_len = caller_envelope(m, s, method->id, o, budget_us, scratch, &token);
 		if (!envelope_len)
 			return -EMSGSIZE;
 	}
@@ -119,6 +139,8 @@ static inline int begin(struct machine *m, struct caller_session *s,
 	} else {
 		memset(slot->body + head - 8, 0, 8);
 		memcpy(slot->body, scratch, envelope_len);
+		if (token)
+			token_carry(m, slot, token);
 	}
 	s->free = slot->next_free;
 	s->n_busy++;
@@ -243,6 +265,8 @@ static __attribute__((cold, noinline)) void slot_clear(struct machine *m, struct
 		bulk_tx_end(m, s->tx);
 	if (s->msg)
 		msgpool_put(&m->msgs, s->msg);
+	if (s->token)
+		token_carry(m, s, 0);
 	s->tx = NULL;
 	s->msg = NULL;
 	s->rx = NULL; /* its owner ends it */
@@ -298,7 +322,7 @@ void caller_finish(struct machine *m, struct caller_slot *s, struct tela_result 
 	list_del(&s->sent);
 	if (unlikely(s->state == CALLER_QUEUED))
 		s->session->path->queued--;
-	if (unlikely(s->tx || s->msg || rx || s->resends || s->probe_us))
+	if (unlikely(s->tx || s->msg || rx || s->resends || s->probe_us || s->token))
 		slot_clear(m, s);
 	caller_slot_free(s);
 	m->n_made--;

@@ -56,9 +56,10 @@ void caller_ask_credit(struct machine *m, struct caller_session *s);
 void caller_session_close(struct caller_session *s);
 /* Back to the slots that every session has; those in hand beyond them wait to be granted again. */
 void caller_session_restart(struct caller_session *s);
-/* Writes the envelope of a call that is not plain. Returns its length, 0 if it is too large. */
-uint32_t caller_envelope(const struct caller_session *s, uint16_t method,
-	const struct tela_options *o, uint32_t budget_us, uint8_t *to);
+/* Writes the envelope of a call that is not plain. Returns its length, 0 if it is too large; and
+ * the token in whose place it has an index (identity.h), 0: none. */
+uint32_t caller_envelope(const struct machine *m, const struct caller_session *s, uint16_t method,
+	const struct tela_options *o, uint32_t budget_us, uint8_t *to, uint16_t *ret_token);
 /* Before it is sent: other metadata, another payload. 0, or -ENOBUFS, -EMSGSIZE with nothing
  * changed. */
 int caller_replace(struct machine *m, struct caller_slot *s, const struct tela_pair *metadata,

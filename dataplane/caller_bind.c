@@ -6,12 +6,14 @@
  * with its own hash, and a caller that knows that one as an earlier version's calls again with it.
  */
 #include "caller.h"
+#include "identity.h"
 #include "image.h"
 
 void caller_bind(
 	struct machine *m, struct path *p, const frame_Packet *h, const uint8_t *body, uint32_t len)
 {
 	struct caller_session *s = h->session < p->n_out ? p->out[h->session] : NULL;
+	struct caller_slot *slot;
 	frame_Bind b;
 
 	if (!s || len != sizeof(b)) {
@@ -19,18 +21,23 @@ void caller_bind(
 		return;
 	}
 	b = frame_Bind_load(body);
-	if (b.schema == s->schema)
-		s->bind = b.index;
-	else
+	if (b.schema != s->schema) {
 		count(m->counts, count_drop_body);
+		return;
+	}
+	s->bind = b.index;
+	slot = b.identity ? caller_slot_of(m, p, h) : NULL;
+	if (slot)
+		token_offered(m, slot, b.identity);
 }
 
 enum { REBIND_PAIRS_MAX = 16 };
 
 /* What the caller had asked for beside the deadline, as the old envelope says it. The strings stay
  * in it. */
-static void options_again(const struct caller_slot *s, struct tela_options *o,
-	struct tela_pair pairs[REBIND_PAIRS_MAX], uint64_t key[2], struct tela_context *context)
+static void options_again(const struct machine *m, const struct caller_slot *s,
+	struct tela_options *o, struct tela_pair pairs[REBIND_PAIRS_MAX], uint64_t key[2],
+	struct tela_context *context)
 {
 	frame_Envelope_t e = frame_Envelope_root(s->body);
 	frame_Trace trace = {0};
@@ -41,6 +48,9 @@ static void options_again(const struct caller_slot *s, struct tela_options *o,
 	if (s->bound)
 		return; /* the canonical one holds no more */
 	o->metadata = pairs;
+	if (s->token)
+		pairs[o->n_metadata++] =
+			(struct tela_pair){"authorization", token_at(m->tokens, s->token)->text};
 	while (o->n_metadata < REBIND_PAIRS_MAX && o->n_metadata < frame_Envelope_metadata_len(e)) {
 		frame_Pair_t p = frame_Envelope_metadata_at(e, o->n_metadata);
 
@@ -71,11 +81,12 @@ static int rebuild(struct machine *m, struct caller_slot *s, const struct tela_o
 {
 	struct msg *msg = msgpool_get(&m->msgs, len + ENVELOPE_MAX + 8);
 	uint32_t envelope_len, head;
+	uint16_t token;
 
 	if (!msg)
 		return -ENOBUFS;
-	envelope_len = caller_envelope(s->session, s->method->id, o,
-		caller_budget_left_us(m->now_ns, s->deadline_ns), msg->data);
+	envelope_len = caller_envelope(m, s->session, s->method->id, o,
+		caller_budget_left_us(m->now_ns, s->deadline_ns), msg->data, &token);
 	if (!envelope_len) {
 		msgpool_put(&m->msgs, msg);
 		return -EMSGSIZE;
@@ -87,6 +98,7 @@ static int rebuild(struct machine *m, struct caller_slot *s, const struct tela_o
 		bulk_tx_end(m, s->tx);
 	if (s->msg)
 		msgpool_put(&m->msgs, s->msg);
+	token_carry(m, s, token);
 	s->tx = NULL;
 	s->msg = msg;
 	s->body = msg->data;
@@ -104,7 +116,7 @@ int caller_replace(struct machine *m, struct caller_slot *s, const struct tela_p
 	struct tela_context context;
 	uint64_t key[2];
 
-	options_again(s, &o, pairs, key, &context);
+	options_again(m, s, &o, pairs, key, &context);
 	o.metadata = metadata;
 	o.n_metadata = n;
 	return rebuild(m, s, &o, payload, len);
@@ -123,7 +135,7 @@ static void bind_again(struct machine *m, struct caller_slot *s)
 
 	s->session->bind = 0;
 	s->on_wire = false;
-	options_again(s, &o, pairs, key, &context);
+	options_again(m, s, &o, pairs, key, &context);
 	rc = rebuild(m, s, &o, s->body + head, s->body_len - head);
 	if (rc) {
 		caller_fail(m, s, TELA_UNAVAILABLE,
@@ -142,7 +154,13 @@ void caller_rebind(struct machine *m, struct path *p, const frame_Packet *h)
 
 	if (!s || s->rx)
 		return; /* nobody who is answering says so */
+	if (!s->bound && !frame_Envelope_bind(frame_Envelope_root(s->body))) {
+		count(m->counts, count_drop_call); /* it has named everything */
+		return;
+	}
 	s->session->schema = s->session->service->schema;
+	if (s->token)
+		token_refused(m, s);
 	bind_again(m, s);
 }
 

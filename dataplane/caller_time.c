@@ -1,6 +1,7 @@
 /* caller_time.c - what loss and time do to calls made: resends, probes, deadlines, paths that come
  * and go. */
 #include "caller.h"
+#include "identity.h"
 
 static void resend(struct machine *m, struct path *p, struct caller_slot *s)
 {
@@ -161,7 +162,9 @@ static void fail_if_sent(struct machine *m, struct caller_slot *s, void *arg)
  * old ones. */
 void caller_path_down(struct machine *m, struct path *p, const char *why)
 {
-	for (uint32_t n = 0; n < p->n_out; n++)
+	for (uint32_t n = 0; n < p->n_out; n++) {
 		caller_session_restart(p->out[n]);
+		tokens_forget(m, p->out[n]);
+	}
 	for_busy(m, p, fail_if_sent, (void *)(uintptr_t)why);
 }

@@ -66,6 +66,11 @@
 	EVENT(duplicates_answered, "duplicates answered from the retained response")               \
 	EVENT(binds, "services bound on a session")                                                \
 	EVENT(rebinds, "rebind answers sent")                                                      \
+	EVENT(identities, "proofs kept for a session: its caller may send an index for a token")   \
+	EVENT(identities_used, "calls that came with such an index")                               \
+	EVENT(identities_stale, "of these, asked for their token again")                           \
+	EVENT(identities_full, "proofs that found no place: their callers send tokens")            \
+	EVENT(tokens_full, "tokens that found no place: they are sent with each call")             \
 	EVENT(gaps_reported, "gap reports sent")                                                   \
 	EVENT(congested, "paths whose delay or loss began to be kept in a window")                 \
 	EVENT(window_cuts, "cuts of a congested path's window")                                    \

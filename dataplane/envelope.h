@@ -9,6 +9,11 @@
  *
  *   0  root offset 16 | 4  vtable: size 10, table size 12, offsets 4 8 10 | 14 padding
  *  16  vtable is 12 bytes back | 20 budget_us | 24 bind | 26 method
+ *
+ * With the identity index of a caller that has proved who it is (identity.h) it has one layout too:
+ *
+ *   0  root offset 20 | 4  vtable: size 16, table size 14, offsets 4 8 10 0 0 12
+ *  20  vtable is 16 bytes back | 24 budget_us | 28 bind | 30 method | 32 identity
  */
 #pragma once
 
@@ -19,6 +24,7 @@ enum {
 	ENVELOPE_MAX = 1024,
 	ENVELOPE_BOUND = 28,
 	ENVELOPE_BOUND_PADDED = 32,
+	ENVELOPE_PROVED = 34,
 	REPLY_LIMIT_DEFAULT = 1 << 20,
 };
 
@@ -66,6 +72,10 @@ static inline void envelope_write_bound(
 
 	memcpy(to, w, sizeof(w));
 }
+
+/* With an identity index; returns its length. */
+uint32_t envelope_write_proved(
+	uint8_t *to, uint32_t budget_us, uint16_t bind, uint16_t method, uint16_t identity);
 
 /* A resent request carries what is left of its deadline by then. `to` must hold a canonical
  * envelope. */

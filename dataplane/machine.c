@@ -1,6 +1,7 @@
 #include "machine.h"
 
 #include "crc32c.h"
+#include "identity.h"
 #include "nest.h"
 #include "report.h"
 #include "slab.h"
@@ -54,7 +55,8 @@ static void budgets_default(struct tela_budgets *b)
 		.pending = UINT32_MAX,
 		.retained_kib = UINT32_MAX,
 		.reassembly_kib = UINT32_MAX,
-		.latencies = 64};
+		.latencies = 64,
+		.identities = 512};
 	const uint32_t *from = (const uint32_t *)&d;
 	uint32_t *to = (uint32_t *)b;
 
@@ -68,6 +70,7 @@ static void budgets_default(struct tela_budgets *b)
 	b->pending = min_u32(b->pending, b->calls);
 	while (b->latencies & (b->latencies - 1)) /* a power of two */
 		b->latencies &= b->latencies - 1;
+	b->identities = min_u32(b->identities, UINT16_MAX);
 	b->retained_kib = min_u32(b->retained_kib, messages_kib(b));
 	b->reassembly_kib = min_u32(b->reassembly_kib, messages_kib(b));
 }
@@ -113,10 +116,12 @@ static bool take_all(struct machine *m, size_t *bytes)
 	m->latency.series = take(b->latencies, sizeof(*m->latency.series), bytes);
 	m->latency.n = b->latencies;
 	m->ends = take(ENDS_MAX, sizeof(*m->ends), bytes);
+	m->proofs = take(b->identities, sizeof(*m->proofs), bytes);
+	m->tokens = take(b->identities, sizeof(*m->tokens), bytes);
 	return m->paths && m->conn_key && m->conn_index && m->caller_slots && m->caller_blocks &&
 	       m->callee_slots && m->callee_blocks && m->callee_sessions && m->calls &&
 	       m->bulk_txs && m->bulk_rxs && m->bulks && m->retained.at && m->arriving.at &&
-	       m->latency.series && m->ends && !msgpool_init(&m->msgs, classes);
+	       m->latency.series && m->ends && m->proofs && m->tokens && !msgpool_init(&m->msgs, classes);
 }
 
 static bool path_tables(struct machine *m)
@@ -159,6 +164,11 @@ static void slabs_init(struct machine *m)
 		m->free_bulk_tx = &m->bulk_txs[i];
 		m->bulk_rxs[i].next_free = m->free_bulk_rx;
 		m->free_bulk_rx = &m->bulk_rxs[i];
+	}
+	for (uint16_t i = (uint16_t)b->identities; i; i--) {
+		m->proofs[i - 1].next_free = m->free_proofs;
+		m->tokens[i - 1].next = m->free_token;
+		m->free_proofs = m->free_token = i;
 	}
 	m->conn_mask = n.conn - 1;
 }
@@ -225,6 +235,8 @@ void machine_fini(struct machine *m)
 	give(m->arriving.at, n.bulks, sizeof(void *));
 	give(m->latency.series, b->latencies, sizeof(*m->latency.series));
 	give(m->ends, ENDS_MAX, sizeof(*m->ends));
+	give(m->proofs, b->identities, sizeof(*m->proofs));
+	give(m->tokens, b->identities, sizeof(*m->tokens));
 	report_ring_free(m->reports);
 	report_ring_free(m->traces);
 	msgpool_fini(&m->msgs);
@@ -260,6 +272,8 @@ void machine_budget_bytes(const struct machine *m, size_t ret_bytes[MACHINE_BUDG
 	ret_bytes[BUDGET(in_flight)] = n.caller_slots * sizeof(struct caller_slot) +
 				       n.caller_slots / SLOT_BLOCK * sizeof(void *);
 	ret_bytes[BUDGET(latencies)] = b->latencies * sizeof(struct latency_series);
+	ret_bytes[BUDGET(identities)] =
+		b->identities * (sizeof(struct proofs) + sizeof(struct token));
 }
 
 struct session_bytes machine_session_bytes(void)

@@ -124,7 +124,10 @@ struct machine {
 	struct bulk_tx **bulks; /* that have something to send */
 	uint32_t n_bulks, bulk_turn;
 	struct msgpool msgs;
-	size_t bytes; /* of all of it */
+	struct proofs *proofs; /* identity.h */
+	struct token *tokens;
+	uint16_t free_proofs, free_token; /* ids, 0: none */
+	size_t bytes;                     /* of all of it */
 	/* lists */
 	struct list sessions;                 /* caller sessions */
 	struct list pending;                  /* calls */

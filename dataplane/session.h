@@ -71,6 +71,7 @@ struct caller_slot {
 	uint16_t index, envelope_len;
 	bool bound;      /* body starts with a canonical envelope */
 	bool on_wire;    /* some packet of it was sent */
+	uint16_t token;  /* id of the one that its identity index stands for, 0: it has none */
 	uint32_t nested; /* serial of a call made for another (nest.h), 0: it is none */
 	/* third line */
 	_Alignas(8) struct call *serving; /* local calls: who serves it */
@@ -97,6 +98,7 @@ struct caller_session {
 	uint64_t look_ns; /* when it is next looked at for slots that it does not use */
 	uint32_t credits; /* questions asked */
 	uint32_t floor;   /* slots taken anew number their calls from here on */
+	uint16_t tokens;  /* that indices stand for: id of the first (identity.h), 0: none */
 	uint8_t unused;   /* looks that found most slots free, one after the other */
 	bool keeps;       /* the callee takes nothing back */
 	struct caller_slot *block[SLOT_BLOCKS_MAX];
@@ -161,6 +163,7 @@ struct callee_session {
 	struct callee_slot *first; /* block[0]: with the first bind in the first line */
 	struct bind binds[SESSION_BINDS];
 	uint32_t credits; /* number of the latest question about slots */
+	uint16_t proofs;  /* id of its table (identity.h), 0: it has none */
 	struct callee_slot *block[SLOT_BLOCKS_MAX];
 };
 

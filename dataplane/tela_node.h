@@ -76,6 +76,8 @@ struct tela_budgets {
 	uint32_t reassembly_kib;    /* messages that are arriving: all message memory */
 	uint32_t latencies;         /* methods whose times are kept, those called and those served,
 				       a power of two: 64 */
+	uint32_t identities;        /* sessions served whose callers have proved who they are, and
+				       tokens of calls made: 512 of either */
 };
 
 struct tela_node_config {

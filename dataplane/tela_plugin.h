@@ -24,7 +24,7 @@
 extern "C" {
 #endif
 
-#define TELA_PLUGIN_ABI 14
+#define TELA_PLUGIN_ABI 15
 
 /* Names the chain of a callback that belongs to no schema: every call from outside walks it first.
  */

@@ -2,7 +2,8 @@
  *
  * Hooks:   request_in, enter. The token stands in the metadata "authorization", with or without
  *          "Bearer " (auth_token.h). One that was never seen is verified by a thread while its call
- *          is pending; then it is known to all cores until it expires. Later links find the
+ *          is pending; then it is known to all cores until it expires, and calls of the sessions
+ *          that have sent it carry an index in its place (tela_call_prove). Later links find the
  *          caller's identity and subject in the call.
  * Answers: unauthorized (no token), token_invalid, token_expired, forbidden, overloaded.
  * Options: secret_file  of 16 bytes or more; a newline at its end is not part of it. Required
@@ -12,6 +13,7 @@
  *          tokens       known at once, a power of two up to 65536; 4096
  */
 #include <fcntl.h>
+#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,9 +27,9 @@
 
 enum { TOKENS_MAX = 65536, QUEUE = 256, METHODS = 256, SUBJECTS = 4096 };
 
-#define TICK_NS  NS_PER_MS
-#define REUSE_NS (60 * NS_PER_S) /* no link runs for so long: the watchdog ends the process first  \
-				  */
+#define TICK_NS NS_PER_MS
+/* No link runs for so long: the watchdog ends the process first. */
+#define REUSE_NS (60 * NS_PER_S)
 #define SWEEP_NS (100 * NS_PER_MS)
 
 static const char prefix[] = "Bearer ";
@@ -37,6 +39,7 @@ struct known {
 	struct known *_Atomic next;
 	_Atomic bool expired;
 	uint16_t identity, len;
+	uint64_t proof; /* place, and above its bits any number, another one for each token */
 	uint64_t hash, rules;
 	const char *subject;
 	int64_t expires_s;
@@ -56,7 +59,7 @@ struct auth {
 	struct auth_rules rules;
 	uint64_t anonymous;
 	uint32_t mask, n_cores;
-	struct known *_Atomic *bucket;
+	struct known *_Atomic *bucket, *_Atomic *place;
 	_Atomic uint64_t method_rules[METHODS]; /* of each id, once computed */
 	struct svc_count *refused;
 	struct svc_ring ring; /* of struct question */
@@ -66,6 +69,7 @@ struct auth {
 	struct tela_thread *thread;
 	struct known *unlinked;
 	uint32_t n_known;
+	uint32_t *free_place; /* those behind n_known */
 	uint64_t swept_ns;
 	uint32_t n_subjects;
 	char (*subject)[AUTH_SUBJECT_MAX + 1]; /* identity - 1 */
@@ -100,6 +104,17 @@ static const struct known *find(const struct auth *a, const char *token, size_t 
 	return k && !atomic_load_explicit(&k->expired, memory_order_relaxed) ? k : NULL;
 }
 
+/* Of a token that was verified on an earlier call of the session. NULL: it has ended. */
+static const struct known *proved(const struct auth *a, uint64_t proof)
+{
+	const struct known *k =
+		atomic_load_explicit(&a->place[proof & a->mask], memory_order_acquire);
+
+	return k && k->proof == proof && !atomic_load_explicit(&k->expired, memory_order_relaxed)
+		       ? k
+		       : NULL;
+}
+
 /* The rules that name the method, as bits. */
 static uint64_t rules_for(struct auth *a, const struct tela_method_desc *m)
 {
@@ -115,7 +130,7 @@ static uint64_t rules_for(struct auth *a, const struct tela_method_desc *m)
 	return bits & ~AUTH_RULES_COMPUTED;
 }
 
-static enum tela_verdict refuse(struct auth *a, struct tela_call *call, const char *status)
+static enum tela_verdict refuse(const struct auth *a, struct tela_call *call, const char *status)
 {
 	svc_count_up(svc_count_of(a->refused, call));
 	return tela_reply_error(call, status, NULL);
@@ -145,23 +160,35 @@ static enum tela_verdict ask(
 	return TELA_PENDING;
 }
 
+static enum tela_verdict let_in(
+	const struct auth *a, struct tela_call *call, const struct known *k, uint64_t method_rules)
+{
+	if (unlikely(!(k->rules & method_rules)))
+		return refuse(a, call, "forbidden");
+	tela_call_identify(call, k->identity, k->subject);
+	return TELA_CONTINUE;
+}
+
 static enum tela_verdict enter(struct tela_call *call, void *self)
 {
 	struct auth *a = self;
-	struct tela_str token = auth_without(tela_call_metadata(call, "authorization"), prefix);
-	uint64_t method_rules = rules_for(a, call->method);
+	uint64_t method_rules = rules_for(a, call->method), proof;
 	const struct known *k;
+	struct tela_str token;
 
+	if (likely(tela_call_proof(call, a, &proof))) {
+		k = proved(a, proof);
+		return likely(k) ? let_in(a, call, k, method_rules) : tela_reply_prove(call);
+	}
+	token = auth_without(tela_call_metadata(call, "authorization"), prefix);
 	if (!token.s)
 		return method_rules & a->anonymous ? TELA_CONTINUE
 						   : refuse(a, call, "unauthorized");
 	k = find(a, token.s, token.len);
 	if (unlikely(!k))
 		return ask(a, call, token, method_rules);
-	if (!(k->rules & method_rules))
-		return refuse(a, call, "forbidden");
-	tela_call_identify(call, k->identity, k->subject);
-	return TELA_CONTINUE;
+	tela_call_prove(call, a, k->proof);
+	return let_in(a, call, k, method_rules);
 }
 
 /* ---- on the thread ---- */
@@ -181,9 +208,11 @@ static void unlink_expired(struct auth *a, int64_t now_s, uint64_t now_ns)
 			atomic_store_explicit(at,
 				atomic_load_explicit(&k->next, memory_order_relaxed),
 				memory_order_release);
+			atomic_store_explicit(
+				&a->place[k->proof & a->mask], NULL, memory_order_relaxed);
 			k->unlinked_ns = now_ns;
 			/* A core may still walk over it: its `next` stays. */
-			a->n_known--;
+			a->free_place[--a->n_known] = (uint32_t)k->proof & a->mask;
 			k->unlinked = a->unlinked;
 			a->unlinked = k;
 		}
@@ -226,9 +255,15 @@ static void remember(struct auth *a, const struct question *q, const struct auth
 {
 	struct known *k = a->n_known <= a->mask ? calloc(1, sizeof(*k) + q->len) : NULL;
 	struct known *_Atomic *bucket;
+	uint64_t random;
 
 	if (!k)
 		return;
+	if (getrandom(&random, sizeof(random), 0) != sizeof(random)) {
+		free(k);
+		return;
+	}
+	k->proof = (random & ~(uint64_t)a->mask) | a->free_place[a->n_known];
 	k->hash = hash_of(q->token, q->len);
 	k->len = q->len;
 	memcpy(k->token, q->token, q->len);
@@ -240,6 +275,7 @@ static void remember(struct auth *a, const struct question *q, const struct auth
 	atomic_store_explicit(
 		&k->next, atomic_load_explicit(bucket, memory_order_relaxed), memory_order_relaxed);
 	atomic_store_explicit(bucket, k, memory_order_release); /* pairs with find() */
+	atomic_store_explicit(&a->place[k->proof & a->mask], k, memory_order_release);
 	a->n_known++;
 }
 
@@ -366,6 +402,8 @@ static void destroy(struct auth *a)
 	free_list(a->unlinked, true);
 	svc_ring_fini(&a->ring);
 	free(a->bucket);
+	free(a->place);
+	free(a->free_place);
 	free(a->refused);
 	free(a->subject);
 	OPENSSL_cleanse(a->secret, sizeof(a->secret));
@@ -384,9 +422,13 @@ static int make(struct tela_hook *h, struct auth *a)
 	a->mask = (uint32_t)tokens - 1;
 	a->anonymous = auth_rules_of_anonymous(&a->rules);
 	a->bucket = calloc((size_t)tokens, sizeof(*a->bucket));
+	a->place = calloc((size_t)tokens, sizeof(*a->place));
+	a->free_place = calloc((size_t)tokens, sizeof(*a->free_place));
 	a->refused = svc_counts_create(a->n_cores);
 	a->subject = calloc(SUBJECTS, sizeof(*a->subject));
-	if (!a->bucket || !a->refused || !a->subject ||
+	for (uint32_t i = 0; a->free_place && i <= a->mask; i++)
+		a->free_place[i] = i;
+	if (!a->bucket || !a->place || !a->free_place || !a->refused || !a->subject ||
 		svc_ring_init(&a->ring, QUEUE, sizeof(struct question)))
 		return svc_fail(h, -ENOMEM, "no memory");
 	return svc_worker_start(&a->worker, "auth", run, h);

@@ -69,6 +69,46 @@ static void test_canonical_both_ways(void **state)
 	}
 }
 
+/* The layout with an identity index is one that any reader takes, and no other means the same. */
+static void test_proved(void **state)
+{
+	uint8_t bytes[ENVELOPE_MAX];
+	struct envelope e;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+		uint32_t len = envelope_write_proved(
+			bytes, values[i].budget_us, values[i].bind, values[i].method, 0x8765);
+
+		assert_int_equal(len, ENVELOPE_PROVED);
+		assert_int_equal(frame_Envelope_verify(bytes, len), 0);
+		for (int patched = 0; patched < 2; patched++) {
+			frame_Envelope_t t = frame_Envelope_root(bytes);
+
+			assert_int_equal(envelope_read(bytes, len, &e), 0);
+			assert_ptr_equal(e.table.p, t.p);
+			assert_int_equal(e.budget_us, patched ? 77 : values[i].budget_us);
+			assert_int_equal(e.budget_us, frame_Envelope_budget_us(t));
+			assert_int_equal(e.bind, values[i].bind);
+			assert_int_equal(e.bind, frame_Envelope_bind(t));
+			assert_int_equal(e.method, values[i].method);
+			assert_int_equal(e.method, frame_Envelope_method(t));
+			assert_int_equal(frame_Envelope_identity(t), 0x8765);
+			assert_int_equal(e.reply_limit, REPLY_LIMIT_DEFAULT);
+			assert_null(frame_Envelope_service(t).s);
+			assert_int_equal(frame_Envelope_hops(t), 0);
+			envelope_patch_budget_general(bytes, 77);
+		}
+	}
+	for (uint32_t at = 0; at < 24; at++) /* what it does not match is verified */
+		for (int bit = 0; bit < 8; bit++) {
+			envelope_write_proved(bytes, 1, 2, 3, 4);
+			bytes[at] ^= (uint8_t)(1 << bit);
+			assert_int_equal(!!read_exactly(bytes, ENVELOPE_PROVED, &e),
+				!!frame_Envelope_verify(bytes, ENVELOPE_PROVED));
+		}
+}
+
 /* Every length below the whole, and the padding counted in. */
 static void test_lengths(void **state)
 {
@@ -181,6 +221,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_canonical_both_ways),
+		cmocka_unit_test(test_proved),
 		cmocka_unit_test(test_lengths),
 		cmocka_unit_test(test_every_byte_changed),
 		cmocka_unit_test(test_general_fields),

@@ -7,6 +7,7 @@
  */
 #include "crc32c.h"
 #include "fuzz.h"
+#include "identity.h"
 #include "pair.h"
 
 enum {
@@ -74,6 +75,23 @@ static enum tela_verdict shorten(struct tela_call *call, void *self)
 	return call->request_len == sizeof(sum) ? TELA_CONTINUE : TELA_ANSWER;
 }
 
+/* Whoever shows a token has proved it, until one in so many calls says that it holds no more. */
+static enum tela_verdict prove(struct tela_call *call, void *self)
+{
+	struct tela_str token = tela_call_metadata(call, "authorization");
+	uint64_t proof;
+
+	if (tela_call_proof(call, self, &proof)) {
+		CHECK(proof == 'o' || proof == 't');
+		if (call->request[0] % 7 == 6)
+			return tela_reply_prove(call);
+		tela_call_identify(call, (uint16_t)proof, "somebody");
+	} else if (token.len) {
+		tela_call_prove(call, self, (uint8_t)token.s[0] == 'o' ? 'o' : 't');
+	}
+	return TELA_CONTINUE;
+}
+
 static void leave(struct tela_call *call, void *self)
 {
 	size_t len;
@@ -100,6 +118,7 @@ static const struct tela_method_desc methods[METHODS] = {
 };
 static const struct tela_service_desc desc = {"test.Test", 42, NULL, 0, METHODS, methods};
 static const struct tela_link links[] = {
+	{.callback = TELA_REQUEST_IN, .enter = prove},
 	{NULL, &desc, 1, echo, leave},
 	{NULL, &desc, 2, park, leave},
 	{NULL, &desc, 2, echo, NULL},
@@ -119,7 +138,8 @@ static const struct tela_budgets budgets = {.paths = 3,
 	.messages_2k = 12,
 	.messages_64k = 3,
 	.messages_1m = 1,
-	.in_flight = 48};
+	.in_flight = 48,
+	.identities = 2};
 
 /* ---- steps ---- */
 
@@ -140,7 +160,7 @@ static void make_call(struct pair *p, struct feed *f)
 {
 	struct pair_end *e = &p->end[0];
 	uint8_t what = feed_u8(f), size = feed_u8(f);
-	struct tela_pair metadata = {"m", "value"};
+	struct tela_pair metadata = {size % 3 ? "authorization" : "m", size % 2 ? "one" : "two"};
 	struct tela_options o = {.deadline_us = 1 + (what & 8 ? 500u : 20000u),
 		.max_reply_bytes = what & 16 ? 64u + feed_u16(f) : 0,
 		.metadata = &metadata,
@@ -224,7 +244,12 @@ static uint32_t request_body(struct feed *f, uint8_t *to, uint32_t room, frame_P
 	uint32_t at = 0, n;
 	const uint8_t *bytes;
 
-	if (how & 1) {
+	if (how & 64) {
+		h->envelope_length = (uint16_t)envelope_write_proved(
+			to, 3000, how >> 4 & 3, 1 + (how >> 2 & 7) % METHODS, feed_u16(f));
+		at = ALIGN8(h->envelope_length);
+		memset(to + h->envelope_length, 0, at - h->envelope_length);
+	} else if (how & 1) {
 		envelope_write_bound(to, how & 2 ? ENVELOPE_NO_DEADLINE : 3000, how >> 4 & 3,
 			1 + (how >> 2 & 7) % METHODS);
 		h->envelope_length = ENVELOPE_BOUND;
@@ -359,6 +384,18 @@ static uint32_t list_length(const void *first, size_t next_at)
 	return n;
 }
 
+/* No session has proofs or tokens any more. */
+static void check_identities(const struct machine *m)
+{
+	uint32_t n_proofs = 0, n_tokens = 0;
+
+	for (uint16_t id = m->free_proofs; id; id = m->proofs[id - 1].next_free)
+		n_proofs++;
+	for (uint16_t id = m->free_token; id; id = m->tokens[id - 1].next)
+		n_tokens++;
+	CHECK(n_proofs == budgets.identities && n_tokens == budgets.identities);
+}
+
 /* Both ends hold nothing but what they were made with. */
 static void check_quiet(const struct pair *p)
 {
@@ -376,6 +413,7 @@ static void check_quiet(const struct pair *p)
 		CHECK(list_length(m->free_bulk_rx, offsetof(struct bulk_rx, next_free)) == n_bulks);
 		CHECK(list_length(m->free_call, offsetof(struct call, next_free)) == budgets.calls);
 		CHECK(m->n_callee_blocks == budgets.slots / SLOT_BLOCK);
+		check_identities(m);
 		for (uint32_t k = 0; k < budgets.paths; k++)
 			CHECK(!m->paths[k].open.buf);
 		for (int k = 0; i == 0 && k < 2; k++)

@@ -21,6 +21,11 @@ def envelope(budget_us=3000, bind=1, method=1):
     return struct.pack('<IHHHHHHiIHH', 16, 10, 12, 4, 8, 10, 0, 12, budget_us, bind, method)
 
 
+def proved_envelope(identity, bind=1, method=1):
+    """With an identity index, likewise."""
+    return struct.pack('<IHHHHHHHHiIHHH', 20, 16, 14, 4, 8, 10, 0, 0, 12, 16, 3000, bind, method, identity)
+
+
 def named_envelope(name=b'test.Test', schema=42, method=1):
     """Method, service and schema: fields 2, 3 and 4; vtable of 5 fields, table, string."""
     vtable = struct.pack('<HHHHHHH', 14, 24, 0, 0, 20, 4, 8)
@@ -110,6 +115,9 @@ def frame_seeds():
                                                      packet('gap', struct.pack('<HHI', 0, 2, 0), slot=3),
                                                      packet('release', slot=3)], 4096)
         yield f'kinds-{mode}', pieces(mode, [packet(k, bytes(n)) for k in KINDS for n in (0, 8, 16)][:60])
+        yield f'identity-{mode}', pieces(mode, [
+            request(1, env=named), request(2, env=proved_envelope(1)), request(3, env=proved_envelope(65535, 9)),
+            request(4, slot=1, env=proved_envelope(0)), packet('bind', struct.pack('<QHHI', 42, 1, 17, 0), call=4)])
         yield f'credit-{mode}', pieces(mode, [packet('credit', struct.pack('<HHI', 32, 0, 0)),
                                               packet('credit', struct.pack('<HHI', 8, 0, 0), session=1),
                                               packet('ping', bytes(16)), packet('go_away', bytes(8))])
@@ -153,6 +161,12 @@ def machine_seeds():
     yield 'links', b'\1' + (call(5, 40, 32) + passes(8) + answer(64 | 128)) * 2 + passes(9)
     yield 'talk', b'\1' + b''.join(call(4, 8, 0, bytes([n, c, 1, 0])) + passes(4)
                                    for n, c in ((0, 3), (1, 3), (5, 9), (15, 16), (15, 200)))
+    for mode in (0, 1):  # tokens shown, indices used, refused, forged, offered
+        yield f'identity-{mode}', bytes([mode]) + (call(1, 10, 32) + passes(8)) * 3 + (call(5, 11, 32) + passes(8)) * 3 + call(
+            1, 13, 32) + passes(8) + call(1, 10, 32, b'\x06\0\0\0') + passes(20) + bytes(
+            [2, 129, 0, 0, 1, 0, 1, 64 + 16, 8, 32, 8]) + b'12345678' + passes(4) + inject(
+            0, packet('bind', struct.pack('<QHHI', 42, 1, 17, 0), call=9)) + call(1, 10, 32) + passes(9) + bytes(
+            [11 + 12 * 15]) + call(1, 10, 32) + passes(200)
     yield 'limits', b'\1' + (call(3, 8, 16, struct.pack('<I', 1000)) + passes(9)) * 2
     yield 'silent', b'\1' + call(1) + bytes([8 + 64 + 12 * 11]) + passes(250) + jump(20000) + passes(9) + call(1)
     yield 'frozen', b'\1' + call(1) + bytes([8 + 12 * 2]) + passes(60) + bytes([8]) + passes(20)
