@@ -109,7 +109,9 @@ static const char *claims_of(const char *from, size_t len, int64_t now_s, struct
 		double until = json_number_value(exp);
 
 		memcpy(ret->subject, sub, strlen(sub) + 1);
+		/* The first second that it does not hold for. */
 		ret->expires_s = until > 1e15 ? (int64_t)1e15 : (int64_t)until;
+		ret->expires_s += (double)ret->expires_s < until && until < 1e15;
 	}
 	json_decref(o);
 	return why;

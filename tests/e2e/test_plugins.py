@@ -84,6 +84,46 @@ class Plugins(mesh.Case):
         self.assertEqual(as_(short), ok)
         mesh.until(lambda: as_(short) == ('error', 'token_expired', 400), 'the token expires', 5)
 
+    def test_a_token_travels_once(self):
+        """Then an index, until the token ends or the operator changes who may what."""
+        path = self.mesh.path('secret')
+        with open(path, 'wb') as f:
+            f.write(SECRET)
+        self.nodes({'plugin': 'auth', 'as': 'auth', 'config': {'secret_file': path, 'allow': 'add:alice,bob'}})
+        alice, bob, brief = token('alice'), token('bob'), token('alice', seconds=2)
+
+        def as_(who):
+            return self.named(self.add(metadata={'authorization': who}))
+
+        def since(before):
+            return {k: v - before[k] for k, v in self.server.counters().items() if 'identities' in k and v != before[k]}
+        ok = ('ok', 'ok', 200)
+        for who in (alice, bob, alice, bob):
+            self.assertEqual(as_(who), ok)
+        before = self.server.counters()
+        for who in (alice, 'Bearer ' + bob, bob) * 3:  # a token in other words is another one to its caller
+            self.assertEqual(as_(who), ok)
+        self.assertGreaterEqual(since(before)['identities_used'], 6)
+        self.assertEqual(self.figures('auth')['verified'], 2)
+        # It ends: asked for, and refused by what it says.
+        self.assertEqual((as_(brief), as_(brief), as_(brief)), (ok, ok, ok))
+        before = self.server.counters()
+        mesh.until(lambda: as_(brief) == ('error', 'token_expired', 400), 'it has ended')
+        self.assertGreaterEqual(since(before)['identities_stale'], 1)
+        self.assertEqual(as_(alice), ok)
+        # Another allow list: known tokens are looked at again, once.
+        before = self.server.counters()
+        self.server.do('config.merge', service='calculator', config={'auth.allow': 'add:alice'})
+        self.assertEqual((as_(alice), as_(bob)), (ok, ('error', 'forbidden', 403)))
+        self.assertEqual(since(before)['identities_stale'], 2)
+        for _ in range(4):
+            self.assertEqual((as_(alice), as_(bob)), (ok, ('error', 'forbidden', 403)))
+        self.assertEqual(since(before)['identities_stale'], 2)
+        # Another plugin comes and goes: nobody is asked.
+        self.server.do('chain.add', service='calculator', plugin='stamp')
+        self.assertEqual(as_(alice), ok)
+        self.assertEqual(since(before)['identities_stale'], 2)
+
     def test_auth_refuses_its_configuration(self):
         path = self.mesh.path('short')
         with open(path, 'wb') as f:

@@ -100,6 +100,9 @@ static void test_tampered(void **state)
 	assert_null(auth_token_verify(token, n, secret, SECRET_LEN, NOW, &c));
 	assert_string_equal(c.subject, "alice");
 	assert_int_equal(c.expires_s, 2000);
+	/* Held to be known for exactly as long as it verifies. */
+	assert_null(verify(OURS, "{\"sub\":\"alice\",\"exp\":1000.5}", &c));
+	assert_int_equal(c.expires_s, NOW + 1);
 	for (size_t i = 0; i < n; i++) {
 		memcpy(bad, token, n);
 		bad[i] = bad[i] == 'A' ? 'B' : 'A';
