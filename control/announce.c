@@ -77,6 +77,7 @@ static uint64_t fingerprint(const struct control *c)
 			continue;
 		print = mix(print, s->desc->schema);
 		print = mix(print, (uint64_t)s->status << 1 | serves(s));
+		print = mix(print, s->weight);
 		for (const char *v = version_of(s); *v; v++)
 			print = mix(print, (uint8_t)*v);
 	}
@@ -127,7 +128,7 @@ static struct said *say(const struct announce *a)
 			.compatible_len = i->desc->compatible ? i->desc->n_compatible : 0,
 			.status = (uint8_t)i->status,
 			.serves = serves(i),
-			.weight = i->conf->weight,
+			.weight = i->weight,
 			.methods = &methods[n_methods]};
 		services[n].methods_len = add_methods(
 			i->desc, &methods[n_methods], DISCOVERY_METHODS_MAX - n_methods);

@@ -214,7 +214,7 @@ static int dial(struct control *c, struct request *r, struct outcall *call,
 {
 	const char *peer = request_text(r, "node");
 	const struct dial_how how = {request_text(r, "policy"), request_text(r, "balance"),
-		(uint32_t)request_number(r, "hedge_us", 0)};
+		request_text(r, "zone"), (uint32_t)request_number(r, "hedge_us", 0)};
 
 	if (request_flag(r, "wait"))
 		call->options.flags |= TELA_CALL_WAIT;

@@ -88,3 +88,19 @@ void cmd_service_drain(struct control *c, struct request *r)
 		drain_service(s, r,
 			(uint64_t)request_number(r, "deadline_ms", c->conf->drain_deadline_ms));
 }
+
+void cmd_service_weight(struct control *c, struct request *r)
+{
+	struct stack *s = command_service(c, r);
+	int64_t weight;
+
+	if (!s)
+		return;
+	weight = request_number(r, "weight", s->weight);
+	if (weight < 1 || weight > 1000000) {
+		request_fail(r, -EINVAL, "weight: expected 1..1000000");
+		return;
+	}
+	s->weight = (uint32_t)weight;
+	request_ok(r, json_pack("{s:s,s:I}", "service", s->name, "weight", (json_int_t)weight));
+}

@@ -79,6 +79,8 @@ static const struct argument call_arguments[] = {SERVICE,
 		"one"},
 	{"balance", ARGUMENT_TEXT, false, false,
 		"between them: round_robin, least, weighted or hash"},
+	{"zone", ARGUMENT_TEXT, false, false,
+		"those of it first, others when none of them can be asked"},
 	{"hedge_us", ARGUMENT_NUMBER, false, false,
 		"ask another one too after so long, where the method may run twice"},
 	{"all", ARGUMENT_FLAG, false, false, "call each of them, and show what each says"},
@@ -104,6 +106,8 @@ static const struct argument limit_arguments[] = {
 	{"slots_per_session", ARGUMENT_NUMBER, false, false,
 		"calls at once that a session may have, 8 to 2048 in blocks of 8"},
 	END};
+static const struct argument weight_arguments[] = {SERVICE,
+	{"weight", ARGUMENT_NUMBER, false, true, "1 to 1000000; until the node ends"}, END};
 static const struct argument level_arguments[] = {
 	{"level", ARGUMENT_TEXT, false, true,
 		"error, warn, info or debug; shows the level unless given"},
@@ -166,6 +170,10 @@ const struct command commands[] = {
 		"send its callers elsewhere, pause it, and wait until nothing is in flight and "
 		"every plugin agrees",
 		"echo deadline_ms=30000", drain_arguments, cmd_service_drain},
+	{"service.weight",
+		"show or set what peers are told: of the calls of one of weight 1, so many times "
+		"more",
+		"echo 3", weight_arguments, cmd_service_weight},
 	{"drain", "stop accepting, finish what is in flight, end: as SIGTERM does", NULL, none,
 		cmd_drain},
 	{"faults",

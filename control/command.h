@@ -50,6 +50,7 @@ void cmd_service_pause(struct control *c, struct request *r);
 void cmd_service_activate(struct control *c, struct request *r);
 void cmd_service_deactivate(struct control *c, struct request *r);
 void cmd_service_drain(struct control *c, struct request *r);
+void cmd_service_weight(struct control *c, struct request *r);
 /* cmd_failures.c */
 void cmd_failures(struct control *c, struct request *r);
 /* cmd_trace.c */

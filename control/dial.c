@@ -87,10 +87,15 @@ static int split_names(char *names, struct tela_mesh_instance at[TELA_MESH_INSTA
 }
 
 static struct tela_client *mesh_open(struct control *c, struct request *r, char *names,
-	const struct tela_policy *policy, int balance, const struct tela_service_desc *service)
+	const struct tela_policy *policy, int balance, const char *zone,
+	const struct tela_service_desc *service)
 {
 	struct tela_mesh_instance at[TELA_MESH_INSTANCES_MAX] = {{0}};
-	struct tela_mesh_config config = {.instances = at, .policy = policy, .balance = balance};
+	struct tela_mesh_config config = {.instances = at,
+		.policy = policy,
+		.balance = balance,
+		.anywhere = zone,
+		.zone = zone};
 	struct tela_client *client;
 	char why[200] = "";
 	int n = split_names(names, at);
@@ -111,16 +116,17 @@ struct tela_client *dial_mesh(struct control *c, struct request *r, const char *
 	char key[DIAL_PEERS_BYTES], names[DIAL_PEERS_BYTES];
 	struct kept_client *k;
 
-	if (!p || b < 0 || strlen(peers) > sizeof(key) - 64) {
+	if (!p || b < 0 || strlen(peers) + (how->zone ? strlen(how->zone) : 0) > sizeof(key) - 64) {
 		request_fail(r, -EINVAL,
 			!p      ? "policy: expected mesh or malla"
 			: b < 0 ? "balance: expected round_robin, least, weighted or hash"
-				: "node: too many names");
+				: "node: too many names, or zone: too long");
 		return NULL;
 	}
 	policy = *p;
 	policy.hedge_us = how->hedge_us;
-	snprintf(key, sizeof(key), "%s,%s/%d/%u", peers, p->name, b, how->hedge_us);
+	snprintf(key, sizeof(key), "%s,%s/%d/%u/%s", peers, p->name, b, how->hedge_us,
+		how->zone ? how->zone : "");
 	for (k = clients; k; k = k->next)
 		if (k->service == service && !strcmp(k->peer, key))
 			return k->client;
@@ -130,7 +136,7 @@ struct tela_client *dial_mesh(struct control *c, struct request *r, const char *
 		return NULL;
 	}
 	snprintf(names, sizeof(names), "%s", peers);
-	k->client = mesh_open(c, r, names, &policy, b, service);
+	k->client = mesh_open(c, r, names, &policy, b, how->zone, service);
 	if (!k->client) {
 		free(k);
 		n_clients--;

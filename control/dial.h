@@ -18,6 +18,7 @@ struct tela_client *dial_client(
 	struct control *c, const char *peer, const struct tela_service_desc *service);
 struct dial_how {
 	const char *policy, *balance; /* NULL: mesh, round_robin */
+	const char *zone;             /* those of it first; NULL: this node's own */
 	uint32_t hedge_us;            /* 0: no second attempts */
 };
 /* Of several: names with commas between, "." for this node. NULL: the request has been answered. */

@@ -253,6 +253,7 @@ static void know(struct discovery *d, struct member *m, uint8_t *bytes)
 {
 	const char *names[DISCOVERY_SERVICES_MAX];
 	char text[DISCOVERY_SERVICES_MAX][DISCOVERY_NAME_MAX + 1];
+	char zone[DISCOVERY_NAME_MAX + 1] = "";
 	uint32_t weights[DISCOVERY_SERVICES_MAX], n = 0;
 	tela_node_Announcement_t before = {NULL}, after = {NULL};
 	int rc;
@@ -279,7 +280,11 @@ static void know(struct discovery *d, struct member *m, uint8_t *bytes)
 		names[n] = text[n];
 		n++;
 	}
-	rc = tela_node_discovered(d->control->node, m->name, bytes ? names : NULL, weights, n);
+	if (bytes && tela_node_Announcement_zone(after).s)
+		snprintf(zone, sizeof(zone), "%.*s", (int)tela_node_Announcement_zone(after).len,
+			tela_node_Announcement_zone(after).s);
+	rc = tela_node_discovered(
+		d->control->node, m->name, *zone ? zone : NULL, bytes ? names : NULL, weights, n);
 	if (rc)
 		log_warn("discovery: %s: %s", m->name ? m->name : "this node", strerror(-rc));
 }

@@ -17,6 +17,7 @@ struct stack *stack_create(struct control *c, const struct conf_service *conf)
 	CHECK(s); /* at start only */
 	s->control = c;
 	s->conf = conf;
+	s->weight = conf->weight;
 	s->name = conf->name;
 	s->retiring_last = &s->retiring;
 	s->changes_last = &s->changes;
@@ -45,7 +46,8 @@ void stack_error(struct stack *s, const char *text)
 
 bool stack_is_quiet(const struct stack *s)
 {
-	return !s->partings && !s->retiring && !s->n_stopping && !s->changes && !s->held && !s->asking;
+	return !s->partings && !s->retiring && !s->n_stopping && !s->changes && !s->held &&
+	       !s->asking;
 }
 
 void stack_destroy_all(struct control *c)

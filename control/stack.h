@@ -115,6 +115,7 @@ struct stack {
 	struct stack *next;
 	struct control *control;
 	const struct conf_service *conf;
+	uint32_t weight;                      /* as it is announced: the configuration's at first */
 	const char *name;                     /* of the service's plugin */
 	const struct tela_service_desc *desc; /* NULL until it was loaded */
 	struct tela_service *service;

@@ -40,15 +40,20 @@ static int least(const struct balance *b, uint64_t mask, uint64_t random)
 	return load_of(&b->at[j]) < load_of(&b->at[i]) ? (int)j : (int)i;
 }
 
+static uint32_t weight_of(const struct balance_config *cfg, uint64_t mask)
+{
+	return atomic_load_explicit(&cfg->at[__builtin_ctzll(mask)].weight, memory_order_relaxed);
+}
+
 static int weighted(const struct balance_config *cfg, uint64_t mask, uint64_t random)
 {
 	uint64_t sum = 0, at;
 
 	for (uint64_t m = mask; m; m &= m - 1)
-		sum += cfg->at[__builtin_ctzll(m)].weight;
+		sum += weight_of(cfg, m);
 	at = (uint64_t)((unsigned __int128)random * sum >> 64);
 	for (uint64_t m = mask; m; m &= m - 1) {
-		uint32_t weight = cfg->at[__builtin_ctzll(m)].weight;
+		uint32_t weight = weight_of(cfg, m);
 
 		if (at < weight)
 			return __builtin_ctzll(m);
@@ -90,7 +95,7 @@ static int round_robin(const struct balance_config *cfg, struct balance *b, uint
 int balance_choose(const struct balance_config *cfg, struct balance *b, uint64_t usable,
 	uint64_t now_ns, uint64_t random, uint64_t hash)
 {
-	uint64_t in = usable;
+	uint64_t in = usable, first = atomic_load_explicit(&cfg->first, memory_order_relaxed);
 
 	if (!usable)
 		return -1;
@@ -104,8 +109,8 @@ int balance_choose(const struct balance_config *cfg, struct balance *b, uint64_t
 	}
 	if (!in)
 		in = usable;
-	if (in & cfg->first)
-		in &= cfg->first;
+	if (in & first)
+		in &= first;
 	switch (cfg->how) {
 	case TELA_BALANCE_LEAST:
 		return least(b, in, random);

@@ -16,18 +16,17 @@ enum { EJECT_AFTER = 5 };
 #define EJECT_FIRST_NS (NS_PER_S)
 #define EJECT_LAST_NS  (30 * NS_PER_S)
 
-/* The same on all cores. */
+/* The same on all cores. What is atomic changes with what instances announce (directory.c). */
 struct balance_instance {
 	uint64_t name_hash;
-	uint32_t weight;
+	_Atomic uint32_t weight;
 	char name[TELA_NAME_MAX + 1]; /* empty: this node */
 };
 
 struct balance_config {
 	uint32_t n;
 	enum tela_balance how;
-	uint64_t first; /* mask: the local one, or those of the zone, before others */
-	uint64_t local; /* mask */
+	_Atomic uint64_t first; /* mask: the local one, or those of the zone, before others */
 	struct balance_instance at[TELA_MESH_INSTANCES_MAX];
 };
 

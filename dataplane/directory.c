@@ -1,6 +1,6 @@
 /* directory.c - see tela_discovery.h. One list of served services for each node; written by the
- * control thread under a lock, so that others may look. Clients of many instances get of it one
- * word, a bit for each instance that is known not to serve. */
+ * control thread under a lock, so that others may look. Clients of many instances get of it a bit
+ * for each instance that is known not to serve, one for each of their zone, and weights. */
 #include "mesh.h"
 #include "node.h"
 #include "tela_discovery.h"
@@ -9,6 +9,7 @@
 
 struct served {
 	uint32_t n;
+	const char *zone; /* NULL: none */
 	struct served_service {
 		uint32_t weight;
 		const char *name;
@@ -68,26 +69,36 @@ static bool is_system(const char *service)
 void directory_steer(const struct tela_node *n, struct tela_client *c)
 {
 	struct mesh *mesh = c->mesh;
-	uint64_t out = 0;
+	uint64_t out = 0, first;
 
+	if (!mesh)
+		return;
+	first = mesh->given_first;
 	pthread_mutex_lock(&n->directory->lock);
-	for (uint32_t i = 0; mesh && i < mesh->balance.n; i++) {
+	for (uint32_t i = 0; i < mesh->balance.n; i++) {
 		const struct served *s = n->directory->of[1 + mesh->instance[i]->peer];
+		const struct served_service *service = find(s, c->service->name);
+		const struct mesh_given *given = &mesh->given[i];
 
-		if (s && !find(s, c->service->name) && !is_system(c->service->name))
+		if (s && !service && !is_system(c->service->name))
 			out |= 1ull << i;
+		if (!given->weight)
+			atomic_store_explicit(&mesh->balance.at[i].weight,
+				service ? service->weight : 1, memory_order_relaxed);
+		if (!given->zoned && *mesh->zone && s && s->zone && !strcmp(s->zone, mesh->zone))
+			first |= 1ull << i;
 	}
-	if (mesh)
-		atomic_store_explicit(&mesh->out, out, memory_order_relaxed);
+	atomic_store_explicit(&mesh->balance.first, first, memory_order_relaxed);
+	atomic_store_explicit(&mesh->out, out, memory_order_relaxed);
 	pthread_mutex_unlock(&n->directory->lock);
 }
 
 /* ---- what is known ---- */
 
 static struct served *copy(
-	const char *const *services, const uint32_t *weights, uint32_t n_services)
+	const char *zone, const char *const *services, const uint32_t *weights, uint32_t n_services)
 {
-	size_t bytes = 0;
+	size_t bytes = zone ? strlen(zone) + 1 : 0;
 	struct served *s;
 	char *text;
 
@@ -98,6 +109,9 @@ static struct served *copy(
 		return NULL;
 	text = (char *)&s->at[n_services];
 	s->n = n_services;
+	s->zone = zone ? text : NULL;
+	if (zone)
+		text = stpcpy(text, zone) + 1;
 	for (uint32_t i = 0; i < n_services; i++) {
 		s->at[i] = (struct served_service){weights[i], text};
 		text = stpcpy(text, services[i]) + 1;
@@ -105,8 +119,8 @@ static struct served *copy(
 	return s;
 }
 
-int tela_node_discovered(struct tela_node *n, const char *peer, const char *const *services,
-	const uint32_t *weights, uint32_t n_services)
+int tela_node_discovered(struct tela_node *n, const char *peer, const char *zone,
+	const char *const *services, const uint32_t *weights, uint32_t n_services)
 {
 	struct directory *d = n->directory;
 	int index = peer ? node_peer(n, peer) : -1;
@@ -114,7 +128,7 @@ int tela_node_discovered(struct tela_node *n, const char *peer, const char *cons
 
 	if (peer && index < 0)
 		return -ENOENT;
-	if (services && !(fresh = copy(services, weights, n_services)))
+	if (services && !(fresh = copy(zone, services, weights, n_services)))
 		return -ENOMEM;
 	pthread_mutex_lock(&d->lock);
 	old = d->of[1 + index];

@@ -75,8 +75,17 @@ struct mesh_core {
 	bool open;
 };
 
+/* What the owner has said of an instance; the rest is what its node announces. */
+struct mesh_given {
+	uint32_t weight; /* 0: nothing */
+	bool zoned;      /* its zone */
+};
+
 struct mesh {
 	struct balance_config balance;
+	struct mesh_given given[TELA_MESH_INSTANCES_MAX];
+	uint64_t given_first;         /* the local one, or those said to be of the zone */
+	char zone[TELA_NAME_MAX + 1]; /* whose instances come first, empty: nobody's */
 	struct tela_policy policy;
 	struct tela_client *instance[TELA_MESH_INSTANCES_MAX];
 	_Atomic uint64_t out; /* mask: those that are known not to serve (directory.c) */

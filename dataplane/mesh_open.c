@@ -61,15 +61,19 @@ static int check(const struct tela_mesh_config *c, char *err, size_t err_len)
 				return say(err, err_len, -EINVAL, "%s is named twice",
 					a ? a : "this node");
 		}
+	if (c->zone && strlen(c->zone) > TELA_NAME_MAX)
+		return say(err, err_len, -EINVAL, "a zone of %zu bytes: expected at most %d",
+			strlen(c->zone), TELA_NAME_MAX);
 	if (c->policy && c->policy->jitter_percent > 100)
 		return say(err, err_len, -EINVAL, "a jitter of %u %%: expected at most 100",
 			c->policy->jitter_percent);
 	return 0;
 }
 
-static void configure(struct balance_config *b, const struct tela_mesh_config *c)
+static void configure(struct mesh *mesh, const struct tela_mesh_config *c)
 {
-	uint64_t zone = 0;
+	struct balance_config *b = &mesh->balance;
+	uint64_t zone = 0, local = 0;
 
 	b->n = c->n_instances;
 	b->how = c->balance;
@@ -80,12 +84,18 @@ static void configure(struct balance_config *b, const struct tela_mesh_config *c
 		snprintf(to->name, sizeof(to->name), "%s", from->peer ? from->peer : "");
 		to->name_hash = name_hash(to->name);
 		to->weight = from->weight ? from->weight : 1;
+		mesh->given[i] = (struct mesh_given){from->weight, from->zone};
 		if (!from->peer)
-			b->local = 1ull << i;
+			local = 1ull << i;
 		if (c->zone && from->zone && !strcmp(c->zone, from->zone))
 			zone |= 1ull << i;
 	}
-	b->first = !c->anywhere && b->local ? b->local : zone;
+	if (c->anywhere)
+		local = 0;
+	mesh->given_first = local ? local : zone;
+	b->first = mesh->given_first;
+	if (c->zone && !local)
+		snprintf(mesh->zone, sizeof(mesh->zone), "%s", c->zone);
 }
 
 static int open_cores(struct mesh *mesh, struct tela_node *n)
@@ -138,7 +148,7 @@ struct tela_client *tela_mesh_open(struct tela_node *n, const struct tela_servic
 	mesh->n_cores = n->n_cores;
 	mesh->policy = c->policy ? *c->policy : presets[0];
 	mesh->policy.name = NULL;
-	configure(&mesh->balance, c);
+	configure(mesh, c);
 	for (uint32_t i = 0; i < c->n_instances; i++) {
 		mesh->instance[i] = tela_client_open(n, c->instances[i].peer, service, 1);
 		if (!mesh->instance[i] && errno == ENOENT) {

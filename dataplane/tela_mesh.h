@@ -26,7 +26,8 @@ enum { TELA_MESH_INSTANCES_MAX = 64, TELA_MESH_CALLS = 1024 };
 enum tela_balance {
 	TELA_BALANCE_ROUND_ROBIN,
 	TELA_BALANCE_LEAST,    /* of two at random, by calls in flight and latency */
-	TELA_BALANCE_WEIGHTED, /* at random, by weight */
+	TELA_BALANCE_WEIGHTED, /* at random, by weight, as it is announced just now; one of
+				* weight 0 only when all are */
 	TELA_BALANCE_HASH,     /* tela_options.hash decides; few move when instances come and go */
 };
 
@@ -51,8 +52,8 @@ const struct tela_policy *tela_policy_named(const char *name);
 
 struct tela_mesh_instance {
 	const char *peer; /* as the configuration names it; NULL: this node */
-	const char *zone; /* NULL: none */
-	uint32_t weight;  /* 0: 1 */
+	const char *zone; /* NULL: the one that it announces, none if it does not */
+	uint32_t weight;  /* 0: what it announces, 1 if it does not */
 };
 
 struct tela_mesh_config {
@@ -61,7 +62,8 @@ struct tela_mesh_config {
 	const struct tela_policy *policy; /* copied; NULL: mesh */
 	enum tela_balance balance;
 	bool anywhere;    /* do not prefer this node's own instance */
-	const char *zone; /* instances of this zone first; NULL: all alike */
+	const char *zone; /* instances of this zone first, others when none of them can be asked;
+			     behind this node's own, where that is preferred; NULL: all alike */
 };
 
 /* NULL with `err`: no or too many instances, one named twice, no such peer, no memory. Strings are

@@ -264,12 +264,13 @@ void tela_service_keep_local(struct tela_service *s)
 	(void)s;
 }
 
-int tela_node_discovered(struct tela_node *n, const char *peer, const char *const *services,
-	const uint32_t *weights, uint32_t n_services)
+int tela_node_discovered(struct tela_node *n, const char *peer, const char *zone,
+	const char *const *services, const uint32_t *weights, uint32_t n_services)
 {
 	(void)n;
 	(void)peer;
 	(void)services;
+	(void)zone;
 	(void)weights;
 	(void)n_services;
 	return 0;

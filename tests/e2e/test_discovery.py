@@ -121,6 +121,68 @@ class Discovery(Network):
         mesh.until(lambda: 'watcher: c echo.Echo comes' in a.text(), 'with its node')
         a.do('chain.remove', service='echo', name='watcher')
 
+    def served(self, who):
+        """Calls of echo that node `who` has served, ever."""
+        return sum(i['calls'] for i in self.nodes[who].do('images', service='echo')['images'])
+
+    def share(self, n, **how):
+        """Of n calls of a to b or c, how many each has served."""
+        before = {w: self.served(w) for w in 'bc'}
+        admin = self.nodes['a'].connect()
+        payload = mesh.table('echo.Message', data=b'x').hex()
+        for _ in range(n):
+            self.assertEqual(mesh.Call(admin.ask('call', service='echo', method='echo', node='b,c', policy='mesh',
+                                                 deadline_ms=10_000, payload=payload, **how)).status, 'OK')
+        admin.close()
+        return {w: self.served(w) - before[w] for w in 'bc'}
+
+    def weigh(self, who, weight):
+        self.nodes[who].do('service.weight', service='echo', weight=weight)
+        mesh.until(lambda: self.seen('a', who)['weight'] == weight, f'a knows the weight of {who}')
+
+    def test_e_weights_steer_at_once(self):
+        """600 calls by announced weight, within five standard deviations; and the others do not look at it."""
+        self.everybody()
+        self.weigh('b', 5)
+        got = self.share(600, balance='weighted')
+        self.assertTrue(454 <= got['b'] <= 546 and sum(got.values()) == 600, got)
+        self.weigh('c', 5)
+        got = self.share(600, balance='weighted')
+        self.assertTrue(239 <= got['b'] <= 361 and sum(got.values()) == 600, got)
+        self.weigh('b', 1)
+        got = self.share(600, balance='weighted')
+        self.assertTrue(54 <= got['b'] <= 146 and sum(got.values()) == 600, got)
+        self.assertEqual(self.share(100, balance='round_robin'), {'b': 50, 'c': 50})
+        for bad in (0, 1_000_001):
+            reply = self.nodes['b'].ask('service.weight', service='echo', weight=bad)
+            self.assertIn('weight: expected 1..1000000', reply['error']['message'])
+        self.weigh('c', 1)
+
+    def test_e_zones_steer_at_once(self):
+        """Those of the named zone, while there is one that serves; a node that comes back elsewhere is there at once."""
+        self.everybody()
+        self.move('c', 'there')
+        for balance in ('round_robin', 'weighted', 'least', 'hash'):
+            self.assertEqual(self.share(20, balance=balance, zone='there'), {'b': 0, 'c': 20})
+        self.assertEqual(self.share(20, zone='here'), {'b': 20, 'c': 0})
+        self.assertEqual(self.share(20, zone='nowhere'), {'b': 10, 'c': 10})
+        self.nodes['c'].do('service.pause', service='echo')
+        mesh.until(lambda: self.seen('a', 'c')['state'] == 'paused', 'a knows of it')
+        self.assertEqual(self.share(20, zone='there')['b'], 20)
+        self.nodes['c'].do('service.activate', service='echo')
+        self.everybody()
+        self.move('c', 'here')
+        self.assertEqual(self.share(20, zone='here'), {'b': 10, 'c': 10})
+        self.assertEqual(self.share(20, zone='there'), {'b': 10, 'c': 10})
+
+    def move(self, who, zone):
+        """The node starts anew in another zone."""
+        config = self.nodes[who].config
+        self.assertEqual(self.nodes[who].stop(), 0)
+        self.nodes[who] = mesh.Node(self.mesh, {**config, 'node': {**config['node'], 'zone': zone}}, self.plugged[who])
+        mesh.until(lambda: (self.seen('a', who) or {}).get('zone') == zone, f'a knows the zone of {who}')
+        self.everybody()
+
     def test_f_lies(self):
         """A peer whose announcements are no good is not known, and nobody else suffers."""
         self.everybody()
