@@ -15,6 +15,8 @@
 
 enum { METADATA_MAX = 16 };
 
+#define NAME_BYTES "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
+
 struct call_request {
 	struct outcall call;
 	struct tela_pair metadata[METADATA_MAX]; /* of the request, which outlives the call */
@@ -178,6 +180,7 @@ static int prepare_described(struct request *r, struct outcall *call, const char
 	const struct tela_service_desc **ret)
 {
 	const char *name = request_text(r, "service"), *method = request_text(r, "method");
+	const char *shown = request_text(r, "method_name");
 	unsigned long id = isdigit((unsigned char)*method) ? strtoul(method, NULL, 10) : 0;
 
 	if (strlen(hash) != 16 || strspn(hash, "0123456789abcdefABCDEF") != 16) {
@@ -191,7 +194,11 @@ static int prepare_described(struct request *r, struct outcall *call, const char
 		return -EINVAL;
 	}
 	*ret = dial_service(name, strtoull(hash, NULL, 16));
-	call->method = dial_method((uint16_t)id, request_flag(r, "idempotent"));
+	if (shown && (!*shown || shown[strspn(shown, NAME_BYTES)])) {
+		request_fail(r, -EINVAL, "method_name: expected letters, digits and _");
+		return -EINVAL;
+	}
+	call->method = dial_method((uint16_t)id, shown, request_flag(r, "idempotent"));
 	if (*ret && call->method)
 		return 0;
 	dial_refused(r, NULL);

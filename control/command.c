@@ -70,6 +70,9 @@ static const struct argument call_arguments[] = {SERVICE,
 	{"schema", ARGUMENT_TEXT, false, false,
 		"hash of the payload's schema: this node need not know it then, and the method is "
 		"a number"},
+	{"method_name", ARGUMENT_TEXT, false, false,
+		"with schema=: what traces and figures shall call the method; its number unless "
+		"given"},
 	{"idempotent", ARGUMENT_FLAG, false, false, "with schema=: the method may run twice"},
 	{"one_way", ARGUMENT_FLAG, false, false, "no reply, only whether the call was accepted"},
 	{"trace", ARGUMENT_FLAG, false, false, "begin a sampled trace and say its id"},

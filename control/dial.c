@@ -21,7 +21,7 @@ struct kept_service {
 };
 
 struct kept_method {
-	char name[8];
+	char name[DIAL_METHOD_MAX + 1];
 	struct kept_method *next;
 	struct tela_method_desc desc;
 };
@@ -197,18 +197,23 @@ const struct tela_service_desc *dial_service(const char *name, uint64_t schema)
 	return &k->desc;
 }
 
-const struct tela_method_desc *dial_method(uint16_t id, bool idempotent)
+const struct tela_method_desc *dial_method(uint16_t id, const char *name, bool idempotent)
 {
 	uint16_t flags = idempotent ? TELA_METHOD_IDEMPOTENT : 0;
 	struct kept_method *k;
+	char shown[sizeof(k->name)];
 
+	if (name)
+		snprintf(shown, sizeof(shown), "%s", name);
+	else
+		snprintf(shown, sizeof(shown), "%u", id);
 	for (k = methods; k; k = k->next)
-		if (k->desc.id == id && k->desc.flags == flags)
+		if (k->desc.id == id && k->desc.flags == flags && !strcmp(k->name, shown))
 			return &k->desc;
 	k = keep(&n_methods, sizeof(*k));
 	if (!k)
 		return NULL;
-	snprintf(k->name, sizeof(k->name), "%u", id); /* how it is called */
+	strcpy(k->name, shown);
 	k->desc = (struct tela_method_desc){.name = k->name, .id = id, .flags = flags};
 	k->next = methods;
 	methods = k;

@@ -9,7 +9,7 @@
 
 #include "control.h"
 
-enum { DIAL_MAX = 1024, DIAL_NAME_MAX = 255 };
+enum { DIAL_MAX = 1024, DIAL_NAME_MAX = 255, DIAL_METHOD_MAX = 63 };
 
 struct request;
 
@@ -30,4 +30,5 @@ void dial_refused(struct request *r, const char *peer);
 const struct tela_service_desc *dial_known_service(struct control *c, const char *name);
 /* Described by the caller alone: nothing here verifies its payloads, the callee does. */
 const struct tela_service_desc *dial_service(const char *name, uint64_t schema);
-const struct tela_method_desc *dial_method(uint16_t id, bool idempotent);
+/* `name` is what traces and figures call it, cut at DIAL_METHOD_MAX; NULL: its number. */
+const struct tela_method_desc *dial_method(uint16_t id, const char *name, bool idempotent);

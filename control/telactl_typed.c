@@ -408,9 +408,9 @@ static json_t *call_request(const struct target *t, const json_t *method,
 
 	snprintf(id, sizeof(id), "%lld",
 		(long long)json_integer_value(json_object_get(method, "id")));
-	r = json_pack("{s:s,s:s,s:s,s:s,s:s,s:b}", "cmd", "call", "service", t->service, "method",
-		id, "schema", text_of(t->entry, "hash"), "payload", hex, "idempotent",
-		json_is_true(json_object_get(method, "idempotent")));
+	r = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:b}", "cmd", "call", "service", t->service,
+		"method", id, "method_name", t->method, "schema", text_of(t->entry, "hash"),
+		"payload", hex, "idempotent", json_is_true(json_object_get(method, "idempotent")));
 	if (ms)
 		json_object_set_new(r, "deadline_ms", json_integer(ms));
 	if (o->one_way)
@@ -449,6 +449,9 @@ static void show_status(const struct target *t, const json_t *reply)
 		(long long)json_integer_value(json_object_get(reply, "http")));
 	json_object_foreach(json_object_get(reply, "data"), key, value)
 		fprintf(stderr, ", %s=%s", key, json_string_value(value));
+	if (json_object_get(reply, "retry_after_us"))
+		fprintf(stderr, ", again in %.3f s",
+			(double)json_integer_value(json_object_get(reply, "retry_after_us")) / 1e6);
 	fprintf(stderr, "\n");
 }
 

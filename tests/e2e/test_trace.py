@@ -94,7 +94,7 @@ class Trace(mesh.Case):
         self.assertEqual(done.returncode, 0, done)
         self.assertIn(f'trace {trace}, ', lines[0])
         self.assertTrue(lines[0].endswith(': 8 spans, 0 failed'), lines[0])
-        self.assertIn('out echo.Echo.1 ', lines[1])  # telactl calls by number
+        self.assertIn('out echo.Echo.echo ', lines[1])  # told by telactl, which calls by number
         drawn = [x.split('echo.Echo.')[0].split('relaying')[0] for x in lines[1:] if not x.startswith(' ' * 40)]
         depths = [3 * n for n in range(8)]
         self.assertEqual(drawn, [' ' * (n - 3) + ('`- ' if n else '') + kind + ' ' for n, kind in
