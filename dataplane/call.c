@@ -548,6 +548,19 @@ int call_resume_with(struct machine *m, struct tela_handle h, const struct tela_
 	return 0;
 }
 
+int call_resume_created(struct machine *m, struct tela_handle h, const void *payload, size_t len)
+{
+	struct call *c = resumed(m, h);
+
+	if (!c)
+		return -ESTALE;
+	if (len)
+		tela_reply_copy(&c->pub, payload, len);
+	tela_reply_created(&c->pub);
+	call_finish(m, c);
+	return 0;
+}
+
 bool call_hold(struct machine *m, struct call *c, struct tela_handle *ret_handle)
 {
 	if (tela_call_pend(&c->pub, ret_handle, NULL, NULL))

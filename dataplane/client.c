@@ -273,6 +273,12 @@ int tela_core_answer_with(struct tela_core *core, struct tela_handle h, const st
 	return call_resume_with(&core_private(core)->m, h, s);
 }
 
+int tela_core_answer_created(
+	struct tela_core *core, struct tela_handle h, const void *payload, size_t len)
+{
+	return call_resume_created(&core_private(core)->m, h, payload, len);
+}
+
 int tela_core_continue(
 	struct tela_core *core, struct tela_handle h, const void *payload, size_t len)
 {

@@ -77,6 +77,11 @@ int tela_thread_answer_with(
 	struct tela_thread *t, struct tela_handle h, const struct tela_status *s);
 int tela_core_answer_with(
 	struct tela_core *core, struct tela_handle h, const struct tela_status *s);
+/* The same: created, with data, or with none where len is 0. */
+int tela_thread_answer_created(
+	struct tela_thread *t, struct tela_handle h, const void *payload, size_t len);
+int tela_core_answer_created(
+	struct tela_core *core, struct tela_handle h, const void *payload, size_t len);
 
 /* ---- reading ---- */
 

@@ -163,6 +163,9 @@ static void serve(struct core *c, struct thread_msg *msg)
 	case THREAD_STATUS_WITH:
 		call_resume_with(&c->m, msg->handle, msg->payload);
 		break;
+	case THREAD_CREATED:
+		call_resume_created(&c->m, msg->handle, msg->payload, msg->len);
+		break;
 	case THREAD_WORKED:
 		call_worked(&c->m, msg->handle, &msg->work);
 		break;
@@ -401,6 +404,14 @@ int tela_thread_answer_with(
 			   .handle = h, .op = THREAD_STATUS_WITH, .payload = packed, .len = len});
 	free(packed);
 	return rc;
+}
+
+int tela_thread_answer_created(
+	struct tela_thread *t, struct tela_handle h, const void *payload, size_t len)
+{
+	return thread_resume(
+		t, &(struct thread_resume){
+			   .handle = h, .op = THREAD_CREATED, .payload = payload, .len = len});
 }
 
 int tela_thread_continue(

@@ -18,7 +18,7 @@ struct instance {
 static struct tela_node *node;
 static struct tela_client *client;
 static struct tela_service *service;
-static _Atomic uint64_t n_ok, n_late, n_full, n_resumed, n_again;
+static _Atomic uint64_t n_ok, n_late, n_full, n_resumed, n_created, n_again;
 static _Atomic uint32_t n_calling;
 static uint64_t swaps, retired_calls;
 
@@ -119,6 +119,7 @@ static void call_one(struct tela_thread *t, uint64_t seed, uint64_t value)
 	bool late = seed % 17 == 0;
 	const struct tela_method_desc *m = &methods[seed >> 8 & 1];
 	struct tela_options o = {.deadline_us = late ? 200 : 60000000, .max_reply_bytes = 64};
+	struct tela_status_view s;
 	struct tela_reply r;
 	uint64_t got;
 
@@ -128,6 +129,9 @@ static void call_one(struct tela_thread *t, uint64_t seed, uint64_t value)
 		CHECK(r.len == sizeof(got));
 		memcpy(&got, r.payload, sizeof(got));
 		CHECK(got == value + 1);
+		tela_thread_status(&r, &s);
+		CHECK(s.kind == TELA_KIND_OK || s.kind == TELA_KIND_CREATED);
+		atomic_fetch_add(&n_created, s.kind == TELA_KIND_CREATED);
 		atomic_fetch_add(&n_ok, 1);
 		break;
 	case TELA_DEADLINE_EXCEEDED:
@@ -183,8 +187,10 @@ static void *answer(void *arg)
 		do {
 			uint64_t next = value + 1;
 
-			if (seed >> 40 & 1)
+			if ((seed >> 40 & 3) == 1)
 				rc = tela_thread_answer(t, h, &next, sizeof(next));
+			else if ((seed >> 40 & 3) == 3)
+				rc = tela_thread_answer_created(t, h, &next, sizeof(next));
 			else
 				rc = tela_thread_continue(t, h, seed >> 41 & 1 ? &value : NULL,
 					seed >> 41 & 1 ? sizeof(value) : 0);
@@ -279,7 +285,7 @@ int main(void)
 	served = tela_node_counter(node, "calls_served");
 	CHECK(retired_calls + tela_image_calls(tela_service_image(service)) == served);
 	CHECK(n_ok + n_late + n_full == CALLERS * CALLS);
-	CHECK(n_ok > n_late && n_resumed && n_full == 0);
+	CHECK(n_ok > n_late && n_resumed && n_created && n_full == 0);
 	CHECK(tela_node_counter(node, "calls_done") == CALLERS * CALLS);
 	printf("%llu calls: %llu ok, %llu too late; %llu parked and answered, %llu images, threads "
 	       "attached again %llu times\n",

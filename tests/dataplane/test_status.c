@@ -11,11 +11,12 @@
 
 /* ---- the service: answers what the test has set ---- */
 
-enum how { WITH, OK, CREATED, CREATED_DATA, PLAIN, AFTER_REPLY, MANY_METADATA };
+enum how { WITH, OK, CREATED, CREATED_DATA, PLAIN, AFTER_REPLY, MANY_METADATA, LATER };
 
 static enum how how;
 static struct tela_status answer;
 static char big[2000];
+static struct tela_handle held; /* of LATER */
 
 static enum tela_verdict handle(struct tela_call *call, void *self)
 {
@@ -41,6 +42,9 @@ static enum tela_verdict handle(struct tela_call *call, void *self)
 						 "0123456789012345678901234567890123456789"),
 				0);
 		return tela_reply_with(call, &answer);
+	case LATER:
+		assert_int_equal(tela_call_pend(call, &held, NULL, NULL), 0);
+		return TELA_PENDING;
 	}
 	return TELA_CONTINUE;
 }
@@ -133,16 +137,22 @@ static void hidden(void *arg, const struct tela_report *r)
 	snprintf(got.hidden, sizeof(got.hidden), "%s.%s: %s", r->service, r->method, r->text);
 }
 
-static void call(enum how h)
+static void begin(enum how h)
 {
 	struct pair_end *e = &p.end[0];
 	struct tela_request r;
 
 	how = h;
 	memset(&got, 0, sizeof(got));
+	memset(&held, 0, sizeof(held));
 	assert_int_equal(caller_begin(&e->m, &e->sessions[0], &methods[0], 8, NULL, &r), 0);
 	memset(r.payload, 0, 8);
 	caller_send(&e->m, r.slot, done, NULL);
+}
+
+static void call(enum how h)
+{
+	begin(h);
 	for (int i = 0; i < 3000000 && !got.times; i++)
 		pair_pass(&p);
 	assert_int_equal(got.times, 1);
@@ -187,6 +197,24 @@ static void test_kinds(void **state)
 	call(AFTER_REPLY); /* a reply takes a status back */
 	assert_status(TELA_OK, TELA_KIND_OK, 200, "ok", "");
 	assert_int_equal(got.len, 8);
+}
+
+/* A call that was pending, with data and without. */
+static void test_created_later(void **state)
+{
+	(void)state;
+	for (size_t len = 0; len <= 8; len += 8) {
+		begin(LATER);
+		for (int i = 0; i < 1000 && !held.generation; i++)
+			pair_pass(&p);
+		assert_int_equal(call_resume_created(&p.end[1].m, held, "12345678", len), 0);
+		assert_int_equal(call_resume_created(&p.end[1].m, held, "", 0), -ESTALE);
+		for (int i = 0; i < 1000 && !got.times; i++)
+			pair_pass(&p);
+		assert_status(TELA_OK, TELA_KIND_CREATED, 201, "created", "");
+		assert_int_equal(got.len, len);
+		assert_int_equal(got.payload, len != 0);
+	}
 }
 
 static void test_registered(void **state)
@@ -385,6 +413,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_created_later),
 		cmocka_unit_test(test_registered),
 		cmocka_unit_test(test_known),
 		cmocka_unit_test(test_hidden),
