@@ -323,26 +323,26 @@ static int attempt(struct mesh_call *k, struct mesh_attempt *a, int instance)
 }
 
 /* Those of the call's instances that may be asked now; *ret_soon: some may be in a moment. One that
- * leaves is for calls that it may be waiting for, and where there is nobody else. */
+ * leaves, or is known not to serve, is for calls that it may be waiting for, and where there is
+ * nobody else. */
 static uint64_t usable(const struct mesh_call *k, bool *ret_soon)
 {
-	uint64_t mask = k->only & ~k->tried, leaving = 0;
+	uint64_t out = atomic_load_explicit(&k->core->mesh->out, memory_order_relaxed);
+	uint64_t untried = k->only & ~k->tried, mask = untried & ~out, last = 0;
 
-	if (!k->context.hops)
-		mask &= ~atomic_load_explicit(&k->core->mesh->out, memory_order_relaxed);
 	*ret_soon = false;
-	for (uint64_t m = mask; m; m &= m - 1) {
+	for (uint64_t m = k->context.hops ? untried : mask; m; m &= m - 1) {
 		int i = __builtin_ctzll(m);
 		enum client_state s = client_state(k->core->core, k->core->mesh->instance[i]);
 
-		if (s == CLIENT_CONNECTING)
+		if (s == CLIENT_CONNECTING && mask >> i & 1)
 			*ret_soon = true;
-		if (s == CLIENT_LEAVING && k->context.hops)
-			leaving |= 1ull << i;
+		if (k->context.hops && (s == CLIENT_LEAVING || (s == CLIENT_UP && out >> i & 1)))
+			last |= 1ull << i;
 		if (s != CLIENT_UP)
 			mask &= ~(1ull << i);
 	}
-	return mask ? mask : leaving;
+	return mask ? mask : last;
 }
 
 static bool budget_take(struct mesh_call *k)
