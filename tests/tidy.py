@@ -20,7 +20,8 @@ PUBLIC = {'tela.h', 'tela_callback.h', 'tela_plugin.h', 'tela_node.h', 'tela_dis
 LEAVES = {'base.h', 'siphash.h'}  # of dataplane, for all parts: no state, nothing but C in them
 DATAPLANE_FOR_CONTROL = PUBLIC | LEAVES
 # Made from schemas/*.fbs: known by name, not there before a build.
-GENERATED = re.compile(r'^(calculator|echo|echo_next|frame|kv|monster|monster_common|reflection|shapes|shout|wide)(_rpc)?\.h$')
+GENERATED = re.compile(
+    r'^(calculator|echo|echo_next|frame|kv|monster|monster_common|reflection|shapes|shop|shout|wide)(_rpc)?\.h$')
 # Parts that a part may include headers of, besides what is above.
 SEES = {
     'schemas': {'schemas'},

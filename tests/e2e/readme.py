@@ -9,6 +9,7 @@ import glob
 import os
 import re
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -16,7 +17,8 @@ import tempfile
 import time
 
 SOURCE, BUILD = (os.path.abspath(p) for p in sys.argv[1:3])
-PROGRAMS = r'(deploy/|bench/table\b|tshark\b|\.ci/|tela(d|ctl|bench|c)\b|tela-|meson\b|ninja\b|flatc\b|cc\b|gcc\b|pkg-config\b)'
+PROGRAMS = (r'(deploy/|services/shop/|bench/table\b|tshark\b|\.ci/|tela(d|ctl|bench|c)\b|tela-|meson\b|ninja\b|flatc\b|cc\b|'
+            r'gcc\b|pkg-config\b)')
 
 # What runs elsewhere: a step of deploy/test, or the file whose text holds the command.
 ELSEWHERE = {
@@ -134,6 +136,7 @@ class Place:
             fail(f'{command}: exit {done.returncode}\n{done.stdout[-3000:]}')
         else:
             print(f'ran: {command}', flush=True)
+        return done.stdout
 
     def start_node(self, command):
         """A node stays: it is ready before the next command."""
@@ -220,6 +223,41 @@ def grow_a_calculator(readme, commands):
             else:
                 expect, code = next((e for part, e in said.items() if part in command), ('', 0))
                 place.run(command, expect=expect, code=code)
+
+
+def visit_the_shop(readme, commands):
+    """`run` to its end; then the nodes that it leaves up, until it is interrupted. Nothing stays."""
+    said = {'describe': ('place.NewOrder. : Order', 0), '{"product": "chair"}': ('trace .*"cents": 17000', 0),
+            'trace NUMBER': ('spans, .*own ask the bank', 0), "424242\"}'$": ('unauthorized', 1),
+            ': 101': ('validation_failed, 400, field=quantity', 1), '"quantity": 3': ('product=chair, available=1', 1),
+            '4243': ('payment_declined, 402, reason=number', 1), '500ms': ('DEADLINE_EXCEEDED.*maybe executed', 1),
+            'stats': ('astray', 0)}
+    with Place() as place:
+        root, shop, number, stays = place.env['TELA'], os.path.join(place.dir, 'shop'), '', None
+        place.env['TMPDIR'] = place.dir
+        for shown in commands:
+            command = shown.replace('/tmp/tela-shop', shop).replace('NUMBER', number)
+            if '--stay' in command:
+                stays = subprocess.Popen(command.split(), cwd=root, env=place.env, stdout=subprocess.PIPE, text=True)
+                if not any('ready in' in line for line in stays.stdout):
+                    fail(f'{command}: ended with {stays.wait()}')
+                continue
+            expect, code = next((e for part, e in said.items() if re.search(part, shown)), ('', 0))
+            out = place.run(command, cwd=root, expect=expect, code=code)
+            number = next(iter(re.findall(r'^trace (\w+)$', out, re.M)), number)
+        stays.send_signal(signal.SIGINT)
+        if stays.wait(30) != 130 or os.path.exists(shop):
+            fail(f'services/shop/run --stay: ended with {stays.returncode}, left {os.listdir(place.dir)}')
+        left = [p for p in glob.glob('/proc/[0-9]*/cmdline') if shop in read_if_there(p)]
+        if left:
+            fail(f'services/shop/run --stay: left processes behind: {left}')
+
+
+def read_if_there(path):
+    try:
+        return open(path).read()
+    except OSError:
+        return ''
 
 
 def operate_services(readme, commands):
@@ -321,6 +359,7 @@ def main():
                 fail(f'{readme.path}: nothing runs `{command}`')
         scenario = {'README.md': run_a_node, 'schemas/README.md': schemas_by_hand,
                     'services/README.md': write_a_service, 'services/tutorial/README.md': grow_a_calculator,
+                    'services/shop/README.md': visit_the_shop,
                     'control/README.md': operate_services,
                     'deploy/wireshark/README.md': look_at_a_capture}.get(readme.path)
         if scenario and rest:
