@@ -209,6 +209,12 @@ struct session_bytes machine_session_bytes(void);
 struct latency_series *machine_latency(struct machine *m, enum latency_side side,
 	const struct tela_service_desc *service, const struct tela_method_desc *method);
 
+/* This loop was away for `gap_ns`, 0: only time goes by. Keeps the longest gap of the last ten
+ * seconds, each of which has its own. */
+void machine_gap(struct machine *m, uint64_t gap_ns, uint64_t now_ns);
+/* Chooses how many calls are looked at. */
+void machine_look(struct machine *m);
+
 /* A pass: begin (with the time after the rx burst), then datagrams, then the rest in any order,
  * then flush. */
 void machine_begin(struct machine *m, uint64_t now_ns);
