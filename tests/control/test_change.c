@@ -6,6 +6,7 @@
 
 #include "fake_node.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <unistd.h>
@@ -65,6 +66,22 @@ void *__wrap_aligned_alloc(size_t align, size_t size)
 char *__wrap_strdup(const char *s)
 {
 	return fails() ? NULL : __real_strdup(s);
+}
+
+/* ---- and how many threads there ever were ---- */
+
+static _Atomic int n_threads;
+
+int __real_pthread_create(
+	pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *arg), void *arg);
+int __wrap_pthread_create(
+	pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *arg), void *arg);
+
+int __wrap_pthread_create(
+	pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *arg), void *arg)
+{
+	n_threads++;
+	return __real_pthread_create(thread, attr, fn, arg);
 }
 
 /* ---- hooks ---- */
@@ -158,6 +175,8 @@ static int on_start(struct tela_hook *h, void **ret_self)
 		return -ENOMEM;
 	self->lives = true;
 	*ret_self = self;
+	if (strcmp(get(h, "x"), "twice") == 0) /* and b names them in prepare, too */
+		h->workers = &workers;
 	return 0;
 }
 
@@ -686,6 +705,24 @@ static void test_claims(void **state)
 	assert_string_equal(holder("b"), "nobody");
 }
 
+/* Those of start are the ones, and prepare's are not started beside them. */
+static void test_workers_named_twice(void **state)
+{
+	static struct tela_pair twice[] = {{"x", "twice"}};
+	struct change_step away = {.op = CHANGE_REMOVE, .plugin = "b"};
+	struct change_step back = {.op = CHANGE_ADD, .plugin = "b", .config = CONFIG(twice)};
+	int before;
+
+	(void)state;
+	assert_int_equal(change_quiet(&away, 1), 0);
+	before = n_threads;
+	assert_int_equal(change_quiet(&back, 1), 0);
+	assert_int_equal(n_threads, before + 1);
+	assert_true(works(find("b")->self));
+	assert_int_equal(change_quiet(&away, 1), 0);
+	assert_int_equal(n_threads, before + 1);
+}
+
 static void on_merged(struct change *change, int error)
 {
 	CHECK(!error && change->merged == 8);
@@ -785,6 +822,7 @@ int main(int argc, char **argv)
 		TEST(test_each_allocation_fails),
 		TEST(test_one_method_defined_twice),
 		TEST(test_claims),
+		TEST(test_workers_named_twice),
 		TEST(test_claims_of_merged_changes),
 	};
 
