@@ -15,6 +15,11 @@ void log_set_level(enum log_level level);
 enum log_level log_get_level(void);
 /* Index into log_level_names, -1 if there is none of that name. */
 int log_level_find(const char *name);
+/* At most LOG_LINES_A_SECOND lines of one place in the program go out in a second; how many more
+ * there were is told after that, with the latest. */
+enum { LOG_LINES_A_SECOND = 100 };
+/* At each tick: tells that where nothing has come since; `all`: of this second too. */
+void log_tick(bool all);
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The least important level that is compiled at all: meson's option log_level. */

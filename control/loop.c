@@ -189,6 +189,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	lifecycle_poll(c->lifecycle);
 	load_reap(c);
 	load_sample_take(c->node, now);
+	log_tick(false);
 	if (loop.state == LOOP_STARTING && !loop.n_starting)
 		all_started();
 	else if (loop.state == LOOP_DRAINING)

@@ -235,6 +235,7 @@ static void close_node(struct control *c, int status)
 	hangs |= c->node && workers_hang(c->node);
 	hangs |= c->lifecycle && lifecycle_abandoned(c->lifecycle);
 	fflush(stdout);
+	log_tick(true);
 	if (c->left_behind && !hangs && c->node)
 		tela_node_halt(c->node);
 	if (c->left_behind || hangs)
