@@ -26,6 +26,8 @@ static const char usage[] =
 	"  -o, --output table|json       how replies are shown\n"
 	"  -s, --socket PATH             admin socket; else $TELA_SOCKET, else the only one in "
 	"/run/tela\n"
+	"  -h, --help\n"
+	"      --version\n"
 	"\n"
 	"Exit status: 0 done, 1 the command failed, 2 usage, 3 the node cannot be reached.\n";
 
@@ -35,6 +37,14 @@ struct options {
 	char *words[WORDS_MAX];
 	int n;
 };
+
+static const char batch_help[] =
+	"telactl batch < FILE\n"
+	"  one command a line, as telactl takes them, sent without waiting for each; replies come "
+	"in\n"
+	"  order. Empty lines and those that begin with # are skipped; of calls it takes call "
+	"--raw.\n"
+	"  Exit status 1: at least one failed. What follows a line that is wrong is not sent.\n";
 
 static json_t *commands; /* the node's list */
 static FILE *to, *from;
@@ -263,8 +273,11 @@ static int run_batch(bool json)
 		if (!n || words[0][0] == '#')
 			continue;
 		request = NULL;
-		if (!strcmp(words[0], "call") && !take_raw(words, &n))
-			fprintf(stderr, "telactl: in a batch only call --raw is understood\n");
+		if (!strcmp(words[0], "describe") ||
+			(!strcmp(words[0], "call") && !take_raw(words, &n)))
+			fprintf(stderr, "telactl: %s\n",
+				*words[0] == 'd' ? "there is no describe in a batch"
+						 : "in a batch only call --raw is understood");
 		else
 			request = words_request(commands, words, n);
 		if (!request) {
@@ -325,9 +338,20 @@ static int read_options(int argc, char **argv, struct options *o)
 	return -1;
 }
 
+/* Of what is telactl's own; NULL: it is the node's. */
+static const char *own_help(struct options *o)
+{
+	if (!strcmp(o->words[0], "batch"))
+		return batch_help;
+	if (!strcmp(o->words[0], "describe"))
+		return typed_describe_help;
+	return !strcmp(o->words[0], "call") && !take_raw(o->words, &o->n) ? typed_call_help : NULL;
+}
+
 static int help(struct options *o)
 {
 	const json_t *command;
+	const char *own;
 	int taken;
 
 	if (!o->n) {
@@ -339,15 +363,17 @@ static int help(struct options *o)
 			printf("  (they are listed by the node, which cannot be reached)\n");
 		return EXIT_SUCCESS;
 	}
-	if (!strcmp(o->words[0], "describe") ||
-		(!strcmp(o->words[0], "call") && !take_raw(o->words, &o->n))) {
-		fputs(*o->words[0] == 'd' ? typed_describe_help : typed_call_help, stdout);
+	own = own_help(o);
+	if (own) {
+		fputs(own, stdout);
 		return EXIT_SUCCESS;
 	}
 	command = commands ? words_command(commands, (char **)o->words, o->n, &taken) : NULL;
 	if (command)
 		print_help(command);
-	else
+	if (command && !strcmp(o->words[0], "trace"))
+		fputs(trace_also_help, stdout);
+	if (!command)
 		fprintf(stderr, "telactl: no command is named '%s', or the node cannot be asked\n",
 			o->words[0]);
 	return command ? EXIT_SUCCESS : EXIT_USAGE;

@@ -31,6 +31,8 @@ extern const char typed_describe_help[], typed_call_help[];
 
 /* The spans of a reply as a tree. */
 void print_trace(const json_t *reply);
+/* What telactl's --help adds to the node's. */
+extern const char trace_also_help[];
 /* Takes also=SOCKET,SOCKET out of the words of `trace`; NULL: it is not there. */
 const char *trace_take_also(char **words, int *n);
 /* Puts the spans of another node's reply among those of `reply`, in order of their beginning. */

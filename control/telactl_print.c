@@ -40,6 +40,13 @@ void reply_clean(json_t *v)
 	json_array_foreach(v, i, item) reply_clean(item);
 }
 
+/* `n` bytes would have been written to `to`: what is cut says so. */
+static void mark_cut(char *to, size_t size, size_t n)
+{
+	if (n >= size && size > 4)
+		strcpy(to + size - 4, "...");
+}
+
 /* What stands in a cell. Returns false for what is not to be shown in one (lists). */
 static bool cell(const json_t *v, char *to, size_t size)
 {
@@ -50,7 +57,7 @@ static bool cell(const json_t *v, char *to, size_t size)
 	*to = 0;
 	switch (json_typeof(v)) {
 	case JSON_STRING:
-		snprintf(to, size, "%s", json_string_value(v));
+		mark_cut(to, size, (size_t)snprintf(to, size, "%s", json_string_value(v)));
 		break;
 	case JSON_INTEGER:
 		snprintf(to, size, "%lld", (long long)json_integer_value(v));
@@ -75,6 +82,7 @@ static bool cell(const json_t *v, char *to, size_t size)
 				n += (size_t)snprintf(
 					to + n, size - n, "%s%s=%s", n ? " " : "", key, text);
 		}
+		mark_cut(to, size, n);
 		break;
 	default:
 		return false;
@@ -129,6 +137,10 @@ static void print_row(const struct table *t, const json_t *row)
 		bool last = c == t->n - 1;
 
 		text[0] = 0;
+		if (last && json_is_string(v)) { /* it disturbs nobody, however long it is */
+			printf("%s", json_string_value(v));
+			continue;
+		}
 		if (v)
 			cell(v, text, sizeof(text));
 		if (is_right_aligned(v))
@@ -172,7 +184,7 @@ void print_reply(const json_t *reply)
 		if (!strcmp(key, hidden[0]) || !strcmp(key, hidden[1]) || json_is_null(v) ||
 			!cell(v, text, sizeof(text)))
 			continue;
-		printf("%-12s %s\n", key, text);
+		printf("%-12s %s\n", key, json_is_string(v) ? json_string_value(v) : text);
 		above = true;
 	}
 	json_object_foreach((json_t *)reply, key, v)

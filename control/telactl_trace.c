@@ -7,6 +7,10 @@
 
 enum { LABEL_MAX = 240, PREFIX_MAX = 160 };
 
+const char trace_also_help[] = "    also         text    admin sockets of other nodes, with commas "
+			       "between: their spans as "
+			       "well\n";
+
 struct line {
 	const json_t *span;
 	char label[LABEL_MAX];

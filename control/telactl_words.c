@@ -202,8 +202,11 @@ static int set_config(json_t *request, const char *name, const char *word)
 	if (!strncmp(word, "config.", 7))
 		word += 7;
 	equals = strchr(word, '=');
-	snprintf(key, sizeof(key), "%.*s", (int)min_u64((uint64_t)(equals - word), sizeof(key) - 1),
-		word);
+	if ((size_t)(equals - word) >= sizeof(key)) {
+		fprintf(stderr, "telactl: a key of more than %zu bytes\n", sizeof(key) - 1);
+		return -EINVAL;
+	}
+	snprintf(key, sizeof(key), "%.*s", (int)(equals - word), word);
 	return json_object_set_new(config, key, read_text(equals + 1));
 }
 

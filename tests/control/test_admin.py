@@ -438,7 +438,8 @@ class Telactl(NodeTest):
         self.assertEqual((r.returncode, r.stdout), (1, ""))
         self.assertIn("NOT_FOUND", r.stderr)
         self.assertEqual(json.loads(self.node.ctl("-o", "json", "chain", "add", "svc", "none").stdout)["ok"], False)
-        for words in (), ("frob",), ("chain", "add", "svc"), ("-x",), ("stats", "--core", "x"), ("-o", "xml"):
+        for words in ((), ("frob",), ("chain", "add", "svc"), ("-x",), ("stats", "--core", "x"), ("-o", "xml"),
+                      ("config", "merge", "svc", "k" * 300 + "=1")):
             self.assertEqual(self.node.ctl(*words).returncode, 2, words)
         r = subprocess.run([TELACTL, "--socket", "/nonexistent", "status"], capture_output=True, text=True, timeout=60)
         self.assertEqual(r.returncode, 3)
@@ -456,6 +457,16 @@ class Telactl(NodeTest):
         self.assertEqual(json.loads(self.node.ctl("-o", "json", "stats", "--drops").stdout)["counters"][0]["counter"],
                          "drop_short")
 
+    def test_nothing_is_cut_in_silence(self):
+        payload = "ab" * 40_000
+        self.assertIn(payload, self.node.ctl("call", "--raw", "svc", "Ping", "-", input="\xab" * 20_000).stdout.replace(
+            "c2ab", "abab"))
+        long = "x" * 400
+        self.assertEqual(self.node.ctl("chain", "replace", "svc", "plain1", f"limit={long}").returncode, 0)
+        shown = self.node.ctl("chain", "show", "svc").stdout
+        self.assertIn(long[:200], shown)
+        self.assertIn("x...\n", shown)
+
     def test_help_teaches(self):
         commands = self.node.ask("commands")["commands"]
         text = self.node.ctl("--help").stdout
@@ -464,6 +475,10 @@ class Telactl(NodeTest):
             self.assertTrue(c["help"])
             raw = ["--raw"] if c["command"] == "call" else []
             self.assertIn(c["help"], self.node.ctl(*c["command"].split("."), *raw, "--help").stdout)
+        for own, says in ("batch", "one command a line"), ("describe", "--fbs"), ("call", "--meta"), ("trace", "also"):
+            r = self.node.ctl(own, "--help")
+            self.assertEqual(r.returncode, 0)
+            self.assertIn(says, r.stdout)
 
     def test_batch(self):
         lines = "# a comment\nchain add svc counts\nchain replace svc counts\nchain remove svc counts\n" * 1000
