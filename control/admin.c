@@ -19,9 +19,10 @@ struct client {
 	struct event *again;        /* more lines are there than one turn takes */
 	struct request *first, **last;
 	uint32_t n_requests;
-	size_t held;  /* bytes of replies that wait for their turn */
-	bool dropped; /* does not read: closed in a moment, nothing more is written */
-	bool ending;  /* it sends no more; what is under way is still answered */
+	size_t held; /* bytes of replies that wait for their turn */
+	const char
+		*dropped; /* why it is closed in a moment, and nothing more is written; or NULL */
+	bool ending;      /* it sends no more; what is under way is still answered */
 };
 
 struct admin {
@@ -39,6 +40,18 @@ struct request {
 	json_t *id;  /* borrowed from arguments; NULL: answered in order */
 	char *reply; /* waits for its turn */
 };
+
+/* A reply that was made while there was no memory may lack anything: it is not sent. */
+static __thread bool no_memory;
+static char nothing[1]; /* a reply for which there was no memory at all */
+
+static void *json_memory(size_t size)
+{
+	void *p = malloc(size);
+
+	no_memory |= !p;
+	return p;
+}
 
 /* ---- requests ---- */
 
@@ -97,7 +110,8 @@ static void request_end(struct request *r)
 		c->last = r->at;
 	json_decref(r->arguments);
 	c->held -= r->reply ? strlen(r->reply) : 0;
-	free(r->reply);
+	if (r->reply != nothing)
+		free(r->reply);
 	free(r);
 	c->n_requests--;
 }
@@ -109,12 +123,10 @@ static void write_reply(struct client *c, const char *text)
 	if (!c->buffer || c->dropped)
 		return;
 	out = bufferevent_get_output(c->buffer);
-	if (evbuffer_get_length(out) > ADMIN_OUTPUT_MAX) {
-		c->dropped = true;
-		return;
-	}
-	evbuffer_add(out, text, strlen(text));
-	evbuffer_add(out, "\n", 1);
+	if (evbuffer_get_length(out) > ADMIN_OUTPUT_MAX)
+		c->dropped = "a client left too many replies unread";
+	else if (evbuffer_add(out, text, strlen(text)) || evbuffer_add(out, "\n", 1))
+		c->dropped = "no memory for a client's replies";
 }
 
 /* Writes what may be written: with an id at once, without one when all older ones without are
@@ -142,19 +154,47 @@ static void go_on(struct client *c)
 {
 	static const struct timeval now = {0};
 
-	event_add(c->again, &now);
+	if (event_add(c->again, &now))
+		event_active(c->again, EV_TIMEOUT, 0); /* no memory: at once, rather than never */
 }
 
-static void answer(struct request *r, json_t *reply, bool ok)
+/* As text. NULL: no memory. */
+static char *text_of(const struct request *r, json_t *reply, bool ok)
 {
-	struct client *c = r->client;
+	char *text = NULL;
 
 	json_object_set_new(reply, "ok", json_boolean(ok));
 	if (r->id)
 		json_object_set(reply, "id", r->id);
-	r->reply = json_dumps(reply, JSON_COMPACT);
+	if (!no_memory)
+		text = json_dumps(reply, JSON_COMPACT);
 	json_decref(reply);
-	CHECK(r->reply);
+	if (no_memory) { /* jansson goes on without what did not fit */
+		free(text);
+		text = NULL;
+	}
+	return text;
+}
+
+static void answer(struct request *r, json_t *reply, bool ok)
+{
+	static const char done[] =
+		"it is done, but its reply could not be made: no memory, or a text "
+		"that is no UTF-8";
+	struct client *c = r->client;
+
+	r->reply = text_of(r, reply, ok);
+	no_memory = false;
+	if (!r->reply)
+		r->reply = text_of(r,
+			json_pack("{s:{s:s,s:s}}", "error", "code", protocol_code(-ENOMEM),
+				"message", ok ? done : "out of memory"),
+			false);
+	if (!r->reply) {
+		c->dropped = "no memory for a client's replies";
+		r->reply = nothing;
+	}
+	no_memory = false;
 	c->held += strlen(r->reply);
 	flush_replies(c, r);
 	if (!c->buffer && !c->n_requests)
@@ -167,7 +207,8 @@ static void answer(struct request *r, json_t *reply, bool ok)
 
 void request_ok(struct request *r, json_t *result)
 {
-	answer(r, result ? result : json_object(), true);
+	no_memory |= !result;
+	answer(r, result, true);
 }
 
 void request_fail(struct request *r, int error, const char *format, ...)
@@ -193,7 +234,13 @@ static struct request *request_create(struct client *c, json_t *arguments)
 {
 	struct request *r = calloc(1, sizeof(*r));
 
-	CHECK(r);
+	if (!r || !arguments) {
+		c->dropped = "no memory for a client's request";
+		go_on(c);
+		json_decref(arguments);
+		free(r);
+		return NULL;
+	}
 	r->client = c;
 	r->arguments = arguments;
 	r->id = json_object_get(arguments, "id");
@@ -212,6 +259,8 @@ static void run_line(struct client *c, const char *line, size_t len)
 	const struct command *command;
 	const char *name;
 
+	if (!r)
+		return;
 	if (!arguments) {
 		request_fail(r, -EINVAL, "%s", err);
 		return;
@@ -235,7 +284,7 @@ static void run_line(struct client *c, const char *line, size_t len)
 
 static bool may_read(const struct client *c)
 {
-	return c->buffer && c->n_requests < ADMIN_PIPELINE_MAX &&
+	return c->buffer && !c->dropped && c->n_requests < ADMIN_PIPELINE_MAX &&
 	       c->held + evbuffer_get_length(bufferevent_get_output(c->buffer)) <
 		       ADMIN_OUTPUT_PAUSE;
 }
@@ -253,19 +302,25 @@ static void refuse_endless(struct client *c)
 	c->ending = true;
 }
 
-/* What comes last needs no end of line. NULL: there is no whole line. */
+/* What comes last needs no end of line. NULL: there is no whole line, or no memory for it. */
 static char *next_line(struct client *c, size_t *ret_len)
 {
 	struct evbuffer *in = bufferevent_get_input(c->buffer);
 	char *line = evbuffer_readln(in, ret_len, EVBUFFER_EOL_LF);
+	bool last = !line && c->ending && evbuffer_get_length(in);
 
-	if (line || !c->ending || !evbuffer_get_length(in))
-		return line;
-	*ret_len = evbuffer_get_length(in);
-	line = malloc(*ret_len + 1);
-	CHECK(line);
-	evbuffer_remove(in, line, *ret_len);
-	line[*ret_len] = 0;
+	if (last) {
+		*ret_len = evbuffer_get_length(in);
+		line = malloc(*ret_len + 1);
+	}
+	if (last && line) {
+		evbuffer_remove(in, line, *ret_len);
+		line[*ret_len] = 0;
+	} else if (!line &&
+		   (last || evbuffer_search_eol(in, NULL, NULL, EVBUFFER_EOL_LF).pos >= 0)) {
+		c->dropped = "no memory for a client's request";
+		go_on(c);
+	}
 	return line;
 }
 
@@ -313,8 +368,7 @@ static void on_again(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (c->buffer && c->dropped) {
-		log_warn("admin: a client left more than %d MiB of replies unread: closed",
-			ADMIN_OUTPUT_MAX >> 20);
+		log_warn("admin: %s: closed", c->dropped);
 		client_close(c);
 	} else if (c->buffer) {
 		read_lines(c);
@@ -357,12 +411,18 @@ static void client_create(struct admin *a, int fd)
 	static const struct timeval stalled = {ADMIN_STALLED_S, 0};
 	struct client *c = calloc(1, sizeof(*c));
 
-	CHECK(c);
+	if (c)
+		c->again = event_new(a->control->base, -1, 0, on_again, c);
+	if (c && c->again)
+		c->buffer = bufferevent_socket_new(a->control->base, fd, BEV_OPT_CLOSE_ON_FREE);
+	if (!c || !c->buffer) {
+		refuse(fd, protocol_code(-ENOMEM), "out of memory");
+		if (c)
+			client_free(c);
+		return;
+	}
 	c->admin = a;
 	c->last = &c->first;
-	c->buffer = bufferevent_socket_new(a->control->base, fd, BEV_OPT_CLOSE_ON_FREE);
-	c->again = event_new(a->control->base, -1, 0, on_again, c);
-	CHECK(c->buffer && c->again);
 	c->next = a->clients;
 	c->at = &a->clients;
 	if (c->next)
@@ -372,7 +432,8 @@ static void client_create(struct admin *a, int fd)
 	bufferevent_setcb(c->buffer, on_readable, on_written, on_event, c);
 	bufferevent_setwatermark(c->buffer, EV_READ, 0, PROTOCOL_LINE_MAX + 1);
 	bufferevent_set_timeouts(c->buffer, NULL, &stalled);
-	bufferevent_enable(c->buffer, EV_READ | EV_WRITE);
+	if (bufferevent_enable(c->buffer, EV_READ | EV_WRITE))
+		client_close(c);
 }
 
 static void on_client(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *peer,
@@ -399,13 +460,20 @@ int admin_open(struct control *c, const char *path, char *err, size_t err_len)
 
 	if (fd < 0)
 		return fd;
+	json_set_alloc_funcs(json_memory, free);
 	a = calloc(1, sizeof(*a));
-	CHECK(a);
+	if (a)
+		a->listener = evconnlistener_new(c->base, on_client, a,
+			LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 64, fd);
+	if (!a || !a->listener) {
+		free(a);
+		close(fd);
+		unlink(path);
+		snprintf(err, err_len, "node.admin: %s: out of memory", path);
+		return -ENOMEM;
+	}
 	a->control = c;
 	snprintf(a->path, sizeof(a->path), "%s", path);
-	a->listener = evconnlistener_new(
-		c->base, on_client, a, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 64, fd);
-	CHECK(a->listener);
 	c->admin = a;
 	return 0;
 }

@@ -35,7 +35,8 @@ const json_t *request_arguments(const struct request *r);
 const char *request_text(const struct request *r, const char *name);
 int64_t request_number(const struct request *r, const char *name, int64_t fallback);
 bool request_flag(const struct request *r, const char *name);
-/* Answers with `result` (its reference is taken; NULL: nothing but ok). */
+/* Answers with `result`, whose reference is taken. NULL, or no memory while it was made: with
+ * RESOURCE_EXHAUSTED, saying that the command is done. */
 void request_ok(struct request *r, json_t *result);
 void request_fail(struct request *r, int error, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

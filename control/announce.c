@@ -117,8 +117,8 @@ static struct said *say(const struct announce *a)
 	struct said *s = NULL;
 	size_t len;
 
-	CHECK(services && methods);
-	for (const struct stack *i = c->stacks; i && n < DISCOVERY_SERVICES_MAX; i = i->next) {
+	for (const struct stack *i = c->stacks;
+		services && methods && i && n < DISCOVERY_SERVICES_MAX; i = i->next) {
 		if (!is_announced(i))
 			continue;
 		services[n] = (struct tela_node_Service_args){.name = str(i->desc->name),
@@ -135,7 +135,7 @@ static struct said *say(const struct announce *a)
 		n_methods += services[n++].methods_len;
 	}
 	args.services_len = n;
-	len = tela_node_Announcement_size(&args);
+	len = services && methods ? tela_node_Announcement_size(&args) : 0;
 	if (len && len <= DISCOVERY_BYTES_MAX)
 		s = malloc(sizeof(*s) + len);
 	if (s) {
@@ -189,12 +189,20 @@ const uint8_t *announce_look(struct announce *a, size_t *ret_len)
 	return s->bytes;
 }
 
+void announce_again(struct announce *a)
+{
+	a->print = 0;
+}
+
 struct announce *announce_open(struct control *c, char *err, size_t err_len)
 {
 	struct announce *a = calloc(1, sizeof(*a));
 	size_t unread;
 
-	CHECK(a);
+	if (!a) {
+		snprintf(err, err_len, "discovery: out of memory");
+		return NULL;
+	}
 	a->control = c;
 	a->service = tela_service_add(c->node, &tela_node_Node_service);
 	if (a->service && announce_look(a, &unread))

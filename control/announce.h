@@ -12,5 +12,7 @@ struct announce;
 struct announce *announce_open(struct control *c, char *err, size_t err_len);
 /* Says what is new, if something is. Returns the announcement then, else NULL. */
 const uint8_t *announce_look(struct announce *a, size_t *ret_len);
+/* What it has returned could not be used: it is new at the next look. */
+void announce_again(struct announce *a);
 /* After the node. */
 void announce_close(struct announce *a);

@@ -123,11 +123,13 @@ static void start(struct stack *s, bool drain)
 {
 	struct ask *a = calloc(1, sizeof(*a));
 
-	CHECK(a);
+	if (!a || !(a->record = record_copy(s->current))) {
+		free(a);
+		s->ask_ns = control_now_ns() + ASK_MS * NS_PER_MS; /* once more then */
+		return;
+	}
 	a->stack = s;
 	a->drain = drain;
-	a->record = record_copy(s->current);
-	CHECK(a->record);
 	s->asking = a;
 	ask_next(a);
 }

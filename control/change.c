@@ -96,10 +96,11 @@ int change_publish(struct change *c, int unused)
 	struct stack *s = c->stack;
 
 	(void)unused;
+	errno = 0;
 	if (!c->image)
 		c->image = stack_build(s, c->next_record, c->error, sizeof(c->error));
 	if (!c->image)
-		return -EINVAL;
+		return errno == ENOMEM ? -ENOMEM : -EINVAL;
 	if (s->staged || s->n_retiring >= STACK_PINNED)
 		return c->starts ? CHANGE_TICK : CHANGE_STAGED;
 	if (!stack_may_publish(c->next_record))

@@ -86,7 +86,6 @@ static json_t *reply_json(struct tela_reply *reply)
 	char *hex = protocol_hex_of(reply->payload, reply->payload ? reply->len : 0);
 	json_t *message = json_string(reply->message), *answer;
 
-	CHECK(hex);
 	answer = json_pack("{s:s,s:i,s:s,s:o,s:i,s:I,s:s}", "status", tela_code_name(reply->code),
 		"code", (int)reply->code, "outcome", tela_outcome_name(reply->outcome), "message",
 		message ? message : json_string("?"), "resends", (int)reply->resends, "bytes",
@@ -106,9 +105,12 @@ static json_t *replies_json(const struct tela_client *client, struct tela_reply 
 		json_t *one = reply_json(&all[i]);
 
 		json_object_set_new(one, "node", json_string(name ? name : "."));
-		json_array_append_new(list, one);
+		if (json_array_append_new(list, one)) {
+			json_decref(list);
+			list = NULL;
+		}
 	}
-	return json_pack("{s:o}", "replies", list);
+	return list ? json_pack("{s:o}", "replies", list) : NULL;
 }
 
 static void call_done(struct outcall *call)
@@ -212,8 +214,10 @@ static int all_of(struct request *r, struct outcall *call)
 		return 0;
 	call->quorum = (uint32_t)request_number(r, "quorum", 0);
 	call->all = calloc(tela_mesh_size(call->client), sizeof(*call->all));
-	CHECK(call->all);
-	return 0;
+	if (call->all)
+		return 0;
+	request_fail(r, -ENOMEM, "out of memory");
+	return -ENOMEM;
 }
 
 static int dial(struct control *c, struct request *r, struct outcall *call,
@@ -249,7 +253,9 @@ static int prepare(struct control *c, struct request *r, struct outcall *call)
 
 	rc = protocol_hex(payload ? payload : "", &bytes, &call->len);
 	if (rc) {
-		request_fail(r, rc, "payload: expected pairs of hexadecimal digits");
+		request_fail(r, rc, "%s",
+			rc == -ENOMEM ? "out of memory"
+				      : "payload: expected pairs of hexadecimal digits");
 		return rc;
 	}
 	call->payload = bytes;
@@ -282,7 +288,10 @@ void cmd_call(struct control *c, struct request *r)
 {
 	struct call_request *q = calloc(1, sizeof(*q));
 
-	CHECK(q);
+	if (!q) {
+		request_fail(r, -ENOMEM, "out of memory");
+		return;
+	}
 	q->request = r;
 	q->call.done = call_done;
 	q->call.options.deadline_us = (uint64_t)request_number(r, "deadline_ms", 0) * 1000;

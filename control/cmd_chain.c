@@ -101,12 +101,13 @@ void cmd_chain_show(struct control *c, struct request *r)
 
 /* ---- steps from JSON ---- */
 
-/* Memory that lives as long as the change. */
+/* Memory that lives as long as the change; NULL: there is none. */
 static void *keep(struct chain_request *q, size_t size)
 {
 	struct text *t = calloc(1, sizeof(*t) + size);
 
-	CHECK(t);
+	if (!t)
+		return NULL;
 	t->next = q->texts;
 	q->texts = t;
 	return t->text;
@@ -127,12 +128,29 @@ const char *command_value(const json_t *v, char *text, size_t size)
 	return text;
 }
 
-static const char *value_text(struct chain_request *q, const json_t *v)
+static int no_memory(struct chain_request *q)
+{
+	return change_fail(&q->change, -ENOMEM, "out of memory");
+}
+
+static int value_text(
+	struct chain_request *q, const char *key, const json_t *v, const char **ret_value)
 {
 	char text[64];
 	const char *value = command_value(v, text, sizeof(text));
 
-	return value == text ? strcpy(keep(q, strlen(text) + 1), text) : value;
+	if (!value)
+		return change_fail(&q->change, -EINVAL,
+			"config.%.64s: expected a text, number or flag; nested keys are joined "
+			"with dots",
+			key);
+	if (value == text) {
+		char *copy = keep(q, strlen(text) + 1);
+
+		value = copy ? strcpy(copy, text) : NULL;
+	}
+	*ret_value = value;
+	return value ? 0 : no_memory(q);
 }
 
 static int by_key(const void *a, const void *b)
@@ -148,6 +166,7 @@ static int read_config(struct chain_request *q, const json_t *config, struct cha
 	uint32_t n = 0, n_unset = 0;
 	const char *key;
 	json_t *v;
+	int rc;
 
 	if (!size)
 		return 0;
@@ -155,18 +174,18 @@ static int read_config(struct chain_request *q, const json_t *config, struct cha
 		return change_fail(&q->change, -E2BIG, "more than %d keys", CONFIG_KEYS_MAX);
 	pairs = keep(q, size * sizeof(*pairs));
 	unset = keep(q, (size + 1) * sizeof(*unset));
+	if (!pairs || !unset)
+		return no_memory(q);
 	json_object_foreach((json_t *)config, key, v)
 	{
 		if (json_is_null(v)) {
 			unset[n_unset++] = key;
 			continue;
 		}
-		pairs[n] = (struct tela_pair){key, value_text(q, v)};
-		if (!pairs[n++].value)
-			return change_fail(&q->change, -EINVAL,
-				"config.%.64s: expected a text, number or flag; nested keys are "
-				"joined with dots",
-				key);
+		pairs[n].key = key;
+		rc = value_text(q, key, v, &pairs[n++].value);
+		if (rc)
+			return rc;
 	}
 	qsort(pairs, n, sizeof(*pairs), by_key);
 	step->config = (struct tela_plugin_config){n, pairs};
@@ -231,7 +250,10 @@ static struct chain_request *chain_create(struct control *c, struct request *r, 
 		return NULL;
 	}
 	q = calloc(1, sizeof(*q) + n_steps * sizeof(q->steps[0]));
-	CHECK(q);
+	if (!q) {
+		request_fail(r, -ENOMEM, "out of memory");
+		return NULL;
+	}
 	q->request = r;
 	q->change.stack = s;
 	q->change.steps = q->steps;
@@ -290,6 +312,8 @@ static int read_listed_step(struct chain_request *q, const json_t *o, struct cha
 		return change_fail(
 			&q->change, -EINVAL, "steps: each needs \"op\": add, remove or replace");
 	copy = json_copy((json_t *)o);
+	if (!copy)
+		return no_memory(q);
 	json_object_del(copy, "op");
 	json_object_set(copy, "service", json_object_get(request_arguments(q->request), "service"));
 	rc = protocol_check(

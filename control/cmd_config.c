@@ -59,6 +59,7 @@ static const struct tela_instance *owner(const struct record *r, const char *key
 	return found;
 }
 
+/* NULL: it is no text, number or flag, or there is no memory. */
 static const char *text_of(struct merge *m, const json_t *v)
 {
 	char text[64];
@@ -67,8 +68,7 @@ static const char *text_of(struct merge *m, const json_t *v)
 	if (value != text)
 		return value;
 	m->texts[m->n_texts] = strdup(text);
-	CHECK(m->texts[m->n_texts]);
-	return m->texts[m->n_texts++];
+	return m->texts[m->n_texts] ? m->texts[m->n_texts++] : NULL;
 }
 
 static int by_key(const void *a, const void *b)
@@ -101,6 +101,8 @@ static int read_step(struct merge *m, const struct record *r, const struct tela_
 			continue;
 		if (!json_is_null(v)) {
 			value = text_of(m, v);
+			if (!value && !json_is_object(v) && !json_is_array(v))
+				return change_fail(&m->change, -ENOMEM, "out of memory");
 			if (!value)
 				return change_fail(&m->change, -EINVAL,
 					"config.%.64s: expected a text, number or flag, found %s",
@@ -184,7 +186,10 @@ void cmd_config_merge(struct control *c, struct request *r)
 		return;
 	}
 	m = calloc(1, sizeof(*m));
-	CHECK(m);
+	if (!m) {
+		request_fail(r, -ENOMEM, "out of memory");
+		return;
+	}
 	m->request = r;
 	m->change.stack = s;
 	m->change.steps = m->steps;

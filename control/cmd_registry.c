@@ -70,7 +70,11 @@ static json_t *sorted(json_t *entries)
 	struct place *place = calloc(n + 1, sizeof(*place));
 	json_t *result = json_array();
 
-	CHECK(place);
+	if (!place) {
+		json_decref(result);
+		json_decref(entries);
+		return NULL;
+	}
 	for (size_t i = 0; i < n; i++)
 		place[i] = (struct place){
 			json_string_value(json_object_get(json_array_get(entries, i), "key")), i};

@@ -29,10 +29,12 @@ static void reply_schema(struct request *r, json_t *row, const void *bfbs, size_
 {
 	char *hex = protocol_hex_of(bfbs, len);
 
-	CHECK(hex);
-	json_object_set_new(row, "schema", json_string(hex));
+	if (hex)
+		json_object_set_new(row, "schema", json_string(hex));
+	else
+		json_decref(row);
+	request_ok(r, hex ? row : NULL);
 	free(hex);
-	request_ok(r, row);
 }
 
 /* ---- this node ---- */
@@ -168,7 +170,10 @@ static void show_peers(struct control *c, struct request *r, const char *peer, c
 {
 	struct schema_request *q = calloc(1, sizeof(*q));
 
-	CHECK(q);
+	if (!q) {
+		request_fail(r, -ENOMEM, "out of memory");
+		return;
+	}
 	q->request = r;
 	q->peer = peer;
 	q->call.done = peer_done;

@@ -13,7 +13,7 @@ struct gather {
 	struct request *request;
 	json_t *counters, *plugins;
 	uint32_t left;
-	bool drops, zero;
+	bool drops, zero, no_memory;
 };
 
 struct stats_job {
@@ -66,8 +66,14 @@ static int run_stats(struct lifecycle_job *job)
 
 static void finish(struct gather *g)
 {
-	request_ok(
-		g->request, json_pack("{s:o,s:o}", "counters", g->counters, "plugins", g->plugins));
+	json_t *all = json_pack("{s:o,s:o}", "counters", g->counters, "plugins", g->plugins);
+
+	if (g->no_memory) {
+		json_decref(all);
+		request_fail(g->request, -ENOMEM, "out of memory");
+	} else {
+		request_ok(g->request, all);
+	}
 	free(g);
 }
 
@@ -107,7 +113,10 @@ static void ask(struct gather *g, struct tela_instance *i)
 	if (!i->plugin->desc->stats)
 		return;
 	j = calloc(1, sizeof(*j));
-	CHECK(j);
+	if (!j) {
+		g->no_memory = true;
+		return;
+	}
 	j->gather = g;
 	j->instance = i;
 	instance_get(i);
@@ -128,9 +137,12 @@ void cmd_stats(struct control *c, struct request *r)
 		return;
 	}
 	g = calloc(1, sizeof(*g));
-	CHECK(g);
+	if (!g) {
+		request_fail(r, -ENOMEM, "out of memory");
+		return;
+	}
 	*g = (struct gather){c, r, json_array(), json_array(), 1, request_flag(r, "drops"),
-		request_flag(r, "zero")};
+		request_flag(r, "zero"), false};
 	tela_node_counters(c->node, core < 0 ? UINT32_MAX : (uint32_t)core, emit_counter, g);
 	for (struct stack *s = c->stacks; s && !g->drops && core < 0; s = s->next)
 		for (uint32_t i = 0; s->current && i < s->current->n; i++)

@@ -84,16 +84,19 @@ static const char *wrong_with(tela_node_Announcement_t a)
 
 /* ---- the thread: it asks ---- */
 
-static void hand_over(struct discovery *d, struct member *m, uint8_t *bytes)
+/* False: no memory; it is for the next heartbeat. */
+static bool hand_over(struct discovery *d, struct member *m, uint8_t *bytes)
 {
 	struct news *n = malloc(sizeof(*n));
 
-	CHECK(n);
+	if (!n)
+		return false;
 	*n = (struct news){.of = m, .bytes = bytes};
 	pthread_mutex_lock(&d->lock);
 	*d->news_last = n;
 	d->news_last = &n->next;
 	pthread_mutex_unlock(&d->lock);
+	return true;
 }
 
 /* 0 with its announcement, NULL: it may not be believed; else it could not be had. */
@@ -130,8 +133,8 @@ static void missed(struct discovery *d, struct member *m)
 {
 	if (!m->version || ++m->missed < DISCOVERY_MISSED)
 		return;
-	m->incarnation = m->version = m->missed = 0;
-	hand_over(d, m, NULL);
+	if (hand_over(d, m, NULL))
+		m->incarnation = m->version = m->missed = 0;
 }
 
 static void heard(struct discovery *d, struct tela_thread *t, struct tela_client *group,
@@ -153,9 +156,12 @@ static void heard(struct discovery *d, struct tela_thread *t, struct tela_client
 		return;
 	if (ask_announcement(t, group, m, &bytes))
 		return; /* next time */
-	m->incarnation = incarnation;
-	m->version = version;
-	hand_over(d, m, bytes);
+	if (hand_over(d, m, bytes)) {
+		m->incarnation = incarnation;
+		m->version = version;
+	} else {
+		free(bytes);
+	}
 }
 
 static void ask_group(struct discovery *d, struct tela_thread *t, uint32_t g)
@@ -302,6 +308,8 @@ void discovery_tick(struct control *c)
 	own = announce_look(d->announce, &len);
 	if (own && (copy = malloc(len)))
 		know(d, &d->own, memcpy(copy, own, len));
+	else if (own)
+		announce_again(d->announce);
 	pthread_mutex_lock(&d->lock);
 	n = d->news;
 	d->news = NULL;
@@ -316,12 +324,19 @@ void discovery_tick(struct control *c)
 
 /* ---- open and close ---- */
 
+static int no_memory(char *err, size_t err_len)
+{
+	snprintf(err, err_len, "discovery: out of memory");
+	return -ENOMEM;
+}
+
 static int open_groups(struct discovery *d, char *err, size_t err_len)
 {
 	uint32_t n_groups = (d->n_peers + TELA_MESH_INSTANCES_MAX - 1) / TELA_MESH_INSTANCES_MAX;
 
 	d->group = calloc(n_groups + 1, sizeof(struct tela_client *));
-	CHECK(d->group);
+	if (!d->group)
+		return no_memory(err, err_len);
 	for (; d->n_groups < n_groups; d->n_groups++) {
 		struct tela_mesh_instance at[TELA_MESH_INSTANCES_MAX] = {{0}};
 		uint32_t first = d->n_groups * TELA_MESH_INSTANCES_MAX;
@@ -343,7 +358,8 @@ int discovery_open(struct control *c, char *err, size_t err_len)
 	struct discovery *d = calloc(1, sizeof(*d));
 	pthread_condattr_t clock;
 
-	CHECK(d);
+	if (!d)
+		return no_memory(err, err_len);
 	d->control = c;
 	d->news_last = &d->news;
 	pthread_condattr_init(&clock);
@@ -352,9 +368,10 @@ int discovery_open(struct control *c, char *err, size_t err_len)
 	pthread_cond_init(&d->end, &clock);
 	pthread_condattr_destroy(&clock);
 	c->discovery = d;
+	d->peer = calloc(c->conf->node.n_peers + 1, sizeof(*d->peer));
+	if (!d->peer)
+		return no_memory(err, err_len);
 	d->n_peers = c->conf->node.n_peers;
-	d->peer = calloc(d->n_peers + 1, sizeof(*d->peer));
-	CHECK(d->peer);
 	for (uint32_t i = 0; i < d->n_peers; i++)
 		d->peer[i].name = c->conf->node.peers[i].name;
 	d->announce = announce_open(c, err, err_len);

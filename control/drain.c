@@ -80,7 +80,10 @@ void drain_service(struct stack *s, struct request *r, uint64_t deadline_ms)
 {
 	struct drain *d = calloc(1, sizeof(*d));
 
-	CHECK(d);
+	if (!d) {
+		request_fail(r, -ENOMEM, "out of memory");
+		return;
+	}
 	drain_begin(s);
 	if (s->status == TELA_SERVICE_PAUSED)
 		s->gate_ns = 0; /* nobody calls it any more */

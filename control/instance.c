@@ -242,9 +242,12 @@ static void stop(struct tela_instance *i, struct tela_hook *h)
 
 static int start_team(struct tela_instance *i, const struct tela_workers *w)
 {
+	errno = 0;
 	i->team = w ? team_start(w, i->stack->control->node, i->self, i->error, sizeof(i->error))
 		    : NULL;
-	return w && !i->team ? -EAGAIN : 0;
+	if (!w || i->team)
+		return 0;
+	return errno == ENOMEM ? -ENOMEM : -EAGAIN;
 }
 
 static int start(struct tela_instance *i, struct tela_hook *h)

@@ -198,7 +198,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		stop_step(now);
 	loop.hurried = is_busy();
 	again = (struct timeval){0, loop.hurried ? TICK_BUSY_US : TICK_IDLE_US};
-	event_add(loop.tick, &again);
+	if (event_add(loop.tick, &again))
+		event_active(loop.tick, EV_TIMEOUT, 0); /* no memory: at once, rather than never */
 }
 
 static void on_lifecycle(evutil_socket_t fd, short what, void *arg)

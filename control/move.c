@@ -127,7 +127,8 @@ static int plan(struct change *c, int unused)
 	struct change_step *steps = calloc(n, sizeof(*steps));
 
 	(void)unused;
-	CHECK(steps);
+	if (!steps)
+		return change_fail(c, -ENOMEM, "out of memory");
 	if (s->plan)
 		memcpy(steps, s->plan, n * sizeof(*steps));
 	else
@@ -261,7 +262,8 @@ static int plan_revival(struct change *c, int unused)
 
 	(void)unused;
 	c->steps = move_of(c)->steps = calloc(r->n, sizeof(*c->steps));
-	CHECK(c->steps);
+	if (!c->steps)
+		return change_fail(c, -ENOMEM, "out of memory");
 	for (uint32_t i = 0; i < r->n; i++)
 		if (r->declared[i]->root->failed)
 			c->steps[c->n_steps++] = (struct change_step){
@@ -306,31 +308,41 @@ void move_forget_plan(struct stack *s)
 	s->n_plan = 0;
 }
 
-/* What the operator made of it at run time is what starts again. */
-static void remember_plan(struct stack *s, const struct record *r)
+/* False: no memory. */
+static bool remember_step(struct change_step *step, const struct tela_instance *i, bool named)
 {
 	static const struct tela_plugin_config none;
+	const char *path = i->plugin->path;
+	struct tela_plugin_config *config = config_merge(&i->given, &none, NULL);
 
+	if (!config)
+		return false;
+	*step = (struct change_step){.op = CHANGE_ADD,
+		.plugin = strdup(i->plugin->name),
+		.as = named ? strdup(i->name) : NULL,
+		.object = path ? strdup(path) : NULL,
+		.config = *config};
+	return step->plugin && (step->as || !named) && (step->object || !path);
+}
+
+/* What the operator made of it at run time is what starts again. False: no memory. */
+static bool remember_plan(struct stack *s, const struct record *r)
+{
 	move_forget_plan(s);
 	s->plan = calloc(r->n, sizeof(*s->plan));
-	CHECK(s->plan);
-	for (uint32_t i = 0; i < r->n; i++) {
-		const struct tela_instance *instance = r->declared[i];
+	for (uint32_t i = 0; s->plan && i < r->n; i++) {
 		struct change_step *step = &s->plan[s->n_plan];
-		struct tela_plugin_config *config;
 
-		if (instance->automatic)
+		if (r->declared[i]->automatic)
 			continue;
-		config = config_merge(&instance->given, &none, NULL);
-		CHECK(config);
-		*step = (struct change_step){.op = CHANGE_ADD,
-			.plugin = strdup(instance->plugin->name),
-			.as = s->n_plan ? strdup(instance->name) : NULL,
-			.object = instance->plugin->path ? strdup(instance->plugin->path) : NULL,
-			.config = *config};
-		CHECK(step->plugin);
+		if (!remember_step(step, r->declared[i], s->n_plan > 0)) {
+			s->n_plan += step->config.pairs != NULL; /* to be freed with the others */
+			move_forget_plan(s);
+			return false;
+		}
 		s->n_plan++;
 	}
+	return s->plan;
 }
 
 /* From here on no call finds an image; the instances are held until none runs under an old one. */
@@ -347,11 +359,19 @@ static int withdraw(struct change *c, int unused)
 	if (!s->current || !s->current->n)
 		return 0;
 	empty = record_create(s, NULL, 0);
-	c->leaving = record_copy(s->current);
-	CHECK(empty && c->leaving);
-	remember_plan(s, s->current);
-	stack_publish(s, empty, NULL);
-	return 0;
+	c->leaving = empty ? record_copy(s->current) : NULL;
+	if (c->leaving && remember_plan(s, s->current)) {
+		stack_publish(s, empty, NULL);
+		return 0;
+	}
+	/* It goes on when there is memory. */
+	stack_error(s, "out of memory");
+	if (c->leaving)
+		record_put(c->leaving);
+	if (empty)
+		record_put(empty);
+	c->leaving = NULL;
+	return CHANGE_TICK;
 }
 
 static void report(struct move *m, int error)
@@ -481,7 +501,14 @@ static void submit(struct stack *s, enum admin_status wanted, const char *reason
 {
 	struct move *m = calloc(1, sizeof(*m));
 
-	CHECK(m);
+	if (!m) {
+		stack_error(s, "out of memory");
+		log_error("service %s cannot be moved: out of memory", s->name);
+		s->next_try_ns = control_now_ns() + NS_PER_S;
+		if (done)
+			done(arg, s, -ENOMEM);
+		return;
+	}
 	m->wanted = wanted;
 	m->retry = retry;
 	m->done = done;
@@ -498,19 +525,27 @@ void move_submit(struct stack *s, enum admin_status wanted, const char *reason,
 	submit(s, wanted, reason, false, done, arg);
 }
 
-void move_failed(struct stack *s, struct tela_instance *i, const char *what, const char *why)
+static void submit_failure(struct stack *s)
 {
 	struct move *m = calloc(1, sizeof(*m));
+
+	s->failure_due = !m; /* at the next tick */
+	if (!m)
+		return;
+	m->change.stack = s;
+	m->change.done = move_done;
+	change_submit_stages(&m->change, failure_stages);
+}
+
+void move_failed(struct stack *s, struct tela_instance *i, const char *what, const char *why)
+{
 	char text[sizeof(s->last_error)];
 
-	CHECK(m);
 	i->root->failed = true;
 	snprintf(text, sizeof(text), "%s: %s", what, why);
 	stack_error(s, text);
 	log_error("service %s: %s", s->name, text);
-	m->change.stack = s;
-	m->change.done = move_done;
-	change_submit_stages(&m->change, failure_stages);
+	submit_failure(s);
 }
 
 static void look_after_workers(struct stack *s)
@@ -530,6 +565,8 @@ static void look_after_workers(struct stack *s)
 void move_tick(struct stack *s)
 {
 	look_after_workers(s);
+	if (s->failure_due)
+		submit_failure(s);
 	if (s->status != TELA_SERVICE_FAILED || s->control->draining || s->changes ||
 		control_now_ns() < s->next_try_ns)
 		return;

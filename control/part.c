@@ -60,7 +60,11 @@ void part_answer(const struct change *c, struct request *r, json_t *result)
 	uint32_t n = c->before ? c->before->n : 0;
 	struct parting *p = calloc(1, sizeof(*p) + n * sizeof(p->ids[0]));
 
-	CHECK(p);
+	if (!p) {
+		json_decref(result);
+		request_ok(r, NULL);
+		return;
+	}
 	p->request = r;
 	p->result = result;
 	p->since_ns = control_now_ns();

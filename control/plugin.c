@@ -335,9 +335,8 @@ static int add_builtin(
 	p->version = strdup(desc->version ? desc->version : "");
 	p->fd = -1;
 	p->state = PLUGIN_LINKED;
-	CHECK(p->name && p->version);
 	registry_add(r, p);
-	return 0;
+	return p->name && p->version ? 0 : fail(err, err_len, -ENOMEM, "out of memory");
 }
 
 struct registry *registry_create(

@@ -284,20 +284,27 @@ static void on_accept(
 
 	(void)from;
 	(void)len;
-	CHECK(c);
+	if (c)
+		c->end = event_new(p->control->base, -1, 0, on_end, c);
+	if (c && c->end)
+		c->socket = bufferevent_socket_new(p->control->base, fd, BEV_OPT_CLOSE_ON_FREE);
+	if (!c || !c->socket) { /* no memory: who asks may come again */
+		if (c && c->end)
+			event_free(c->end);
+		free(c);
+		evutil_closesocket(fd);
+		return;
+	}
 	c->probe = p;
-	c->end = event_new(p->control->base, -1, 0, on_end, c);
-	c->socket = bufferevent_socket_new(p->control->base, fd, BEV_OPT_CLOSE_ON_FREE);
-	CHECK(c->end && c->socket);
 	while (p->connection[i])
 		i++;
 	p->connection[i] = c;
 	if (++p->n_connections == CONNECTIONS_MAX)
 		evconnlistener_disable(l);
-	event_add(c->end, &life);
 	bufferevent_setcb(c->socket, on_read, on_written, on_event, c);
 	bufferevent_setwatermark(c->socket, EV_READ, 0, REQUEST_BYTES_MAX + 1);
-	bufferevent_enable(c->socket, EV_READ | EV_WRITE);
+	if (event_add(c->end, &life) || bufferevent_enable(c->socket, EV_READ | EV_WRITE))
+		connection_free(c);
 }
 
 /* ---- open and close ---- */
@@ -336,7 +343,10 @@ struct probe *probe_open(struct control *c, const char *address, char *err, size
 {
 	struct probe *p = calloc(1, sizeof(*p));
 
-	CHECK(p);
+	if (!p) {
+		snprintf(err, err_len, "node.probes: out of memory");
+		return NULL;
+	}
 	p->control = c;
 	p->listener = listen_at(p, address, err, err_len);
 	if (p->listener)

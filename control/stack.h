@@ -149,6 +149,7 @@ struct stack {
 	uint32_t n_plan;
 	uint32_t n_tries;     /* to start it, that failed one after another */
 	uint64_t next_try_ns; /* UINT64_MAX: there will be none */
+	bool failure_due;     /* a plugin has failed, and there was no memory to say so */
 
 	/* ask.c */
 	struct ask *asking;

@@ -201,10 +201,9 @@ static json_t *sum_json(const struct sum *s)
 json_t *traces_list(const struct traces *t, uint32_t limit)
 {
 	bool *seen = calloc(TRACES_SPANS, sizeof(*seen));
-	json_t *list = json_array();
+	json_t *list = seen ? json_array() : NULL;
 
-	CHECK(seen);
-	for (uint64_t i = t->n; i-- > first(t) && json_array_size(list) < limit;) {
+	for (uint64_t i = t->n; list && i-- > first(t) && json_array_size(list) < limit;) {
 		struct sum sum = {0};
 
 		if (seen[i % TRACES_SPANS])
@@ -279,12 +278,15 @@ json_t *traces_show(const struct traces *t, const char *id, char *err, size_t er
 	json_t *spans;
 
 	if (len < 4 || len > 32 || strspn(id, "0123456789abcdefABCDEF") != len) {
-		snprintf(
-			err, err_len, "trace: expected 4 to 32 hexadecimal digits, found '%.40s'", id);
+		snprintf(err, err_len, "trace: expected 4 to 32 hexadecimal digits, found '%.40s'",
+			id);
 		return NULL;
 	}
 	found = calloc(TRACES_SPANS, sizeof(*found));
-	CHECK(found);
+	if (!found) {
+		snprintf(err, err_len, "out of memory");
+		return NULL;
+	}
 	for (uint64_t i = first(t); i < t->n; i++)
 		if (begins_with(nth(t, i), id))
 			found[n++] = nth(t, i);

@@ -1,5 +1,7 @@
 #include "watch.h"
 
+#include "log.h"
+
 struct telling {
 	struct lifecycle_job job;
 	struct record *record; /* holds the instances meanwhile */
@@ -76,9 +78,13 @@ void watch_tell(struct control *c, const char *node, struct tela_str service, bo
 		if (!listens(s->current))
 			continue;
 		t = calloc(1, sizeof(*t) + service.len + 1);
-		CHECK(t);
-		t->record = record_copy(s->current);
-		CHECK(t->record);
+		if (!t || !(t->record = record_copy(s->current))) {
+			free(t);
+			log_warn("%s: its plugins are not told that %.*s %s: out of memory",
+				s->name, (int)service.len, service.s,
+				serves ? "serves" : "serves no more");
+			continue;
+		}
 		memcpy(t->service, service.s, service.len);
 		snprintf(t->node, sizeof(t->node), "%s", node ? node : "");
 		t->seen = (struct tela_seen){.node = node ? t->node : NULL,

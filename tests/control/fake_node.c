@@ -501,7 +501,8 @@ int tela_thread_call(struct tela_thread *t, struct tela_client *c, const struct 
 	(void)m;
 	(void)o;
 	*reply = (struct tela_reply){.payload = malloc(len + 1), .len = len};
-	CHECK(reply->payload);
+	if (!reply->payload)
+		return -ENOMEM;
 	memcpy(reply->payload, payload, len);
 	return 0;
 }
