@@ -5,7 +5,7 @@
 #include "nest.h"
 #include "trace.h"
 
-enum { METADATA_MAX = 16 };
+enum { METADATA_MAX = 16, DIRECT_MAX = 16 };
 
 /* ---- requests ---- */
 
@@ -94,6 +94,13 @@ static inline uint8_t packet_flags(const struct tela_method_desc *m, const struc
 			 (unlikely(flags & TELA_CALL_ONE_WAY) ? frame_PacketFlag_one_way : 0));
 }
 
+/* A direct call is only for this node itself. */
+static __attribute__((cold, noinline)) bool flags_allowed(
+	const struct caller_session *s, uint32_t flags)
+{
+	return !(flags & ~TELA_CALL_FLAGS) && !s->path;
+}
+
 static inline int begin(struct machine *m, struct caller_session *s,
 	const struct tela_method_desc *method, size_t size, const struct tela_options *o,
 	uint64_t deadline_us, struct tela_request *ret)
@@ -104,7 +111,8 @@ static inline int begin(struct machine *m, struct caller_session *s,
 	uint16_t token;
 	bool bound;
 
-	if (unlikely(o && o->flags & ~TELA_CALL_FLAGS))
+	if (unlikely(o && o->flags & ~(TELA_CALL_FLAGS & ~TELA_CALL_DIRECT)) &&
+		!flags_allowed(s, o->flags))
 		return -EINVAL;
 	/* A peer that leaves still waits for what is called for its own calls. */
 	if (unlikely(s->path &&
@@ -146,6 +154,8 @@ static inline int begin(struct machine *m, struct caller_session *s,
 	s->n_busy++;
 	slot->state = CALLER_BUILDING;
 	slot->flags = packet_flags(method, o);
+	if (unlikely(!bound && o))
+		slot->flags |= (uint8_t)(o->flags & TELA_CALL_DIRECT);
 	slot->bound = bound;
 	slot->on_wire = false;
 	slot->method = method;
@@ -235,6 +245,27 @@ void caller_transmit(struct machine *m, struct path *p, struct caller_slot *s, u
 	s->on_wire = true;
 }
 
+/* In place: it has ended when this returns. */
+static __attribute__((noinline)) void send_direct(struct machine *m, struct caller_slot *s)
+{
+	const uint32_t call = s->call, nesting = m->nesting;
+
+	if (m->direct == DIRECT_MAX) {
+		s->on_wire = false;
+		caller_fail(
+			m, s, TELA_RESOURCE_EXHAUSTED, "too many direct calls inside one another");
+		return;
+	}
+	m->direct++;
+	m->nesting = 0; /* it ends inside, however deep the completion is that makes it */
+	callee_serve_local(m, s);
+	m->nesting = nesting;
+	m->direct--;
+	if (s->call == call && s->state == CALLER_WAITING)
+		caller_fail(m, s, TELA_FAILED_PRECONDITION,
+			"a link of a direct call would answer later");
+}
+
 int caller_send(struct machine *m, struct caller_slot *s, tela_done_fn done, void *arg)
 {
 	struct path *p = s->session->path;
@@ -246,7 +277,10 @@ int caller_send(struct machine *m, struct caller_slot *s, tela_done_fn done, voi
 	if (unlikely(!p)) {
 		s->state = CALLER_WAITING;
 		s->on_wire = true;
-		list_add_tail(&m->local, &s->sent);
+		if (unlikely(s->flags & TELA_CALL_DIRECT))
+			send_direct(m, s);
+		else
+			list_add_tail(&m->local, &s->sent);
 	} else if (likely(p->state == PATH_UP)) {
 		caller_transmit(m, p, s, 0);
 	} else {

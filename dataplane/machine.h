@@ -136,6 +136,7 @@ struct machine {
 	struct list ended;                    /* calls of local callers who are to be told */
 	uint32_t nesting;     /* completions of local calls inside one another, just now */
 	uint32_t nest_serial; /* of the last call made for another */
+	uint32_t direct;      /* direct calls inside one another, just now */
 	bool orphans;         /* the first of `pending` may be one */
 	struct expiry retained,
 		arriving;          /* large replies, large requests; owners are callee slots */

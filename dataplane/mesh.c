@@ -206,7 +206,7 @@ int mesh_begin(struct core *core, struct tela_client *c, const struct tela_metho
 	struct mesh_call *k;
 	int rc;
 
-	if (unlikely(o && o->flags & ~TELA_CALL_FLAGS))
+	if (unlikely(o && o->flags & (~TELA_CALL_FLAGS | TELA_CALL_DIRECT)))
 		return -EINVAL;
 	if (!only || (o && o->n_metadata > METADATA_MAX) || size > MSG_1M - ENVELOPE_MAX - 8)
 		return only ? -EMSGSIZE : -EINVAL;

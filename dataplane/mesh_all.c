@@ -75,7 +75,7 @@ int tela_mesh_all(struct tela_client *c, const struct tela_method_desc *m, const
 	struct mesh_core *mc;
 	struct mesh_all *a;
 
-	if (!c->mesh || quorum > c->mesh->balance.n || own.flags & ~TELA_CALL_FLAGS)
+	if (!c->mesh || quorum > c->mesh->balance.n || own.flags & (~TELA_CALL_FLAGS | TELA_CALL_DIRECT))
 		return -EINVAL;
 	mc = &c->mesh->core[core->index];
 	mesh_core_open(mc);

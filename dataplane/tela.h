@@ -293,7 +293,9 @@ enum {
 	TELA_CALL_WAIT = 4,
 	TELA_CALL_FAIL_FAST = 8,
 	TELA_CALL_REPEAT = 16,
-	TELA_CALL_FLAGS = 31, /* all of them: others are refused */
+	/* Of a client of this node itself: the chain runs inside tela_request_send(). */
+	TELA_CALL_DIRECT = 32,
+	TELA_CALL_FLAGS = 63, /* all of them: others are refused */
 };
 
 /* Options of one call; zero everywhere is the default. */
@@ -362,11 +364,17 @@ struct tela_request {
 /* Takes a slot and gives room for a payload of exactly `size` bytes. The request must be sent or
  * abandoned before the caller returns. 0; -EAGAIN (every slot is taken: try in a later pass),
  * -EMSGSIZE, -ENOBUFS, -ENOTCONN (peer is down; try later or fail the call), -EINVAL (unknown
- * flags or instance), -ECANCELED (nobody waits for the parent any more), -ELOOP (255 calls, each
- * made for the one before). [core] */
+ * flags or instance; a direct call elsewhere than here), -ECANCELED (nobody waits for the parent
+ * any more), -ELOOP (255 calls, each made for the one before). [core] */
 int tela_request_begin(struct tela_client *c, const struct tela_method_desc *m, size_t size,
 	const struct tela_options *o, struct tela_request *ret);
 /* Sends it; `done` runs on this core, later, exactly once. [core]
+ *
+ * With TELA_CALL_DIRECT the chain runs in place and `done` before this returns: a handler has the
+ * result at once and need not go pending. It is as a local call in all else: a status, never a
+ * crash. A link that would answer later, or blocks, ends it FAILED_PRECONDITION (maybe executed);
+ * more than 16 direct calls inside one another are refused RESOURCE_EXHAUSTED (surely not
+ * executed). It takes its time from the core, as the handler that makes it does.
  *
  * A one-way call has ended when its callee has accepted or refused it. OK with outcome EXECUTED and
  * no payload says accepted: its chain was entered, once, and whatever it answers, now or later, is
