@@ -98,7 +98,7 @@ static void closed(void *arg, struct stack *s, int error)
 {
 	(void)arg;
 	if (error)
-		s->drain = DRAIN_NONE;
+		s->drain = error == -ENOMEM ? DRAIN_LEAVING : DRAIN_NONE; /* the former: once more */
 	ask_soon(s);
 }
 
