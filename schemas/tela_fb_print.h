@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "tela_fb.h"
+#include "tela_fb_verify.h"
 
 enum {
 	TELA_FB_PRINT_TEXT = 1,     /* a [ubyte] that is text is a string, and not its numbers */
@@ -350,16 +350,12 @@ static inline bool tela_fb_print_member(
 static inline bool tela_fb_print_nested(
 	struct tela_fb_printer *p, const struct tela_fb_desc_field *f, uint32_t at)
 {
-	struct tela_fb_verifier outer = p->v;
+	struct tela_fb_outer outer;
 	uint32_t root;
-	bool ok;
 
-	if (!tela_fb_verify_nested(&outer, at, &p->v, &root))
+	if (!tela_fb_verify_nested(&p->v, at, &outer, &root))
 		return tela_fb_print_end(p, -EBADMSG);
-	ok = tela_fb_print_table(p, f->type, root);
-	tela_fb_leave_nested(&outer, &p->v);
-	p->v = outer;
-	return ok;
+	return tela_fb_print_table(p, f->type, root) && tela_fb_leave_nested(&p->v, &outer);
 }
 
 /* One element of a vector that stands at `at`. */

@@ -235,7 +235,7 @@ void emit_data(struct emit *e)
 	out(e, "/* %s.h - made by telac from %s: do not edit.\n", e->stem, s->file);
 	out(e, " *\n * Readers, verifiers and builders; tela_fb.h says what they ask and "
 	       "promise.\n */\n");
-	out(e, "#pragma once\n\n#include <tela_fb.h>\n");
+	out(e, "#pragma once\n\n#include <tela_fb_verify.h>\n");
 	for (i = 0; i < s->n_objects && !s->objects[i].shares; i++)
 		;
 	if (i < s->n_objects)

@@ -51,10 +51,10 @@ static void verify_nested(struct emit *e, const struct field *f)
 {
 	out(e, "\tif (!tela_fb_verify_ref(v, &t, %u, %s, &to))\n\t\treturn false;\n", slot_of(f),
 		f->required ? "true" : "false");
-	out(e, "\tif (to) {\n\t\tif (!tela_fb_verify_nested(v, to, &nested, &to) ||\n");
-	out(e, "\t\t\t!%s_fb_verify(&nested, to) || !tela_fb_leave_nested(v, &nested))\n",
+	out(e, "\tif (to && (!tela_fb_verify_nested(v, to, &outer, &to) ||\n");
+	out(e, "\t\t!%s_fb_verify(v, to) || !tela_fb_leave_nested(v, &outer)))\n",
 		f->nested->c_name);
-	out(e, "\t\t\treturn false;\n\t}\n");
+	out(e, "\t\treturn false;\n");
 }
 
 bool has_nested(const struct object *o)
@@ -79,36 +79,26 @@ static void verify_union(struct emit *e, const struct field *f)
 		out(e, "\t\t!%s_fb_verify(v, type, to))\n\t\treturn false;\n", u);
 		return;
 	}
-	out(e, "\tif (!tela_fb_verify_unions(v, &t, %u, %s, &types, &from, &n) ||\n", slot_of(f),
-		required);
-	out(e, "\t\t(n && !tela_fb_charge_leaves(v, types, from, &n)))\n\t\treturn false;\n");
-	out(e, "\tif (n) {\n\t\tconst uint32_t budget = v->budget, first = from, kinds = "
-	       "types;\n\n");
-	out(e, "\t\tfor (; n; n--, types++, from += 4) {\n");
 	out(e,
-		"\t\t\tif (!%s_fb_verify(v, v->buf[types], tela_fb_verify_entry(v, from)))\n"
-		"\t\t\t\treturn false;\n\t\t}\n",
-		u);
-	out(e, "\t\tif (v->budget == budget) /* no table among them */\n");
-	out(e, "\t\t\ttela_fb_remember(v, kinds, first);\n\t}\n");
+		"\tif (!tela_fb_verify_all_values(v, &t, %u, %s, %s_fb_verify))\n\t\treturn "
+		"false;\n",
+		slot_of(f), required, u);
 }
 
 void emit_verifier(struct emit *e, const struct object *o)
 {
-	const bool unions = has_kind(e, o, KIND_UNIONS), one = has_kind(e, o, KIND_UNION);
+	const bool one = has_kind(e, o, KIND_UNION);
 	size_t i;
 
 	out(e, "static inline bool %s_fb_verify(struct tela_fb_verifier *v, uint32_t at)\n{\n",
 		o->c_name);
 	out(e, "\tstruct tela_fb_table t;\n");
-	if (unions || has_kind(e, o, KIND_TABLES))
+	if (has_kind(e, o, KIND_TABLES))
 		out(e, "\tuint32_t from, n;\n");
 	if (has_nested(o))
-		out(e, "\tstruct tela_fb_verifier nested;\n");
+		out(e, "\tstruct tela_fb_outer outer;\n");
 	if (one || has_nested(o) || has_kind(e, o, KIND_TABLE))
 		out(e, "\tuint32_t to;\n");
-	if (unions)
-		out(e, "\tuint32_t types;\n");
 	if (one)
 		out(e, "\tuint8_t type;\n");
 	out(e, "\n\tif (!tela_fb_enter(v, at, &t))\n\t\treturn false;\n");

@@ -250,6 +250,20 @@ static void emit_verify_whole(struct emit *e, const struct object *o, const stru
 	out(e, "true;\n}\n\n");
 }
 
+/* Is there a vector of strings or unions in it, or might one be in what it refers to? */
+static bool may_look_again(struct emit *e, const struct object *o)
+{
+	static const enum kind kinds[] = {
+		KIND_STRINGS, KIND_TABLE, KIND_TABLES, KIND_UNION, KIND_UNIONS};
+	size_t i;
+
+	for (i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+		if (has_kind(e, o, kinds[i]))
+			return true;
+	}
+	return has_nested(o);
+}
+
 /* `m`: NULL if there is no short path. */
 static void emit_verify(
 	struct emit *e, const struct object *o, const struct image *m, bool prefixed)
@@ -268,9 +282,14 @@ static void emit_verify(
 		out(e, "\t\t!memcmp(buf, head, sizeof(head)))\n");
 		out(e, "\t\treturn %s_fb_verify_whole(&v) ? 0 : -EBADMSG;\n", c);
 	}
-	out(e, "\tif (!tela_fb_verify_start(&v, buf, len, %s, %s%s, &root) ||\n",
+	out(e,
+		"\tif (!tela_fb_verify_start(&v, buf, len, %s, %s%s, &root))\n"
+		"\t\treturn -EBADMSG;\n",
 		prefixed ? "4" : "0", identified ? c : "NULL", identified ? "_IDENTIFIER" : "");
-	out(e, "\t\t!%s_fb_verify(&v, root))\n\t\treturn -EBADMSG;\n\treturn 0;\n}\n\n", c);
+	out(e, "\tif (%s_fb_verify(&v, root)", c);
+	if (may_look_again(e, o))
+		out(e, " || tela_fb_verify_again(&v, buf, len, root, %s_fb_verify)", c);
+	out(e, ")\n\t\treturn 0;\n\treturn -EBADMSG;\n}\n\n");
 }
 
 /* Behind a size, as in a file or a stream of buffers. The size counts for alignment. */

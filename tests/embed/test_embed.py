@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 
-HEADERS = ('tela_fb.h', 'tela_fb_print.h', 'tela_fb_share.h', 'tela.h', 'tela_plugin.h', 'tela_node.h')
+HEADERS = ('tela_fb.h', 'tela_fb_print.h', 'tela_fb_share.h', 'tela_fb_verify.h', 'tela.h', 'tela_plugin.h', 'tela_node.h')
 STRICT = ['-Wall', '-Wextra', '-Werror']
 
 

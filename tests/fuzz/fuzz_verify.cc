@@ -3,25 +3,34 @@
 // printed within bounds.
 //
 // The first byte from 252 on chooses one of two schemas with all that telac covers: 1 more for the
-// one whose tables lead to each other, 2 more for a size prefix. Below that fuzz_tables.h says what
-// it is.
+// one whose tables lead to each other, 2 more for a size prefix. 251: the rest is the plan of a
+// buffer of that one (shapes.h). Below that fuzz_tables.h says what it is.
 
 #include "fuzz_tables.h"
+#include "shapes.h"
 #include "verdict.h"
+
+static void check(unsigned schema, const exact &b, bool prefixed)
+{
+	const verdict v = judge(schema, b, prefixed);
+
+	if (v.wrong.empty())
+		return;
+	std::fprintf(stderr, "%s\n", v.wrong.c_str());
+	std::abort();
+}
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	if (!len)
 		return 0;
-	if (data[0] < 252) {
+	if (data[0] == 251) {
+		const std::string s = shape(data + 1, len - 1).bytes();
+		check(1, exact(s.data(), s.size()), false);
+	} else if (data[0] > 251) {
+		check(data[0] & 1, exact(data + 1, len - 1), data[0] & 2);
+	} else {
 		fuzz_tables(data, len);
-		return 0;
 	}
-	const exact b(data + 1, len - 1);
-	const verdict v = judge(data[0] & 1, b, data[0] & 2);
-
-	if (v.wrong.empty())
-		return 0;
-	std::fprintf(stderr, "%s\n", v.wrong.c_str());
-	std::abort();
+	return 0;
 }

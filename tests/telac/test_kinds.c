@@ -270,9 +270,9 @@ static void disorder_is_harmless(void **state)
 }
 
 /* Parcels in parcels, `levels` of them; the innermost one is `innermost`. */
-static struct tela_bytes nest(
-	uint8_t *at, size_t room, unsigned levels, struct tela_bytes innermost)
+static struct tela_bytes nest(unsigned levels, struct tela_bytes innermost)
 {
+	static uint8_t space[2][1 << 17]; /* in turn */
 	struct depot_stock_Parcel_args a = depot_stock_Parcel_ARGS_INIT;
 	const struct depot_stock_Ticket_args ticket = depot_stock_Ticket_ARGS_INIT;
 	uint8_t number[64];
@@ -283,33 +283,30 @@ static struct tela_bytes nest(
 	for (; levels; levels--) {
 		a.inner = innermost;
 		assert_true(depot_stock_Parcel_size(&a) > 0);
-		len = depot_stock_Parcel_build(at, room, &a);
+		len = depot_stock_Parcel_build(space[levels % 2], sizeof(*space), &a);
 		assert_true(len > 0);
-		innermost.data = at;
+		innermost.data = space[levels % 2];
 		innermost.len = (size_t)len;
-		at += len;
-		room -= (size_t)len;
 	}
 	return innermost;
 }
 
 static void nested_buffers_are_verified(void **state)
 {
-	static uint8_t space[1 << 16];
 	const uint8_t zeros[12] = {0};
 	const struct tela_bytes none = {NULL, 0}, bad = {zeros, sizeof(zeros)}, empty = {zeros, 0};
-	struct tela_bytes b = nest(space, sizeof(space), 3, none);
+	struct tela_bytes b = nest(3, none);
 
 	(void)state;
 	assert_int_equal(depot_stock_Parcel_verify(b.data, b.len), 0);
-	b = nest(space, sizeof(space), 3, bad); /* two buffers down */
+	b = nest(3, bad); /* two buffers down */
 	assert_int_equal(depot_stock_Parcel_verify(b.data, b.len), -EBADMSG);
-	b = nest(space, sizeof(space), 1, empty); /* no bytes are no buffer */
+	b = nest(1, empty); /* no bytes are no buffer */
 	assert_int_equal(depot_stock_Parcel_verify(b.data, b.len), -EBADMSG);
 	/* the innermost one has a ticket inside */
-	b = nest(space, sizeof(space), TELA_FB_NESTED_MAX, none);
+	b = nest(TELA_FB_AROUND_MAX, none);
 	assert_int_equal(depot_stock_Parcel_verify(b.data, b.len), 0);
-	b = nest(space, sizeof(space), TELA_FB_NESTED_MAX + 1, none);
+	b = nest(TELA_FB_AROUND_MAX + 1, none);
 	assert_int_equal(depot_stock_Parcel_verify(b.data, b.len), -EBADMSG);
 }
 

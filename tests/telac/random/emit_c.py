@@ -280,11 +280,14 @@ class Ours(Emitter):
         self(f'static int {stem}_verify(const void *buf, size_t len)\n{{\nreturn {name}_verify(buf, len);\n}}\n')
         identifier = f'{name}_IDENTIFIER' if self.schema.identifier else 'NULL'
         self(f'static int {stem}_visits(const void *buf, size_t len, bool prefixed, '
-             f'uint32_t *ret_used, uint32_t *ret_leaves)\n{{')
+             f'uint32_t *ret_used, uint64_t *ret_leaves)\n{{')
         self(f'struct tela_fb_verifier v = {{0}};\nuint32_t root;\n'
-             f'const bool ok = tela_fb_verify_start(&v, buf, len, prefixed ? 4 : 0, {identifier}, &root) &&\n'
-             f'\t{name}_fb_verify(&v, root);')
-        self('*ret_used = TELA_FB_VISITS((uint32_t)len) - v.budget;\n*ret_leaves = TELA_FB_LEAVES((uint32_t)len) - v.leaves;')
+             f'bool ok = tela_fb_verify_start(&v, buf, len, prefixed ? 4 : 0, {identifier}, &root) &&\n'
+             f'\t{name}_fb_verify(&v, root);\n'
+             f'const bool twice = !ok && v.again;')
+        self(f'if (twice) {{\nok = tela_fb_verify_again(&v, buf, len, root, {name}_fb_verify);\n}}')
+        self('*ret_used = TELA_FB_VISITS((uint32_t)len) - v.budget;\n'
+             '*ret_leaves = (twice ? TELA_FB_LEAVES_AGAIN(len) : TELA_FB_LEAVES(len)) - v.leaves;')
         self('return ok ? 0 : -EBADMSG;\n}\n')
         self(f'static size_t {stem}_size(struct text_in *in, const void **ret_args)\n{{')
         self(f'struct {name}_args *a = {self.new(f"struct {name}_args")};\nparse_{name}(in, a);\n*ret_args = a;')

@@ -197,7 +197,7 @@ class Theirs(Emitter):
             self.dump_union(t.ref, f't->{f.name}_type()', f't->{name}()', site)
         elif f.nested:
             self(f'w->vector({site}, t->{name}());')
-            self(f'w->nested++;\ndump_{c_name(f.nested)}(o, w, nullptr, t->{name}() ? t->{name}_nested_root() : nullptr);')
+            self(f'w->enter_nested();\ndump_{c_name(f.nested)}(o, w, nullptr, t->{name}() ? t->{name}_nested_root() : nullptr);')
             self('w->nested--;')
         elif t.is_bytes:
             self(f'w->vector({site}, t->{name}());')
@@ -212,7 +212,8 @@ class Theirs(Emitter):
         if t.kind == 'union':
             self(f'w->vector(raw->GetAddressOf({f.slot - 2}), t->{f.name}_type());')
         walk = {'table': 'refs', 'string': 'leaves', 'union': 'leaves'}.get(t.kind, 'vector')
-        self(f'w->{walk}({site}, t->{name}());')
+        more = f', {str(t.kind == "union").lower()}' if walk == 'leaves' else ''
+        self(f'w->{walk}({site}, t->{name}(){more});')
         self(f'text_put_vector(o, t->{name}() != nullptr, t->{name}() ? t->{name}()->size() : 0);')
         self(f'for (flatbuffers::uoffset_t i = 0; t->{name}() && i < t->{name}()->size(); i++) {{')
         at = f't->{name}()->Data() + 4 * i'

@@ -1,6 +1,6 @@
 // oracle.cc - a batch of random schemas and messages: what ours and C++ write is accepted and read
 // identically by both, and so is what Python and JavaScript wrote; damaged buffers get the verdict
-// and are read as tela_fb.h says.
+// and are read as tela_fb_verify.h says.
 //
 //     oracle OUT DAMAGE SEED IN...       packs (packs.py) in, a pack of all buffers and their text
 //     out, and in OUT.json what tela_fb_print() made of them, a line each
@@ -8,6 +8,7 @@
 // The C is compiled with sanitizers, and every buffer ends where its memory ends.
 
 #include "json.h"
+#include "shapes.h"
 
 #include <cstdarg>
 #include <map>
@@ -167,7 +168,8 @@ std::vector<site> check_whole(const exact &b, char what, bool prefixed)
 	text_buffer ours, shifted, theirs_text;
 	walk w = {b.p, UINT64_MAX};
 	const exact moved(b.p, b.len, 1 + random_below(7));
-	uint32_t used, leaves;
+	uint32_t used;
+	uint64_t leaves;
 
 	counts.buffers++;
 	counts.bytes += b.len;
@@ -194,7 +196,7 @@ std::vector<site> check_whole(const exact &b, char what, bool prefixed)
 		fail(&b, what, prefixed, "read and wanted:%s",
 			difference(values(text), values(m.expected)).c_str());
 	if (oracle_ours[m.schema].visits(b.p, b.len, prefixed, &used, &leaves) ||
-		used != w.visits || leaves != w.leaf_elements)
+		used != w.visits || leaves != w.leaf_visits)
 		fail(&b, what, prefixed, "ours made %u visits, the walk %llu", used,
 			static_cast<unsigned long long>(w.visits));
 	if (what == 'C') {
@@ -401,11 +403,17 @@ void check_crafted(const record &r)
 	const exact b(r.data.data(), r.data.size());
 	text_buffer text;
 	walk w = {b.p, 1000000}; // about where the C++ verifier gives up
-	uint32_t used, leaves;
+	uint32_t used;
+	uint64_t leaves;
 	bool whole = true;
 	const int err = oracle_ours[m.schema].visits(b.p, b.len, false, &used, &leaves);
 	const printed text_of(m.schema, b, false, 1 << 20);
 
+	if (r.what == 'Z') {
+		if (!err || theirs[m.schema].verify(b.p, b.len, false))
+			fail(&b, r.what, false, "it is not valid, and accepted");
+		return;
+	}
 	if (!text_of.wrong.empty() || text_of.text.size() > 64 * (16 + b.len))
 		fail(&b, r.what, false, "%s: %zu bytes printed", text_of.wrong.c_str(),
 			text_of.text.size());
@@ -416,13 +424,29 @@ void check_crafted(const record &r)
 	}
 	if (whole && !theirs[m.schema].verify(b.p, b.len, false))
 		fail(&b, r.what, false, "the C++ verifier refuses it");
-	if (used > 16 + b.len / 2 || leaves > 16 + b.len)
-		fail(&b, r.what, false, "%u and %u visits in %zu bytes", used, leaves, b.len);
-	if ((whole && w.fits(b.len)) != (r.what == 'Y'))
+	if (used > 16 + b.len / 2 || leaves > 64 + 4 * b.len)
+		fail(&b, r.what, false, "%u and %llu visits in %zu bytes", used,
+			(unsigned long long)leaves, b.len);
+	if (whole && w.fits(b.len) && r.what == 'X')
 		fail(&b, r.what, false, "it has %llu and %llu visits", (unsigned long long)w.visits,
 			(unsigned long long)w.leaf_visits);
 	if (err != (r.what == 'X' ? -EBADMSG : 0) || verify_ours(m.schema, b, false) != err)
-		fail(&b, r.what, false, "verdict %d after %u and %u visits", err, used, leaves);
+		fail(&b, r.what, false, "verdict %d after %u and %llu visits", err, used,
+			(unsigned long long)leaves);
+}
+
+// As many plans as each buffer has damaged copies.
+void check_shapes(const record &r)
+{
+	for (unsigned i = 0; i < damages; i++) {
+		uint64_t plan[4];
+		for (uint64_t &part : plan)
+			part = random_next();
+		// nine bytes make the shape, the others change it
+		const size_t len = 9 + (random_below(2) ? 0 : random_below(20));
+		const std::string s = shape(reinterpret_cast<uint8_t *>(plan), len).bytes();
+		check_damaged(exact(s.data(), s.size()), r.what, false);
+	}
 }
 
 void one(const record &r, std::map<std::pair<uint16_t, uint32_t>, message> &messages)
@@ -438,8 +462,10 @@ void one(const record &r, std::map<std::pair<uint16_t, uint32_t>, message> &mess
 	if (r.what == 'e')
 		at.expected = r.data;
 	m = at;
-	if (r.what == 'X' || r.what == 'Y') {
+	if (std::strchr("XYZ", r.what)) {
 		check_crafted(r);
+		if (!r.message)
+			check_shapes(r);
 	} else if (r.what == 'e') {
 		for (bool prefixed : {false, true}) {
 			write_ours(prefixed);

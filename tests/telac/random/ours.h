@@ -6,7 +6,7 @@
 
 #include "text.h"
 
-#include <tela_fb.h>
+#include <tela_fb_verify.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -17,9 +17,9 @@ struct oracle_ours {
 	const struct tela_fb_desc_type *type; /* of the root */
 	const char *identifier;               /* NULL: none */
 	int (*verify)(const void *buf, size_t len);
-	/* 0 or -EBADMSG, and the visits that it took, leaves apart */
+	/* 0 or -EBADMSG, and the visits that it took, or its second look did, leaves apart */
 	int (*visits)(const void *buf, size_t len, bool prefixed, uint32_t *ret_used,
-		uint32_t *ret_leaves);
+		uint64_t *ret_leaves);
 	size_t (*size)(struct text_in *in, const void **ret_args);
 	int (*build)(void *buf, size_t room, const void *args);
 	void (*dump)(const void *buf, struct text_out *o);

@@ -6,6 +6,7 @@ same.
     P  that Python wrote                J  that JavaScript wrote
     d  what readers must print of the buffer before
     X  a buffer that only the visit budget refuses     Y  one that must be accepted
+    Z  one that is not valid
 """
 import struct
 

@@ -17,8 +17,8 @@ struct site {
 	const char *type;
 };
 
-// Counts what tela_fb.h says a verifier visits, and sees which tables and vectors several paths
-// lead to. Strings and vtables may always be shared.
+// Counts what tela_fb_verify.h says a verifier visits, and sees which tables and vectors several
+// paths lead to. Strings and vtables may always be shared.
 struct walk {
 	struct too_long {
 	};
@@ -27,8 +27,7 @@ struct walk {
 	uint64_t most; // visits, after which too_long is thrown
 	uint64_t visits = 0;
 	uint64_t leaf_visits = 0,
-		 leaf_elements = 0; // of vectors of strings and unions, and once each
-	std::unordered_set<const void *> leaf_vectors = {};
+		 union_visits = 0; // of vectors of strings and unions; of the latter
 	bool shared_table = false, shared_vector = false;
 	std::vector<site> sites = {};
 	std::unordered_set<const void *> seen = {};
@@ -37,6 +36,7 @@ struct walk {
 	std::map<std::string, const void *> strings = {}, vtables = {};
 	size_t vtable_bytes = 0;
 	unsigned nested = 0; // inside a buffer that is a field
+	bool has_nested = false;
 	bool string_twice = false, vtable_twice = false, misaligned = false;
 
 	void charge(uint64_t n)
@@ -104,25 +104,31 @@ struct walk {
 	}
 
 	// One of strings or unions.
-	template <class T> void leaves(const void *from, const T *to)
+	template <class T> void leaves(const void *from, const T *to, bool unions)
 	{
 		vector(from, to);
-		if (!to || !to->size())
+		if (!to)
 			return;
 		leaf_visits += to->size();
-		if (leaf_vectors.insert(to).second)
-			leaf_elements += to->size();
+		union_visits += unions ? to->size() : 0;
 		if (leaf_visits > most)
 			throw too_long();
 	}
 
-	// Whether our verifier must accept it for all that it visits: it remembers 16 vectors.
+	void enter_nested()
+	{
+		nested++;
+		has_nested = true;
+	}
+
+	// Whether our verifier must accept it for all that it visits. Of strings in less than 1 MiB
+	// it looks at each entry once; where there are nested buffers too this does not say.
 	bool fits(size_t len) const
 	{
 		return visits <= TELA_FB_VISITS(len) &&
 		       (leaf_visits <= TELA_FB_LEAVES(len) ||
-			       (leaf_vectors.size() <= TELA_FB_KNOWN_MAX &&
-				       leaf_elements <= TELA_FB_LEAVES(len)));
+			       (!has_nested && len < 1 << 20 &&
+				       union_visits + len / 4 <= TELA_FB_LEAVES_AGAIN(len)));
 	}
 };
 
