@@ -156,16 +156,20 @@ static const char *check_struct(struct schema *s, const struct object *o)
 		if (inner && (!inner->is_struct || !inner->size || inner->align > ALIGN_MAX))
 			return schema_format(s, "struct %s contains what is no struct", o->name);
 		size = field_size(s, f);
+		if (size > UINT16_MAX || o->size > UINT16_MAX)
+			return schema_format(s,
+				"struct %s has more than 65,535 bytes, and places of fields are 16 "
+				"bits",
+				o->name);
 		if (field_align(s, f) > align)
 			align = field_align(s, f);
-		if (!field_align(s, f) || size > UINT16_MAX || f->offset % field_align(s, f) ||
-			f->offset < end || f->offset - end >= field_align(s, f))
+		if (!field_align(s, f) || f->offset % field_align(s, f) || f->offset < end ||
+			f->offset - end >= field_align(s, f))
 			return schema_format(s, "%s.%s is misplaced", o->name, f->name);
 		end = f->offset + size;
 	}
 	if (o->align < align || o->align > ALIGN_MAX || (o->align & (o->align - 1)) ||
-		o->size < end || o->size > UINT16_MAX || o->size % o->align ||
-		o->size - end >= o->align || !end)
+		o->size < end || o->size % o->align || o->size - end >= o->align || !end)
 		return schema_format(s, "the size or alignment of struct %s is wrong", o->name);
 	return NULL;
 }

@@ -15,16 +15,30 @@ void out(struct emit *e, const char *format, ...)
 	va_end(args);
 }
 
-/* A doc line must not end the comment it stands in, nor bring control characters along. */
+/* One of the characters U+202A to U+202E and U+2066 to U+2069, which turn the text behind them. */
+static bool turns_text(const char *s)
+{
+	return (!strncmp(s, "\xe2\x80", 2) && s[2] >= '\xaa' && s[2] <= '\xae') ||
+	       (!strncmp(s, "\xe2\x81", 2) && s[2] >= '\xa6' && s[2] <= '\xa9');
+}
+
+/* A doc line must not end the comment it stands in, nor bring along what compilers warn of there:
+ * control characters, trigraphs, text that runs the other way. */
 static void out_line(struct emit *e, const char *line)
 {
 	for (; *line; line++) {
+		while (turns_text(line))
+			line += 3;
 		if (line[0] == '*' && line[1] == '/')
 			fputs("* ", e->f);
 		else if (line[0] == '/' && line[1] == '*')
 			fputs("/ ", e->f);
-		else
+		else if (line[0] == '?' && line[1] == '?')
+			fputs("? ", e->f);
+		else if (*line)
 			fputc((unsigned char)*line < ' ' ? ' ' : *line, e->f);
+		else
+			break;
 	}
 }
 

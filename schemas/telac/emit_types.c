@@ -10,7 +10,8 @@ static void emit_enumerators(struct emit *e, const struct enumeration *n)
 	size_t i;
 
 	for (i = 0; i < n->n_values; i++)
-		small = small && n->values[i].value >= INT32_MIN && n->values[i].value <= INT32_MAX;
+		small = small && n->values[i].value <= INT32_MAX &&
+			n->values[i].value >= (n->base == BASE_ULONG ? 0 : INT32_MIN);
 	if (!n->n_values)
 		return;
 	if (small)
