@@ -1,30 +1,57 @@
 """Has messages written and read by npm's flatbuffers (peer.js). flatc 2.0.8 makes TypeScript only, which esbuild turns
-into JavaScript; the package itself is neither in Debian nor in this tree and no test downloads it: whoever has it says where."""
+into JavaScript; the package is in neither Debian nor this tree: npm installs the one that npm/package-lock.json pins by
+its hash."""
+import fcntl
 import json
 import os
 import re
 import shutil
+import subprocess
 
 from model import Struct, Table, Union
 from shell import call
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-VERSION = '2.0.7'  # of npm's flatbuffers, the one that goes with flatc 2.0.8
+FILES = ('package.json', 'package-lock.json')
 
 
-def find(npm):
-    """The folder of its modules, and what is missing."""
-    missing = [f'no {name}' for name in ('node', 'esbuild') if not shutil.which(name)]
-    modules = os.path.join(os.path.abspath(npm), 'node_modules') if npm else ''
-    package = os.path.join(modules, 'flatbuffers', 'package.json')
-    if not modules or not os.path.exists(package):
-        missing.append(f'TELA_NPM is no folder in which `npm install flatbuffers@{VERSION}` was run')
-    else:
-        with open(package) as f:
-            found = json.load(f)['version']
-        if found != VERSION:
-            missing.append(f'the package in TELA_NPM has version {found}, not {VERSION}')
-    return '' if missing else modules, ', '.join(missing)
+class Missing(Exception):
+    """What JavaScript would need and cannot be had here."""
+
+
+def read(*names):
+    try:
+        with open(os.path.join(*names)) as f:
+            return f.read()
+    except FileNotFoundError:
+        return None
+
+
+def install(folder):
+    """The folder of the modules, in `folder`; they are there already if what is pinned is what was installed last."""
+    for name in ('node', 'esbuild', 'npm'):
+        if not shutil.which(name):
+            raise Missing(f'there is no {name}')
+    os.makedirs(folder, exist_ok=True)
+    modules, done = os.path.join(folder, 'node_modules'), os.path.join(folder, 'installed')
+    wanted = ''.join(read(HERE, 'npm', name) for name in FILES)
+    with open(os.path.join(folder, 'lock'), 'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if read(done) == wanted:
+            return modules
+        for name in FILES:
+            shutil.copy(os.path.join(HERE, 'npm', name), folder)
+        npm = subprocess.run(['npm', 'ci', '--ignore-scripts', '--no-audit', '--no-fund', '--fetch-retries=1',
+                              '--fetch-timeout=20000'], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, text=True)
+        if npm.returncode:
+            if subprocess.run(['npm', 'ping', '--fetch-retries=0', '--fetch-timeout=20000'], cwd=folder,
+                              stdin=subprocess.DEVNULL, capture_output=True).returncode:
+                raise Missing(f'the registry of npm cannot be reached: {npm.stdout[-300:]!r}')
+            raise RuntimeError(f'npm ci: exit {npm.returncode}\n{npm.stdout[-3000:]}')
+        with open(done, 'w') as f:
+            f.write(wanted)
+    return modules
 
 
 def of_type(t):
@@ -67,7 +94,7 @@ def prepare(batch):
         code += f'  {stem}: {{ ' + ', '.join(f'{c}: {stem}_{c}' for c in files) + ' },\n'
     batch.write('entry.ts', f'{entry}export {{ flatbuffers }};\nexport const code = {{\n{code}}};\n')
     batch.write('schemas.json', json.dumps([of_schema(s) for s in batch.schemas]))
-    os.environ['NODE_PATH'] = batch.options.npm  # where esbuild finds the package
+    os.environ['NODE_PATH'] = batch.options.modules  # where esbuild finds the package
     call('esbuild', 'entry.ts', '--bundle', '--platform=node', '--format=cjs', '--log-level=warning', '--outfile=code.js',
          cwd=batch.folder)
 

@@ -6,8 +6,8 @@ readers print the same text of it. Then each buffer is damaged many times: whate
 the buffer (ASan, UBSan) and as C++ reads it, and what C++ accepts ours does, unless one table or vector is reached by
 several paths and the visits do not fit. What tela_fb_print() makes of a message is JSON of which libflatbuffers makes
 the same message again. Needs flatc, gcc or clang, libflatbuffers and Python's flatbuffers; JavaScript
-runs if node, esbuild and npm's flatbuffers are there (--npm, or TELA_NPM: the folder that `npm install
-flatbuffers@2.0.7` was run in). A run that fails says how to replay it, and where its schemas and messages are.
+takes part with --npm, a folder into which npm's flatbuffers is installed, and needs node, esbuild and npm. A run that
+fails says how to replay it, and where its schemas and messages are.
 
     run.py --telac build/schemas/telac --seed 7            replays one run
     run.py --telac build/schemas/telac --runs 100          a long one, with fresh seeds
@@ -65,7 +65,7 @@ class Batch:
         call(flatc, '--cpp', '--gen-mutable', *names, cwd=self.folder)
         if 'python' in schema.languages:
             call(flatc, '--python', '-o', 'python', *names, cwd=self.folder)
-        if 'js' in schema.languages and self.options.npm:
+        if 'js' in schema.languages and self.options.modules:
             call(flatc, '--ts', '-o', 'js', *names, cwd=self.folder)
 
     def compile(self):
@@ -104,7 +104,7 @@ class Batch:
         inputs = ['texts.pack']
         self.write('python.pack', lang_python.write(self, values))
         inputs.append('python.pack')
-        if self.options.npm:
+        if self.options.modules:
             lang_js.prepare(self)
             lang_js.write(self)
             inputs.append('js.pack')
@@ -113,7 +113,7 @@ class Batch:
             for line in f:
                 json.loads(line)
         read = lang_python.check(self)
-        if self.options.npm:
+        if self.options.modules:
             read += ', ' + lang_js.check(self)
         return f'{said.strip()}; {read}'
 
@@ -143,8 +143,8 @@ def parse():
     p.add_argument('--include', default=os.path.join(HERE, '..', '..', '..', 'schemas'), help='the folder of tela_fb.h')
     p.add_argument('--cc', default=os.environ.get('CC', 'gcc'))
     p.add_argument('--cxx', default=os.environ.get('CXX', 'g++'))
-    p.add_argument('--npm', default=os.environ.get('TELA_NPM', ''), help='a folder with node_modules/flatbuffers')
-    p.add_argument('--need-js', action='store_true', help='skip (exit 77) instead of leaving JavaScript out')
+    p.add_argument('--npm', metavar='FOLDER', help='JavaScript too: what it needs is installed here, unless it is '
+                   'there; exit status 77 if it cannot be had')
     p.add_argument('--seed', type=int, nargs='+', default=[], help='the runs to make (default: a fresh one)')
     p.add_argument('--runs', type=int, default=1, help='how many fresh ones, if there is no --seed')
     p.add_argument('--schemas', type=int, default=12, help='schemas of a run (default: %(default)s)')
@@ -160,12 +160,11 @@ def parse():
 
 def main():
     options = parse()
-    options.npm, missing = lang_js.find(options.npm)
-    if missing and options.need_js:
-        print('SKIP: ' + missing)
+    try:
+        options.modules = lang_js.install(os.path.abspath(options.npm)) if options.npm else None
+    except lang_js.Missing as e:
+        print(f'SKIP: {e}')
         return 77
-    if missing:
-        print('JavaScript is left out: ' + missing, flush=True)
     seeds = options.seed or [random.SystemRandom().randrange(1, 1 << 31) for _ in range(options.runs)]
     return 0 if all(one(seed, options) for seed in seeds) else 1
 
