@@ -2,9 +2,9 @@
  *
  * The short path: for a table with nothing but scalars, structs, strings and flat vectors in it,
  * all of whose pointers are set, the bytes from the root offset to the end of the table lie at
- * constant places. They are copied from an image, and the values stored into it, defaults too. Any
- * argument left out takes the general path, which writes only what is present. The verifier knows
- * that layout again by comparing the bytes up to the table's fields with the image's.
+ * constant places. Those up to the table's fields are copied from an image, and the values, which
+ * leave no gap, stored behind it, defaults too. Any argument left out takes the general path, which
+ * writes only what is present. The verifier knows that layout again by comparing with the image.
  */
 #include "emit_build.h"
 
@@ -198,7 +198,7 @@ static void emit_build(struct emit *e, const struct object *o, const struct imag
 	out(e, "static inline int %s_build(void *into, size_t room, const struct %s_args *a)\n{\n",
 		o->c_name, o->c_name);
 	if (m)
-		emit_image(e, "image", m, m->end);
+		emit_image(e, "image", m, m->table + 4);
 	out(e, "\tuint8_t *buf = (uint8_t *)into;\n\tconst size_t size = %s_size(a);\n", o->c_name);
 	out(e, "\tuint32_t pos, root;\n%s\n", o->shares ? "\tstruct tela_fb_shares x;\n" : "");
 	out(e, "\tif (!size)\n\t\treturn -EINVAL;\n\tif (size > room)\n\t\treturn -ENOSPC;\n");
@@ -277,7 +277,7 @@ static void emit_verify(
 		emit_image(e, "head", m, m->table + 4);
 	out(e, "\tstruct tela_fb_verifier v;\n\tuint32_t root;\n\n");
 	if (m) {
-		out(e, "\tif (len > %" PRIu32 " && tela_fb_verify_begin(&v, buf, len) &&\n",
+		out(e, "\tif (len >= %" PRIu32 " && tela_fb_verify_begin(&v, buf, len) &&\n",
 			m->end);
 		out(e, "\t\t!memcmp(buf, head, sizeof(head)))\n");
 		out(e, "\t\treturn %s_fb_verify_whole(&v) ? 0 : -EBADMSG;\n", c);
