@@ -40,7 +40,9 @@ static const struct refusal *named_service(
 	return NULL;
 }
 
-/* A first call by name: later ones may carry an index, if there is one left. */
+/* A first call by name: later ones may carry an index, if there is one left. That of a service
+ * which was removed stands for the same one again, never for another: its caller may not know yet.
+ */
 static void bind_offer(struct machine *m, struct callee_session *s, const frame_Packet *about,
 	struct tela_service *svc, uint64_t schema, uint64_t generation)
 {
@@ -52,12 +54,14 @@ static void bind_offer(struct machine *m, struct callee_session *s, const frame_
 	uint16_t i;
 
 	for (i = 0; i < s->n_binds; i++)
-		if (s->binds[i].service == svc && s->binds[i].schema == schema)
+		if (s->binds[i].schema == schema &&
+			(s->binds[i].service == svc || s->binds[i].service == &service_gone))
 			break;
 	if (i == SESSION_BINDS)
 		return;
-	if (i == s->n_binds) {
-		s->binds[s->n_binds++] = (struct bind){svc, schema, generation};
+	if (i == s->n_binds || s->binds[i].service != svc) {
+		s->n_binds = (uint16_t)max_u64(s->n_binds, i + 1u);
+		s->binds[i] = (struct bind){svc, schema, generation};
 		count(m->counts, count_binds);
 	}
 	body.index = i + 1;
@@ -143,7 +147,9 @@ static inline __attribute__((always_inline)) const struct refusal *admit(struct 
 	} else {
 		no = named_service(m, frame_Envelope_service(e->table),
 			frame_Envelope_schema(e->table), &named);
-		if (named && unlikely(named->local_only)) { /* and so it is never bound */
+		if (named &&
+			unlikely(atomic_load_explicit(&named->local_only, memory_order_relaxed))) {
+			/* and so it is never bound */
 			no = refused(m, TELA_UNAVAILABLE, no_service);
 			named = NULL;
 		}
@@ -156,8 +162,9 @@ static inline __attribute__((always_inline)) const struct refusal *admit(struct 
 	if (unlikely(m->shed.look) && fresh && (no = shed(m, ret->svc)))
 		return no;
 	no = service_admits(m, e->table, e->method, ret);
-	if (likely(!no || no->ask) && likely(ret->bind) &&
-		unlikely(!bind_holds(ret->bind, ret->image)))
+	if (unlikely(no && !no->ask))
+		return ret->svc == &service_gone ? stale_bind(m) : no;
+	if (likely(ret->bind) && unlikely(!bind_holds(ret->bind, ret->image)))
 		return stale_bind(m);
 	return no;
 }
@@ -453,10 +460,13 @@ void callee_serve_local(struct machine *m, struct caller_slot *s)
 	no = agreed(m, desc, &a.svc);
 	if (!no)
 		no = service_admits(m, c->envelope, s->method->id, &a);
-	if (likely(!no))
+	if (likely(!no)) {
 		call_start(m, c, &a);
-	else if (no->ask)
+	} else if (no->ask) {
 		call_ask(m, c, &a);
-	else
+	} else {
+		c->svc = a.svc;
+		c->pub.method = s->method;
 		refuse(m, c, no->code, no->message);
+	}
 }

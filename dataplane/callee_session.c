@@ -3,6 +3,8 @@
 #include "callee.h"
 #include "identity.h"
 
+enum { UNBIND_A_TIME = 64 }; /* sessions, each a miss of the cache */
+
 /* A response beside what the slot keeps. */
 void callee_refuse_as(
 	struct machine *m, struct path *p, const frame_Packet *about, const struct refusal *r)
@@ -268,6 +270,21 @@ void callee_gap(
 		bulk_tx_gap(m, slot->tx, first, n);
 	else if (slot->state == CALLEE_GONE)
 		callee_tell_gone(m, p, slot, h);
+}
+
+bool callee_unbind(struct machine *m, uint32_t *at)
+{
+	uint32_t end = min_u32(m->n_callee_sessions, *at + UNBIND_A_TIME);
+
+	for (; *at < end; ++*at) { /* those of free sessions do no harm */
+		struct callee_session *s = &m->callee_sessions[*at];
+
+		for (uint32_t i = 0; i < s->n_binds; i++)
+			if (atomic_load_explicit(
+				    &s->binds[i].service->leave.unnamed, memory_order_relaxed))
+				s->binds[i].service = &service_gone;
+	}
+	return end == m->n_callee_sessions;
 }
 
 void callee_path_down(struct machine *m, struct path *p)

@@ -20,6 +20,7 @@ enum {
 	CORE_ASKED = 4,          /* another core asks, or has answered (ask_cores.c) */
 	CORE_CANCEL = 8,         /* the calls of services that say so */
 	CORE_LIMITS = 16,        /* other windows and grants */
+	CORE_UNBIND = 32,        /* look for binds to services that are being removed */
 	CORE_LINK_DOWN = 1 << 8, /* << port */
 };
 
@@ -59,6 +60,8 @@ struct core {
 	uint32_t idle_passes;
 	int events; /* TELA_IDLE_INTERRUPT: epoll's descriptor of the queues' interrupts, else -1 */
 	uint64_t chores_ns;  /* when they are next due */
+	uint32_t unbind_at;  /* session that the walk of CORE_UNBIND has come to */
+	uint64_t unbinding;  /* the walk that it is */
 	struct list meshes;  /* clients of many instances that have been used here */
 	struct list waiting; /* submitted calls that found no free slot */
 	struct wake wake;
@@ -69,6 +72,7 @@ struct core {
 	_Atomic uint64_t gap10_ns;
 	_Atomic uint32_t in_flight, sessions;
 	_Atomic bool stalled;
+	_Atomic uint64_t unbound; /* the latest walk that has come to its end */
 	/* written by others */
 	_Atomic uint32_t command cache_aligned;
 	_Atomic uint32_t window, slots_per_session; /* CORE_LIMITS */

@@ -186,5 +186,5 @@ void tela_services_served(struct tela_node *n,
 
 void tela_service_keep_local(struct tela_service *s)
 {
-	s->local_only = true;
+	atomic_store_explicit(&s->local_only, true, memory_order_relaxed);
 }

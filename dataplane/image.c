@@ -27,14 +27,17 @@ struct service_table *service_table_build(struct tela_service *const *services, 
 		return NULL;
 	slot = (struct tela_service **)(t + 1);
 	for (uint32_t i = 0; i < n; i++) {
-		uint32_t at =
-			name_hash(services[i]->desc->name, services[i]->name_len) & (places - 1);
+		struct tela_service *s = services[i];
+		uint32_t at;
 
+		if (!s)
+			continue;
+		at = name_hash(s->desc->name, s->name_len) & (places - 1);
 		while (slot[at])
 			at = (at + 1) & (places - 1);
-		slot[at] = services[i];
+		slot[at] = s;
+		t->n++;
 	}
-	t->n = n;
 	t->mask = places - 1;
 	t->by_hash = slot;
 	return t;
@@ -81,6 +84,10 @@ struct tela_service *service_create(
 	s->name_len = (uint32_t)strlen(desc->name);
 	return s;
 }
+
+static const struct tela_service_desc gone_desc = {.name = ""};
+
+struct tela_service service_gone = {.desc = &gone_desc, .shed_ns = UINT64_MAX};
 
 /* For want of memory. */
 static char refusal_unsaid[] = "paused";

@@ -85,6 +85,17 @@ struct service_core {
 	_Atomic bool cancel;        /* control side: those that have one end now */
 } cache_aligned;
 
+/* A service is being removed, in this order: (1) no core finds it by its name, after a grace
+ * period; (2) each core has looked through its sessions and has no bind to it any more. It has no
+ * image before that, so nothing else leads to it. */
+struct service_leave {
+	struct tela_service *next; /* among those being removed (control thread) */
+	uint64_t walk;             /* of the cores, that is to come to its end; 0: not yet */
+	_Atomic bool unnamed;      /* (1); released by the reclaimer, read by cores too */
+	void (*removed)(void *arg);
+	void *arg;
+};
+
 struct tela_service {
 	const struct tela_service_desc *desc;
 	struct tela_node *node;
@@ -92,23 +103,29 @@ struct tela_service {
 	_Atomic(struct tela_image *) image; /* NULL: starting */
 	struct tela_storage *storage;       /* of a node's service; freed with the node */
 	_Atomic uint64_t shed_ns; /* calls may wait so long: shed.h; UINT64_MAX: for ever */
-	_Atomic(char *) refusal;            /* why calls are not taken; NULL: they are */
-	bool local_only; /* calls from other nodes do not find it */
-	_Atomic bool drains;                /* but those that descend from one in flight are */
+	_Atomic(char *) refusal;  /* why calls are not taken; NULL: they are */
+	_Atomic bool local_only;  /* calls from other nodes do not find it */
+	_Atomic bool drains;      /* but those that descend from one in flight are */
 	/* How often the gate was closed; and how often no core was left that had seen it open. */
 	uint64_t n_closed;
 	_Atomic uint64_t n_settled;
 	uint64_t generation; /* of the last image published */
+	uint32_t n_retiring; /* of its images (control thread) */
+	struct service_leave leave;
 	struct service_core core[IMAGE_CORES_MAX];
 };
 
-/* Immutable, replaced as a whole when a service is added. */
+/* What binds lead to whose service was removed: their callers are to bind again. */
+extern struct tela_service service_gone;
+
+/* Immutable, replaced as a whole when a service is added or removed. */
 struct service_table {
 	uint32_t n, mask;
 	struct tela_service *const
 		*by_hash; /* open addressing on the name's hash, mask + 1 places */
 };
 
+/* Of `n` places, some of which may be empty. */
 struct service_table *service_table_build(struct tela_service *const *services, uint32_t n);
 void service_table_free(struct service_table *t);
 /* By name, as a call that is not bound yet gives it; NULL if there is none. */

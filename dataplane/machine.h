@@ -116,6 +116,7 @@ struct machine {
 	struct callee_slot **callee_blocks;
 	uint32_t n_callee_blocks;
 	struct callee_session *callee_sessions, *free_callee_session;
+	uint32_t n_callee_sessions;
 	struct call *calls, *free_call;
 	uint32_t n_sessions;                       /* in use, served and opened */
 	uint32_t n_calls_busy, n_detached, n_made; /* n_made: calls made, not yet ended */
@@ -302,6 +303,9 @@ void caller_look(struct machine *m);
 void callee_acknowledge(struct machine *m, struct path *p, const frame_Packet *h, uint16_t limit);
 void callee_gap(
 	struct machine *m, struct path *p, const frame_Packet *h, uint16_t first, uint16_t count);
+/* Of so many sessions from *at on, binds to services that are being removed go. True: those were
+ * the last. */
+bool callee_unbind(struct machine *m, uint32_t *at);
 void callee_path_down(struct machine *m, struct path *p);
 void callee_serve_local(struct machine *m, struct caller_slot *s);
 void callee_in_progress(struct machine *m, const struct call *c);

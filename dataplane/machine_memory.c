@@ -200,6 +200,7 @@ int machine_init(struct machine *m, const struct machine_config *cfg, const stru
 	}
 	m->bytes = bytes + m->msgs.bytes + 2 * REPORT_BYTES;
 	slabs_init(m);
+	m->n_callee_sessions = sizes_of(&m->cfg.budgets).sessions;
 	return 0;
 }
 

@@ -404,6 +404,7 @@ struct tela_node *tela_node_create(const struct tela_node_config *cfg, char *err
 	n->ports = calloc(n->n_ports + 1, sizeof(*n->ports));
 	n->peers = calloc(n->n_peers + 1, sizeof(*n->peers));
 	pthread_mutex_init(&n->threads_lock, NULL);
+	pthread_mutex_init(&n->services_lock, NULL);
 	if (getrandom(&n->incarnation, sizeof(n->incarnation), 0) != sizeof(n->incarnation))
 		n->incarnation = rte_rdtsc();
 	n->incarnation |= 1;
@@ -516,10 +517,13 @@ static void free_images(struct tela_node *n)
 			i->retired(i->retired_arg, i->generation, tela_image_calls(i));
 		tela_image_free(i);
 	}
-	for (uint32_t i = 0; i < n->n_services; i++) {
-		tela_image_free(atomic_load(&n->services[i]->image));
-		storage_destroy(n->services[i]->storage);
-		service_free(n->services[i]);
+	for (uint32_t i = 0; i < n->n_services; i++)
+		tela_service_free(n->services[i]);
+	while (n->leaving) {
+		struct tela_service *s = n->leaving;
+
+		n->leaving = s->leave.next;
+		tela_service_free(s);
 	}
 	service_table_free(atomic_load(&n->table));
 }
@@ -585,6 +589,7 @@ void tela_node_destroy(struct tela_node *n)
 	if (!n->cleaned)
 		eal_stop();
 	pthread_mutex_destroy(&n->threads_lock);
+	pthread_mutex_destroy(&n->services_lock);
 	directory_destroy(n);
 	storage_destroy(n->store);
 	names_destroy(n->names);

@@ -23,7 +23,7 @@ struct tela_node {
 	uint16_t udp_port;
 	struct tela_limits limits; /* as last asked for (control thread) */
 	uint32_t n_cores, n_ports, n_peers;
-	_Atomic uint32_t n_services; /* read by the watchdog too */
+	uint32_t n_services; /* places ever used; those of removed ones are free */
 	struct core **cores;
 	struct hand_ring *hand; /* [from * n_cores + to], NULL: one core */
 	struct ask_cores *ask;  /* NULL: one core */
@@ -31,7 +31,10 @@ struct tela_node {
 	struct port *ports;
 	struct rte_mempool *pools[NODE_PORTS_MAX][PORT_QUEUES_MAX];
 	struct node_peer *peers;
-	struct tela_service *services[SERVICES_MAX];
+	struct tela_service *services[SERVICES_MAX]; /* written under services_lock */
+	pthread_mutex_t services_lock;
+	struct tela_service *leaving; /* being removed: image.h (control thread) */
+	_Atomic uint64_t unbind;      /* walks of CORE_UNBIND asked for */
 	_Atomic(struct service_table *) table;
 	struct tela_client *clients;
 	_Atomic bool polling;
@@ -72,6 +75,11 @@ void node_peer_addr(
 static inline bool node_polling(const struct tela_node *n)
 {
 	return atomic_load_explicit(&n->polling, memory_order_acquire);
+}
+
+static inline pthread_mutex_t *services_lock(const struct tela_node *n)
+{
+	return (pthread_mutex_t *)(uintptr_t)&n->services_lock;
 }
 
 /* Every core does what those bits of CORE_DRAIN and so on say. Not on a data core. */

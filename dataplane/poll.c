@@ -42,6 +42,20 @@ static void core_cancel(struct core *c)
 	}
 }
 
+/* A part of the walk; the command stays until all of them are done. */
+static void core_unbind(struct core *c)
+{
+	if (!c->unbind_at)
+		c->unbinding = atomic_load_explicit(&c->node->unbind, memory_order_acquire);
+	if (callee_unbind(&c->m, &c->unbind_at)) {
+		c->unbind_at = 0;
+		/* Pairs with services_poll(): then the service is freed. */
+		atomic_store_explicit(&c->unbound, c->unbinding, memory_order_release);
+	}
+	if (c->unbind_at || c->unbinding != atomic_load(&c->node->unbind))
+		atomic_fetch_or(&c->command, CORE_UNBIND);
+}
+
 static void serve_commands(struct core *c)
 {
 	uint32_t command = atomic_exchange_explicit(&c->command, 0, memory_order_acquire);
@@ -56,6 +70,8 @@ static void serve_commands(struct core *c)
 		core_cancel(c);
 	if (command & CORE_LIMITS)
 		machine_limits(&c->m, atomic_load(&c->window), atomic_load(&c->slots_per_session));
+	if (command & CORE_UNBIND)
+		core_unbind(c);
 	for (uint32_t i = 0; i < c->n_netifs; i++)
 		if (command & CORE_LINK_DOWN << c->netif[i].port_index)
 			machine_link_down(&c->m, (uint16_t)i);

@@ -27,6 +27,7 @@ struct grace {
 	char *refusal;
 	struct tela_service *closed; /* its gate, for the time n_closed */
 	uint64_t n_closed;
+	struct tela_service *leaving; /* has no name any more */
 	void *memory;
 	_Atomic bool handed; /* what was written above is seen by the reclaimer: a race detector
 				does not see that into liburcu's queue */
@@ -63,6 +64,8 @@ static void let_go(const struct grace *g)
 {
 	if (g->closed)
 		atomic_store_explicit(&g->closed->n_settled, g->n_closed, memory_order_release);
+	if (g->leaving)
+		atomic_store_explicit(&g->leaving->leave.unnamed, true, memory_order_release);
 	service_table_free(g->table);
 	fault_destroy(g->fault);
 	service_refusal_free(g->refusal);
@@ -175,45 +178,133 @@ int tela_node_faults(
 
 /* ---- services ---- */
 
-struct tela_service *tela_service_add(struct tela_node *n, const struct tela_service_desc *desc)
+static struct tela_service *find(const struct tela_node *n, const char *name)
 {
-	struct service_table *table, *old;
-	struct tela_service *s;
-
-	if (tela_service_find(n, desc->name)) {
-		errno = EEXIST;
-		return NULL;
-	}
-	if (n->n_services == SERVICES_MAX) {
-		errno = E2BIG;
-		return NULL;
-	}
-	s = service_create(n, desc, n->n_services);
-	if (!s)
-		return NULL;
-	s->storage = storage_create(n);
-	n->services[n->n_services] = s;
-	table = s->storage ? service_table_build(n->services, n->n_services + 1) : NULL;
-	if (!table) {
-		storage_destroy(s->storage);
-		service_free(s);
-		errno = ENOMEM;
-		return NULL;
-	}
-	n->n_services++;
-	tela_service_shed(s, 0);
-	old = atomic_exchange_explicit(&n->table, table, memory_order_acq_rel);
-	if (old)
-		after_grace((struct grace){.node = n, .table = old});
-	return s;
+	for (uint32_t i = 0; i < n->n_services; i++)
+		if (n->services[i] && !strcmp(n->services[i]->desc->name, name))
+			return n->services[i];
+	return NULL;
 }
 
 struct tela_service *tela_service_find(struct tela_node *n, const char *name)
 {
-	for (uint32_t i = 0; i < n->n_services; i++)
-		if (!strcmp(n->services[i]->desc->name, name))
-			return n->services[i];
-	return NULL;
+	struct tela_service *s;
+
+	pthread_mutex_lock(&n->services_lock);
+	s = find(n, name);
+	pthread_mutex_unlock(&n->services_lock);
+	return s;
+}
+
+/* What cores find by name from now on; 0 or -ENOMEM. */
+static int publish_table(struct tela_node *n, struct tela_service *leaving)
+{
+	struct service_table *table = service_table_build(n->services, n->n_services), *old;
+
+	if (!table)
+		return -ENOMEM;
+	old = atomic_exchange_explicit(&n->table, table, memory_order_acq_rel);
+	if (old || leaving)
+		after_grace((struct grace){.node = n, .table = old, .leaving = leaving});
+	return 0;
+}
+
+static void put_place(struct tela_node *n, uint32_t index, struct tela_service *s)
+{
+	pthread_mutex_lock(&n->services_lock);
+	n->services[index] = s;
+	while (n->n_services && !n->services[n->n_services - 1])
+		n->n_services--;
+	if (s && n->n_services <= index)
+		n->n_services = index + 1;
+	pthread_mutex_unlock(&n->services_lock);
+}
+
+struct tela_service *tela_service_add(struct tela_node *n, const struct tela_service_desc *desc)
+{
+	struct tela_service *s;
+	uint32_t index = 0;
+
+	while (index < n->n_services && n->services[index])
+		index++;
+	if (find(n, desc->name) || index == SERVICES_MAX) {
+		errno = index == SERVICES_MAX ? E2BIG : EEXIST;
+		return NULL;
+	}
+	s = service_create(n, desc, index);
+	if (!s)
+		return NULL;
+	s->storage = storage_create(n);
+	put_place(n, index, s);
+	if (!s->storage || publish_table(n, NULL)) {
+		put_place(n, index, NULL);
+		tela_service_free(s);
+		errno = ENOMEM;
+		return NULL;
+	}
+	tela_service_shed(s, 0);
+	return s;
+}
+
+int tela_service_remove(struct tela_service *s, void (*removed)(void *arg), void *arg)
+{
+	struct tela_node *n = s->node;
+
+	if (tela_service_image(s) || s->n_retiring || n->services[s->index] != s)
+		return -EBUSY;
+	put_place(n, s->index, NULL);
+	if (publish_table(n, s)) {
+		put_place(n, s->index, s);
+		return -ENOMEM;
+	}
+	tela_service_shed(s, TELA_SHED_NEVER);
+	s->leave.removed = removed;
+	s->leave.arg = arg;
+	s->leave.next = n->leaving;
+	n->leaving = s;
+	return 0;
+}
+
+void tela_service_free(struct tela_service *s)
+{
+	if (!s)
+		return;
+	tela_image_free(atomic_load(&s->image));
+	storage_destroy(s->storage);
+	service_free(s);
+}
+
+/* Cores that do not poll yet have no sessions. */
+static bool is_unbound(const struct tela_node *n, const struct tela_service *s)
+{
+	for (uint32_t i = 0; node_polling(n) && i < n->n_cores; i++)
+		if (atomic_load_explicit(&n->cores[i]->unbound, memory_order_acquire) <
+			s->leave.walk)
+			return false;
+	return true;
+}
+
+/* Takes those that are being removed a step further. */
+static void services_poll(struct tela_node *n)
+{
+	struct tela_service *s, **at = &n->leaving;
+
+	while ((s = *at)) {
+		void (*removed)(void *arg) = s->leave.removed;
+		void *arg = s->leave.arg;
+
+		if (!s->leave.walk &&
+			atomic_load_explicit(&s->leave.unnamed, memory_order_acquire)) {
+			s->leave.walk = atomic_fetch_add(&n->unbind, 1) + 1;
+			node_command(n, CORE_UNBIND);
+		}
+		if (!s->leave.walk || !is_unbound(n, s)) {
+			at = &s->leave.next;
+			continue;
+		}
+		*at = s->leave.next;
+		removed(arg);
+	}
 }
 
 uint32_t tela_core_services(
@@ -285,8 +376,9 @@ void tela_service_shed(struct tela_service *s, uint32_t target_us)
 		target_us == TELA_SHED_NEVER ? SHED_NEVER : target_us * NS_PER_US,
 		memory_order_relaxed);
 	for (uint32_t i = 0; i < n->n_services; i++)
-		least_ns = min_u64(least_ns,
-			atomic_load_explicit(&n->services[i]->shed_ns, memory_order_relaxed));
+		if (n->services[i])
+			least_ns = min_u64(least_ns, atomic_load_explicit(&n->services[i]->shed_ns,
+							     memory_order_relaxed));
 	for (uint32_t i = 0; i < n->n_cores; i++)
 		atomic_store_explicit(
 			&n->cores[i]->m.shed.target_ns, least_ns, memory_order_relaxed);
@@ -327,6 +419,7 @@ void tela_image_publish(struct tela_service *s, struct tela_image *i,
 	old->retired = retired;
 	old->retired_arg = arg;
 	atomic_fetch_add(&s->node->n_retiring, 1);
+	s->n_retiring++;
 	after_grace((struct grace){.node = s->node, .image = old});
 }
 
@@ -348,6 +441,7 @@ static void retire_images(struct tela_node *n)
 		}
 		*at = i->next;
 		atomic_fetch_sub(&n->n_retiring, 1);
+		i->service->n_retiring--;
 		if (i->retired)
 			i->retired(i->retired_arg, i->generation, tela_image_calls(i));
 		tela_image_free(i);
@@ -380,6 +474,7 @@ void tela_node_poll(struct tela_node *n)
 		report_drain(n->cores[i]->m.reports, i, n->on_report, n->on_report_arg);
 	workers_poll(n);
 	retire_images(n);
+	services_poll(n);
 	for (uint32_t i = 0; i < n->n_ports; i++) {
 		struct port *p = &n->ports[i];
 

@@ -143,13 +143,23 @@ void tela_node_print_budgets(
 
 /* ---- services and images ---- */
 
-struct tela_service; /* lives until the node ends */
+struct tela_service; /* lives until it is removed, or the node ends */
 struct tela_image;   /* immutable once built */
 struct tela_task;
 
 /* Adds a service without an image: calls are answered UNAVAILABLE "starting". NULL: EEXIST, ENOMEM,
- * E2BIG in errno. */
+ * E2BIG (there are 256) in errno. The descriptor stays until the service is removed. */
 struct tela_service *tela_service_add(struct tela_node *n, const struct tela_service_desc *desc);
+
+/* Takes away a service that has no image: withdraw it by tela_image_publish(s, NULL, ...), and wait
+ * until all of its images are retired. Calls find no such service from now on (UNAVAILABLE, surely
+ * not executed), and callers that have bound it are to bind again: so it may be added anew at once,
+ * by another schema too. When `removed(arg)` is called, out of tela_node_poll(), no core looks at
+ * it or at its descriptor any more: then tela_service_free(). 0; -EBUSY: it has an image, or one
+ * that is not retired yet, or is being removed; -ENOMEM: nothing has changed. */
+int tela_service_remove(struct tela_service *s, void (*removed)(void *arg), void *arg);
+/* One that was removed, and its storage; NULL: nothing. */
+void tela_service_free(struct tela_service *s);
 
 /* One link of an image, in call order. Strings and link are copied; `self` must live until the
  * image is retired. */
@@ -198,7 +208,7 @@ uint32_t tela_service_in_flight(const struct tela_service *s);
 /* For plugins that find the service they are part of. [any but data cores] */
 struct tela_service *tela_service_find(struct tela_node *n, const char *name);
 /* Descriptors of the node's services, in no order, at most `room` of them; returns how many there
- * are. They live as long as the node. [core] */
+ * are. They are valid until the link returns: a service may be removed. [core] */
 uint32_t tela_core_services(
 	const struct tela_core *core, const struct tela_service_desc **ret, uint32_t room);
 

@@ -149,7 +149,7 @@ struct tela_hook {
 	struct tela_node *node;
 	struct tela_instance *instance;
 	const char *service;                     /* the service it is part of */
-	const struct tela_service_desc *schema;  /* of that; lives as long as the node */
+	const struct tela_service_desc *schema;  /* of that; lives as long as it */
 	const struct tela_plugin_config *config; /* merged, validated */
 	void *self;                              /* what `start` returned, NULL before it */
 	/* `start`, or else `prepare`, may set it: started when it has returned, ended before

@@ -18,12 +18,14 @@ void node_running_name(const struct tela_node *n, uint32_t key, char ret[TELA_RU
 	uint32_t service = (key >> 16) - 1, method = key & UINT16_MAX;
 	const struct tela_service_desc *d = NULL;
 
-	if (key && service < atomic_load(&n->n_services))
+	pthread_mutex_lock(services_lock(n));
+	if (key && service < n->n_services && n->services[service])
 		d = n->services[service]->desc;
 	snprintf(ret, TELA_RUNNING_MAX, "%s", d ? d->name : "a task or completion");
 	for (uint32_t i = 0; d && i < d->n_methods; i++)
 		if (d->methods[i].id == method)
 			snprintf(ret, TELA_RUNNING_MAX, "%.80s.%.64s", d->name, d->methods[i].name);
+	pthread_mutex_unlock(services_lock(n));
 }
 
 static void watch_core(struct tela_node *n, struct core *c, uint64_t *last, uint32_t *silent_ms)

@@ -146,9 +146,10 @@ static void end_init(struct pair *p, int i, const struct tela_budgets *budgets)
 	machine_begin(&e->m, p->now_ns);
 }
 
-static void end_serve(struct pair_end *e, const struct tela_service_desc *desc,
+void pair_serve(struct pair *p, int end, const struct tela_service_desc *desc,
 	const struct tela_image_link *links, uint32_t n_links)
 {
+	struct pair_end *e = &p->end[end];
 	char err[200];
 	struct tela_image *image;
 
@@ -157,7 +158,7 @@ static void end_serve(struct pair_end *e, const struct tela_service_desc *desc,
 	image = image_build(e->service, 1, links, n_links, err, sizeof(err));
 	CHECK(image);
 	image_swap(e->service, image);
-	atomic_store(&e->table, service_table_build(&e->service, 1));
+	service_table_free(atomic_exchange(&e->table, service_table_build(&e->service, 1)));
 }
 
 static void end_fini(struct pair_end *e)
@@ -182,7 +183,7 @@ void pair_init(struct pair *p, uint64_t seed, const struct tela_service_desc *de
 	p->shared_memory = true;
 	end_init(p, 0, budgets);
 	end_init(p, 1, budgets);
-	end_serve(&p->end[1], desc, links, n_links);
+	pair_serve(p, 1, desc, links, n_links);
 }
 
 void pair_connect(struct pair *p, const struct tela_service_desc *desc, uint32_t n)
@@ -203,7 +204,7 @@ void pair_restart(struct pair *p, int end, const struct tela_service_desc *desc,
 
 	end_fini(&p->end[end]);
 	end_init(p, end, &budgets);
-	end_serve(&p->end[end], desc, links, n_links);
+	pair_serve(p, end, desc, links, n_links);
 }
 
 /* What has arrived and waits. */

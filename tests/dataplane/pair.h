@@ -57,6 +57,9 @@ void pair_run(struct pair *p, uint64_t ns);
 /* The end forgets everything, as a process that was killed and started again. */
 void pair_restart(struct pair *p, int end, const struct tela_service_desc *desc,
 	const struct tela_image_link *links, uint32_t n_links);
+/* The end, which serves nothing, serves that. */
+void pair_serve(struct pair *p, int end, const struct tela_service_desc *desc,
+	const struct tela_image_link *links, uint32_t n_links);
 uint64_t pair_random(struct pair *p);
 /* A datagram as if it had come from `end`'s address. */
 void pair_inject(struct pair *p, int to, const void *data, uint32_t len);

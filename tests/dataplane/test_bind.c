@@ -71,15 +71,22 @@ struct tela_str tela_result_metadata(const struct tela_result *r, const char *ke
 
 static struct pair the_pair;
 
+static const struct tela_image_link *image_of(const struct tela_service_desc *desc)
+{
+	static const struct tela_image_link image[] = {
+		{&links[0], NULL, "test"}, {&links[1], NULL, "test"}};
+	static const struct tela_image_link odd[] = {
+		{&odd_links[0], NULL, "test"}, {&odd_links[1], NULL, "test"}};
+
+	return desc == &stranger ? odd : image;
+}
+
 static void serve(struct pair *p, const struct tela_service_desc *desc, bool again)
 {
-	const struct tela_link *l = desc == &stranger ? odd_links : links;
-	const struct tela_image_link image[] = {{&l[0], NULL, "test"}, {&l[1], NULL, "test"}};
-
 	if (again)
-		pair_restart(p, 1, desc, image, 2);
+		pair_restart(p, 1, desc, image_of(desc), 2);
 	else
-		pair_init(p, 1, desc, image, 2, NULL);
+		pair_init(p, 1, desc, image_of(desc), 2, NULL);
 }
 
 static struct pair *between(
@@ -297,6 +304,60 @@ static void test_callee_changes(void **state)
 	pair_fini(p);
 }
 
+/* What a node does that takes a service away, and adds one; publish.c has the waiting. */
+static void take_away(struct pair_end *e)
+{
+	uint32_t at = 0;
+
+	service_table_free(atomic_exchange(&e->table, service_table_build(&e->service, 0)));
+	tela_image_free(image_swap(e->service, NULL));
+	atomic_store(&e->service->leave.unnamed, true);
+	while (!callee_unbind(&e->m, &at))
+		;
+	service_free(e->service);
+	e->service = NULL;
+}
+
+/* The session lives on while its service goes, and comes again: under the same schema, an earlier
+ * one that the caller knows, one of which neither side knows the other's, and its own once more. */
+static void test_callee_comes_again(void **state)
+{
+	static const struct {
+		const struct tela_service_desc *desc;
+		uint64_t bound_as; /* 0: refused */
+		uint16_t bind;
+	} comes[] = {{&v43, 43, 1}, {&v42, 42, 2}, {&stranger, 0, 0}, {&v43, 43, 1}, {&v42, 42, 2}};
+	struct pair *p = between(&v43, &v43);
+	struct caller_session *s = &p->end[0].sessions[0];
+	struct outcome o = call(p, 1, ECHO, 8, NULL);
+	uint64_t id = 2;
+
+	(void)state;
+	assert_echoed(&o);
+	for (size_t i = 0; i < ARRAY_SIZE(comes); i++) {
+		take_away(&p->end[1]);
+		for (int k = 0; k < 2; k++) { /* bound, and then by name */
+			o = call(p, id++, ECHO, 8, NULL);
+			assert_int_equal(o.code, TELA_UNAVAILABLE);
+			assert_int_equal(o.outcome, TELA_NOT_EXECUTED);
+			assert_string_equal(o.message, "no such service on this node");
+		}
+		pair_serve(p, 1, comes[i].desc, image_of(comes[i].desc), 2);
+		for (int k = 0; k < 2; k++) {
+			o = call(p, id++, ECHO, 8, NULL);
+			if (comes[i].bound_as) {
+				assert_echoed(&o);
+				assert_int_equal(s->schema, comes[i].bound_as);
+				assert_int_equal(s->bind, comes[i].bind);
+			} else {
+				assert_int_equal(o.code, TELA_FAILED_PRECONDITION);
+				assert_int_equal(executions[id - 1], 0);
+			}
+		}
+	}
+	pair_fini(p);
+}
+
 /* No callee makes a caller ask more than once, whatever it says its hash is. */
 static void test_second_refusal(void **state)
 {
@@ -417,6 +478,7 @@ int main(void)
 		cmocka_unit_test(test_large_request),
 		cmocka_unit_test(test_status_of_a_handler),
 		cmocka_unit_test(test_callee_changes),
+		cmocka_unit_test(test_callee_comes_again),
 		cmocka_unit_test(test_second_refusal),
 		cmocka_unit_test(test_executed_is_not_repeated),
 		cmocka_unit_test(test_bad_wire),
