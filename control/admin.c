@@ -213,7 +213,7 @@ void request_ok(struct request *r, json_t *result)
 
 void request_fail(struct request *r, int error, const char *format, ...)
 {
-	char message[1024];
+	char message[4096];
 	json_t *text;
 	va_list args;
 

@@ -100,6 +100,23 @@ static bool is_valid_name(const char *s)
 
 /* ---- steps ---- */
 
+static int not_added(const struct draft *d, const struct plugin *p)
+{
+	const char *name = p->desc->serves->name;
+
+	if (errno == E2BIG)
+		return change_fail(d->c, -E2BIG,
+			"this node has all services that it may have (256, its own among them): %s "
+			"(%s) is not added",
+			d->s->name, name);
+	if (errno == EEXIST)
+		return change_fail(d->c, -EEXIST,
+			"another service of this node serves %s: %s is not added", name,
+			d->s->name);
+	return change_fail(d->c, -errno, "service %s (%s) cannot be added: %s", d->s->name, name,
+		strerror(errno));
+}
+
 /* The first step of a service that does not run yet: its own plugin, and with it the service
  * itself. */
 static int add_service(struct draft *d, const struct change_step *step, struct plugin *p)
@@ -112,14 +129,14 @@ static int add_service(struct draft *d, const struct change_step *step, struct p
 	if (!s->service) {
 		s->service = tela_service_add(s->control->node, p->desc->serves);
 		if (!s->service)
-			return change_fail(d->c, -errno, "service %s (%s) cannot be added: %s",
-				s->name, p->desc->serves->name, strerror(errno));
+			return not_added(d, p);
 		s->desc = p->desc->serves;
 		tela_service_shed(
 			s->service, s->conf->shed ? s->conf->shed_target_us : TELA_SHED_NEVER);
 		if (!s->conf->global)
 			tela_service_keep_local(s->service);
-		plugin_keep(p, "the node's service table refers to its schema");
+		s->serves = p;
+		plugin_serve(p);
 	}
 	return insert(d, 0, p, s->name, &step->config);
 }

@@ -100,6 +100,17 @@ static void check_order(
 		complain(c, s->line, "services.%s: %s", s->name, err);
 }
 
+/* As the path of an error has it: of service `index`, or of one in its list. */
+static void key_of(const struct check *c, uint32_t index, int plugin, char ret[64])
+{
+	int n = c->conf->alone ? 0 : snprintf(ret, 64, "services[%u]", index);
+
+	if (plugin >= 0)
+		snprintf(ret + n, 64 - (size_t)n, "%splugins[%d]", n ? "." : "", plugin);
+	else if (!n)
+		snprintf(ret, 64, "service");
+}
+
 static void check_service(struct check *c, const struct conf_service *s, uint32_t index)
 {
 	struct order_item items[ORDER_MAX];
@@ -108,7 +119,7 @@ static void check_service(struct check *c, const struct conf_service *s, uint32_
 	char key[64], err[256];
 	bool all;
 
-	snprintf(key, sizeof(key), "services[%u]", index);
+	key_of(c, index, -1, key);
 	own = find_plugin(c, s->line, s->object, s->name, key);
 	if (own && !own->desc->serves) {
 		complain(c, s->line,
@@ -130,7 +141,7 @@ static void check_service(struct check *c, const struct conf_service *s, uint32_
 	for (uint32_t i = 0; i < s->n_plugins; i++) {
 		const struct conf_plugin *q = &s->plugins[i];
 
-		snprintf(key, sizeof(key), "services[%u].plugins[%u]", index, i);
+		key_of(c, index, (int)i, key);
 		p = find_plugin(c, q->line, q->object, q->plugin, key);
 		all = all && p;
 		if (p && own)

@@ -55,6 +55,24 @@ void cmd_service_deactivate(struct control *c, struct request *r)
 	move(c, r, ADMIN_INACTIVE);
 }
 
+static void drained(void *arg, struct stack *s, int error, uint32_t cancelled)
+{
+	struct request *r = arg;
+	char waits_for[192];
+	bool done = drain_show(s, waits_for, sizeof(waits_for));
+
+	if (error == -ENOMEM)
+		request_fail(r, error, "out of memory");
+	else if (error)
+		request_fail(r, error, "the drain is undone: service %s is %s", s->name,
+			running_name(s->status));
+	else
+		request_ok(r, json_pack("{s:s,s:s,s:b,s:i,s:i,s:s}", "service", s->name, "state",
+				      running_name(s->status), "drained", done, "in_flight",
+				      (int)(s->service ? tela_service_in_flight(s->service) : 0),
+				      "cancelled", (int)cancelled, "waits_for", waits_for));
+}
+
 /* How it is, without doing anything. */
 static void poll_drain(struct request *r, const struct stack *s)
 {
@@ -85,8 +103,9 @@ void cmd_service_drain(struct control *c, struct request *r)
 	else if (c->draining)
 		request_fail(r, -ESHUTDOWN, "the node is draining");
 	else
-		drain_service(s, r,
-			(uint64_t)request_number(r, "deadline_ms", c->conf->drain_deadline_ms));
+		drain_service(s,
+			(uint64_t)request_number(r, "deadline_ms", c->conf->drain_deadline_ms),
+			drained, r);
 }
 
 void cmd_service_weight(struct control *c, struct request *r)

@@ -177,12 +177,14 @@ void cmd_plugins(struct control *c, struct request *r)
 	json_t *list = json_array();
 
 	for (struct plugin *p = registry_first(c->registry); p; p = p->next)
-		json_array_append_new(
-			list, json_pack("{s:s,s:s,s:s,s:i,s:s,s:s,s:s}", "plugin", p->name,
-				      "version", p->version, "state", plugin_state_names[p->state],
-				      "instances", (int)p->users, "serves",
-				      p->desc->serves ? p->desc->serves->name : "", "object",
-				      p->path ? p->path : "", "reason", p->reason));
+		json_array_append_new(list,
+			json_pack("{s:s,s:s,s:s,s:i,s:s,s:s,s:s}", "plugin", p->name, "version",
+				p->version, "state", plugin_state_names[p->state], "instances",
+				(int)p->users, "serves",
+				p->desc->serves ? p->desc->serves->name : "", "object",
+				p->path ? p->path : "", "reason",
+				p->serves && !p->reason[0] ? "a service of the node has its schema"
+							   : p->reason));
 	request_ok(r, json_pack("{s:o}", "plugins", list));
 }
 

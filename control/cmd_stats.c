@@ -89,6 +89,7 @@ static void stats_done(struct lifecycle_job *job, int error)
 				"name", "(stats did not return)", "value", 0));
 		/* The thread still reads both: job and reference are kept for ever, and so is the
 		 * object. */
+		i->stack->haunted = true;
 		plugin_keep(i->plugin, "its stats hook hangs");
 	} else {
 		for (uint32_t f = 0; f < j->n; f++) {

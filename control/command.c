@@ -21,6 +21,15 @@ static const struct argument drain_arguments[] = {SERVICE,
 	{"deadline_ms", ARGUMENT_NUMBER, false, false,
 		"what is left then is cancelled; drain_deadline_ms unless given"},
 	{"poll", ARGUMENT_FLAG, false, false, "say how far it is, and begin nothing"}, END};
+static const struct argument define_arguments[] = {
+	{"definition", ARGUMENT_FILE, true, true,
+		"a file that holds what stands below services: of a node's, in YAML or JSON; - for "
+		"standard input"},
+	END};
+static const struct argument leave_arguments[] = {SERVICE,
+	{"deadline_ms", ARGUMENT_NUMBER, false, false,
+		"calls that are left then are cancelled; drain_deadline_ms unless given"},
+	END};
 static const struct argument add_arguments[] = {SERVICE,
 	{"plugin", ARGUMENT_TEXT, true, true, "name of the plugin, as 'plugins' lists it"},
 	{"as", ARGUMENT_TEXT, false, false, "another name for it, so that it may be there twice"},
@@ -177,6 +186,11 @@ const struct command commands[] = {
 		"show or set what peers are told: of the calls of one of weight 1, so many times "
 		"more",
 		"echo 3", weight_arguments, cmd_service_weight},
+	{"service.add", "add a service to the node while it runs; not to its configuration file",
+		"shout.yaml", define_arguments, cmd_service_add},
+	{"service.remove",
+		"drain a service, stop it, and take it and all it has stored out of the node",
+		"shout deadline_ms=1000", leave_arguments, cmd_service_remove},
 	{"drain", "stop accepting, finish what is in flight, end: as SIGTERM does", NULL, none,
 		cmd_drain},
 	{"faults",

@@ -51,6 +51,9 @@ void cmd_service_activate(struct control *c, struct request *r);
 void cmd_service_deactivate(struct control *c, struct request *r);
 void cmd_service_drain(struct control *c, struct request *r);
 void cmd_service_weight(struct control *c, struct request *r);
+/* whole.c */
+void cmd_service_add(struct control *c, struct request *r);
+void cmd_service_remove(struct control *c, struct request *r);
 /* cmd_failures.c */
 void cmd_failures(struct control *c, struct request *r);
 /* cmd_trace.c */

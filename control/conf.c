@@ -2,6 +2,8 @@
 
 #include "../dataplane/base.h"
 
+#include <setjmp.h>
+
 struct conf_chunk {
 	struct conf_chunk *next;
 };
@@ -10,7 +12,8 @@ void *conf_alloc(struct conf *c, size_t size)
 {
 	struct conf_chunk *chunk = calloc(1, sizeof(*chunk) + size);
 
-	CHECK(chunk); /* a configuration is small and read once, at start */
+	if (!chunk)
+		longjmp(*(jmp_buf *)c->no_memory, 1);
 	chunk->next = c->chunks;
 	c->chunks = chunk;
 	return chunk + 1;
@@ -44,8 +47,10 @@ int conf_where(const struct conf *c, uint32_t line, char *ret, size_t size)
 
 /* ---- what no single value can tell ---- */
 
-/* Two links of one service need two names. */
-static void check_plugins(struct reader *r, const struct conf_service *s, uint32_t index)
+/* Two links of one service need two names. `at`: where the service stands, "" if it is all there
+ * is.
+ */
+static void check_plugins(struct reader *r, const struct conf_service *s, const char *at)
 {
 	for (uint32_t i = 0; i < s->n_plugins; i++) {
 		const struct conf_plugin *p = &s->plugins[i];
@@ -59,7 +64,7 @@ static void check_plugins(struct reader *r, const struct conf_service *s, uint32
 
 			if (!other || strcmp(name, other))
 				continue;
-			snprintf(r->path, sizeof(r->path), "services[%u].plugins[%u].%s", index, i,
+			snprintf(r->path, sizeof(r->path), "%splugins[%u].%s", at, i,
 				p->as ? "as" : "plugin");
 			conf_complain(r, p->line,
 				"'%s' is already there (line %u); name this one with 'as:'", name,
@@ -75,8 +80,10 @@ static void finish(struct reader *r)
 	struct conf *c = r->conf;
 	char path[128];
 
-	for (uint32_t i = 0; i < c->n_services; i++)
-		check_plugins(r, &c->services[i], i);
+	for (uint32_t i = 0; i < c->n_services; i++) {
+		snprintf(path, sizeof(path), "services[%u].", i);
+		check_plugins(r, &c->services[i], path);
+	}
 	c->node.peer_silence_us = c->peer_silence_ms * 1000;
 	if (!c->node.shed_target_us)
 		c->node.shed_target_us = TELA_SHED_NEVER;
@@ -86,16 +93,46 @@ static void finish(struct reader *r)
 	}
 }
 
-static void read_document(struct reader *r)
+static void read_node(struct reader *r, const yaml_node_t *root)
 {
-	yaml_node_t *root = yaml_document_get_root_node(r->doc);
-
-	if (!root) {
-		conf_complain(r, 1, "is empty; see telad --help config");
-		return;
-	}
 	conf_read_map(r, root, conf_root, (char *)r->conf);
 	finish(r);
+}
+
+/* Where the definition was written, a relative path starts. */
+static const char *path_from(struct reader *r, const char *path)
+{
+	char text[8192];
+
+	if (!path || !r->folder || *path == '/')
+		return path;
+	snprintf(text, sizeof(text), "%s/%s", r->folder, path);
+	return conf_copy(r->conf, text, strlen(text));
+}
+
+static void read_service(struct reader *r, const yaml_node_t *root)
+{
+	struct conf *c = r->conf;
+
+	c->services = conf_alloc(c, sizeof(*c->services));
+	c->n_services = 1;
+	c->alone = true;
+	c->services->line = (uint32_t)conf_line(root);
+	conf_read_map(r, root, conf_service_fields, (char *)c->services);
+	check_plugins(r, c->services, "");
+	c->services->object = path_from(r, c->services->object);
+	for (uint32_t i = 0; i < c->services->n_plugins; i++)
+		c->services->plugins[i].object = path_from(r, c->services->plugins[i].object);
+}
+
+static void read_document(struct reader *r, void (*read)(struct reader *r, const yaml_node_t *root))
+{
+	const yaml_node_t *root = yaml_document_get_root_node(r->doc);
+
+	if (root)
+		read(r, root);
+	else
+		conf_complain(r, 1, "is empty; see telad --help config");
 }
 
 static void complain_syntax(struct reader *r, const yaml_parser_t *p)
@@ -121,32 +158,86 @@ static void refuse_more(struct reader *r, yaml_parser_t *p)
 	yaml_document_delete(&next);
 }
 
+const char conf_no_memory[] = "the configuration cannot be read: out of memory";
+
+/* One reading; its memory may run out in the middle of it. */
+struct parse {
+	struct reader r;
+	yaml_parser_t parser;
+	yaml_document_t doc;
+	bool loaded;
+	jmp_buf no_memory;
+};
+
+static void parse_text(struct parse *p, const char *file, const char *text, size_t len,
+	void (*read)(struct reader *r, const yaml_node_t *root))
+{
+	p->r.conf->file = conf_copy(p->r.conf, file, strlen(file));
+	yaml_parser_set_input_string(&p->parser, (const unsigned char *)text, len);
+	if (len > CONF_BYTES_MAX) {
+		conf_complain(&p->r, 1, "larger than %d bytes", CONF_BYTES_MAX);
+		return;
+	}
+	p->loaded = yaml_parser_load(&p->parser, &p->doc);
+	if (!p->loaded) {
+		complain_syntax(&p->r, &p->parser);
+		return;
+	}
+	read_document(&p->r, read);
+	refuse_more(&p->r, &p->parser);
+}
+
+/* False: there was no memory for all of it. */
+static bool has_memory(struct parse *p, const char *file, const char *text, size_t len,
+	void (*read)(struct reader *r, const yaml_node_t *root))
+{
+	if (setjmp(p->no_memory))
+		return false;
+	parse_text(p, file, text, len, read);
+	return true;
+}
+
+static struct conf *parse(const char *file, const char *text, size_t len, const char *folder,
+	void (*read)(struct reader *r, const yaml_node_t *root), conf_report_fn report, void *arg)
+{
+	struct parse *p = calloc(1, sizeof(*p));
+	struct conf *c = calloc(1, sizeof(*c));
+
+	if (!p || !c || !yaml_parser_initialize(&p->parser)) {
+		free(p);
+		free(c);
+		report(arg, conf_no_memory);
+		return NULL;
+	}
+	p->r = (struct reader){
+		.conf = c, .doc = &p->doc, .folder = folder, .report = report, .arg = arg};
+	c->no_memory = &p->no_memory;
+	if (!has_memory(p, file, text, len, read)) {
+		report(arg, conf_no_memory);
+		p->r.n_errors++;
+	}
+	if (p->loaded)
+		yaml_document_delete(&p->doc);
+	yaml_parser_delete(&p->parser);
+	c->no_memory = NULL;
+	if (p->r.n_errors) {
+		conf_free(c);
+		c = NULL;
+	}
+	free(p);
+	return c;
+}
+
 struct conf *conf_parse(
 	const char *file, const char *text, size_t len, conf_report_fn report, void *arg)
 {
-	struct reader r = {.report = report, .arg = arg};
-	yaml_document_t doc;
-	yaml_parser_t parser;
+	return parse(file, text, len, NULL, read_node, report, arg);
+}
 
-	r.conf = calloc(1, sizeof(*r.conf));
-	CHECK(r.conf && yaml_parser_initialize(&parser));
-	r.conf->file = conf_copy(r.conf, file, strlen(file));
-	r.doc = &doc;
-	yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
-	if (len > CONF_BYTES_MAX) {
-		conf_complain(&r, 1, "larger than %d bytes", CONF_BYTES_MAX);
-	} else if (!yaml_parser_load(&parser, &doc)) {
-		complain_syntax(&r, &parser);
-	} else {
-		read_document(&r);
-		yaml_document_delete(&doc);
-		refuse_more(&r, &parser);
-	}
-	yaml_parser_delete(&parser);
-	if (!r.n_errors)
-		return r.conf;
-	conf_free(r.conf);
-	return NULL;
+struct conf *conf_parse_service(const char *file, const char *text, size_t len, const char *folder,
+	conf_report_fn report, void *arg)
+{
+	return parse(file, text, len, folder, read_service, report, arg);
 }
 
 struct conf *conf_load(const char *path, conf_report_fn report, void *arg)

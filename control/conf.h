@@ -65,15 +65,24 @@ struct conf {
 	bool reflection;    /* serve it though no service lists it */
 	struct conf_service *services;
 	uint32_t n_services;
+	bool alone;                /* one service is all of it */
 	struct conf_chunk *chunks; /* all memory of this configuration */
+	void *no_memory;           /* while it is read */
 };
 
 typedef void (*conf_report_fn)(void *arg, const char *line);
+
+/* The line that is reported then. */
+extern const char conf_no_memory[];
 
 /* NULL after at least one report. */
 struct conf *conf_load(const char *path, conf_report_fn report, void *arg);
 struct conf *conf_parse(
 	const char *file, const char *text, size_t len, conf_report_fn report, void *arg);
+/* A file, of that name, which holds one service as a list of `services` does; n_services is 1, and
+ * of the node nothing is said. Relative paths of objects start from `folder`, if one is given. */
+struct conf *conf_parse_service(const char *file, const char *text, size_t len, const char *folder,
+	conf_report_fn report, void *arg);
 void conf_free(struct conf *c);
 
 /* "node.yaml:12: " for a message about something read from that line. */

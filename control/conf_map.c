@@ -23,9 +23,8 @@ static void refuse_doubles(struct reader *r, const yaml_node_t *list, const char
 {
 	const yaml_node_item_t *item = list->data.sequence.items.start;
 	size_t count = list->data.sequence.items.top - item;
-	const yaml_node_t **value = calloc(count + 1, sizeof(*value));
+	const yaml_node_t **value = conf_alloc(r->conf, (count + 1) * sizeof(*value));
 
-	CHECK(value);
 	for (size_t i = 0; i < count; i++) {
 		value[i] = find_value(r, yaml_document_get_node(r->doc, item[i]), key);
 		if (!value[i] || value[i]->type != YAML_SCALAR_NODE ||
@@ -46,7 +45,6 @@ static void refuse_doubles(struct reader *r, const yaml_node_t *list, const char
 			break;
 		}
 	}
-	free(value);
 }
 
 static void read_list(

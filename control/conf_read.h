@@ -12,7 +12,8 @@ struct reader {
 	conf_report_fn report;
 	void *arg;
 	uint32_t n_errors;
-	char path[256]; /* "ports[0].mtu" */
+	const char *folder; /* that relative paths start from; NULL: as they are */
+	char path[256];     /* "ports[0].mtu" */
 };
 
 /* Reports one error at the path that is being read. */

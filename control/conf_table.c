@@ -235,7 +235,7 @@ static const struct conf_field plugin_fields[] = {
 	{NULL},
 };
 
-static const struct conf_field service_fields[] = {
+const struct conf_field conf_service_fields[] = {
 	{"name", CONF_STRING, true, SERVICE(name), .check = check_name, .unique = true,
 		.help = "name of a plugin that serves"},
 	{"object", CONF_STRING, false, SERVICE(object), .check = check_text,
@@ -272,7 +272,7 @@ const struct conf_field conf_root[] = {
 	{"peers", CONF_LIST, false, NODE(peers), .sub = peer_fields,
 		.size = sizeof(struct tela_peer_config), .count = NODE(n_peers), .max = 1024,
 		.help = "other nodes"},
-	{"services", CONF_LIST, false, offsetof(struct conf, services), .sub = service_fields,
+	{"services", CONF_LIST, false, offsetof(struct conf, services), .sub = conf_service_fields,
 		.size = sizeof(struct conf_service), .count = offsetof(struct conf, n_services),
 		.line = SERVICE(line), .max = 256, .help = "what this node serves"},
 	{NULL},

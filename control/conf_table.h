@@ -35,7 +35,8 @@ struct conf_field {
 };
 
 extern const struct conf_field conf_root[];
+extern const struct conf_field conf_service_fields[];
 
-/* Memory that lives as long as `c`, zeroed; NULL when there is none. */
+/* Memory that lives as long as `c`, zeroed. Only while it is read: without memory that ends. */
 void *conf_alloc(struct conf *c, size_t size);
 char *conf_copy(struct conf *c, const char *text, size_t len);

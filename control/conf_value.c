@@ -194,9 +194,12 @@ static void flatten_pair(struct reader *r, const yaml_node_t *key, const yaml_no
 	} else {
 		sprintf(flat->key + len, "%s%s", len ? "." : "", text);
 		if (flat->n == flat->room) {
+			struct tela_pair *less = flat->pairs;
+
 			flat->room = flat->room ? 2 * flat->room : 8;
-			flat->pairs = realloc(flat->pairs, flat->room * sizeof(*flat->pairs));
-			CHECK(flat->pairs);
+			flat->pairs = conf_alloc(r->conf, flat->room * sizeof(*flat->pairs));
+			if (less)
+				memcpy(flat->pairs, less, flat->n * sizeof(*less));
 		}
 		flat->pairs[flat->n].key = conf_copy(r->conf, flat->key, strlen(flat->key));
 		flat->pairs[flat->n++].value =
@@ -234,7 +237,6 @@ static int by_key(const void *a, const void *b)
 void conf_read_free(struct reader *r, const yaml_node_t *n, struct tela_plugin_config *to)
 {
 	struct flat flat = {0};
-	struct tela_pair *copy;
 
 	if (n->type == YAML_SCALAR_NODE && !n->data.scalar.length)
 		return; /* "config:" with nothing behind it */
@@ -249,10 +251,6 @@ void conf_read_free(struct reader *r, const yaml_node_t *n, struct tela_plugin_c
 		if (!strcmp(flat.pairs[i - 1].key, flat.pairs[i].key))
 			conf_complain(
 				r, conf_line(n), "key '%s' is there twice", flat.pairs[i].key);
-	copy = conf_alloc(r->conf, flat.n * sizeof(*copy));
-	if (flat.n)
-		memcpy(copy, flat.pairs, flat.n * sizeof(*copy));
-	free(flat.pairs);
 	to->n = flat.n;
-	to->pairs = copy;
+	to->pairs = flat.pairs;
 }

@@ -166,8 +166,10 @@ const struct tela_service_desc *dial_known_service(struct control *c, const char
 {
 	struct stack *s = stack_find(c, name);
 
-	if (s && s->desc)
+	if (s && s->desc) {
+		plugin_keep(s->serves, "a client refers to its schema");
 		return s->desc;
+	}
 	for (struct plugin *p = registry_first(c->registry); p; p = p->next) {
 		const struct tela_service_desc *d = p->desc->serves;
 

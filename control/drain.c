@@ -1,13 +1,13 @@
 #include "drain.h"
 
-#include "admin.h"
 #include "ask.h"
 #include "log.h"
 #include "move.h"
 
 struct drain {
 	struct drain *next;
-	struct request *request;
+	drain_done_fn done;
+	void *arg;
 	uint64_t deadline_ns;
 };
 
@@ -65,29 +65,19 @@ void drain_begin(struct stack *s)
 	s->gate_ns = control_now_ns() + drain_notice_ns(s->control);
 }
 
-static void answer(struct stack *s, struct request *r, uint32_t cancelled)
-{
-	char waits_for[192];
-	bool done = drain_show(s, waits_for, sizeof(waits_for));
-
-	request_ok(
-		r, json_pack("{s:s,s:s,s:b,s:i,s:i,s:s}", "service", s->name, "state",
-			   running_name(s->status), "drained", done, "in_flight", (int)in_flight(s),
-			   "cancelled", (int)cancelled, "waits_for", waits_for));
-}
-
-void drain_service(struct stack *s, struct request *r, uint64_t deadline_ms)
+void drain_service(struct stack *s, uint64_t deadline_ms, drain_done_fn done, void *arg)
 {
 	struct drain *d = calloc(1, sizeof(*d));
 
 	if (!d) {
-		request_fail(r, -ENOMEM, "out of memory");
+		done(arg, s, -ENOMEM, 0);
 		return;
 	}
 	drain_begin(s);
 	if (s->status == TELA_SERVICE_PAUSED)
 		s->gate_ns = 0; /* nobody calls it any more */
-	d->request = r;
+	d->done = done;
+	d->arg = arg;
 	d->deadline_ns = control_now_ns() + deadline_ms * NS_PER_MS;
 	d->next = s->drains;
 	s->drains = d;
@@ -138,8 +128,7 @@ static bool step(struct stack *s, const struct drain *d)
 	bool late = control_now_ns() >= d->deadline_ns;
 
 	if (s->drain == DRAIN_NONE) {
-		request_fail(d->request, -EBUSY, "the drain is undone: service %s is %s", s->name,
-			running_name(s->status));
+		d->done(d->arg, s, -EBUSY, 0);
 		return true;
 	}
 	/* However short its time, the gate is closed first: its callers have been told. */
@@ -147,7 +136,7 @@ static bool step(struct stack *s, const struct drain *d)
 		return false;
 	if (!is_done(s) && !late)
 		return false;
-	answer(s, d->request, is_done(s) ? 0 : cancel(s));
+	d->done(d->arg, s, 0, is_done(s) ? 0 : cancel(s));
 	return true;
 }
 

@@ -12,11 +12,13 @@
 
 #include "stack.h"
 
-struct request;
+/* `error` 0: it is done, or its time is over and so many calls have been cancelled; -EBUSY: it is
+ * undone; -ENOMEM: it has not begun. */
+typedef void (*drain_done_fn)(void *arg, struct stack *s, int error, uint32_t cancelled);
 
-/* Begins to drain, or joins a drain under way; answers `r` when it is done, at the latest after
- * `deadline_ms`, having then cancelled what was left, or when it is undone. */
-void drain_service(struct stack *s, struct request *r, uint64_t deadline_ms);
+/* Begins to drain, or joins a drain under way; `done` comes at the latest after `deadline_ms`, but
+ * for the time that the gate takes to close. */
+void drain_service(struct stack *s, uint64_t deadline_ms, drain_done_fn done, void *arg);
 /* How far it is, into `ret`: "" if it does not drain. Returns whether nothing is left. */
 bool drain_show(const struct stack *s, char *ret, size_t size);
 /* At each tick. */

@@ -347,6 +347,7 @@ void instance_abandon(struct tela_instance *i, const char *what)
 
 	snprintf(reason, sizeof(reason), "%.80s hangs in it", what);
 	i->state = INSTANCE_ABANDONED;
+	i->stack->haunted = true;
 	plugin_keep(i->plugin, reason);
 }
 

@@ -7,6 +7,7 @@
 #include "outcall.h"
 #include "part.h"
 #include "move.h"
+#include "whole.h"
 #include "load_sample.h"
 #include "log.h"
 
@@ -185,6 +186,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		drain_tick(s);
 		move_tick(s);
 	}
+	whole_tick(c);
 	discovery_tick(c);
 	lifecycle_poll(c->lifecycle);
 	load_reap(c);

@@ -2,6 +2,7 @@
 
 #include "drain.h"
 #include "log.h"
+#include "whole.h"
 
 #include <time.h>
 
@@ -448,6 +449,8 @@ static int decide(struct change *c, int unused)
 	(void)unused;
 	if (!m->retry && m->wanted == ADMIN_ACTIVE && !s->control->draining)
 		drain_undo(s);
+	if (whole_is_going(s) && m->wanted != ADMIN_INACTIVE && !m->retry)
+		return change_fail(c, -EBUSY, "it is being removed");
 	if (is_there(m->wanted, s->status) ||
 		(m->retry && (s->status != TELA_SERVICE_FAILED || s->admin != m->wanted))) {
 		change_go(c, nothing);
@@ -484,8 +487,8 @@ static void move_done(struct change *c, int error)
 	char where[160];
 
 	if (error && s->status == TELA_SERVICE_FAILED) {
-		conf_where(
-			s->control->conf, c->line ? c->line : s->conf->line, where, sizeof(where));
+		s->error_line = c->line ? c->line : s->conf->line;
+		stack_where(s, s->error_line, where, sizeof(where));
 		log_error("%sservice %s did not start: %s", where, s->name, c->error);
 	} else if (!error && c->stage != nothing) {
 		log_info("service %s is %s%s%s", s->name, running_name(s->status),

@@ -426,15 +426,32 @@ void plugin_get(struct plugin *p)
 	p->users++;
 }
 
-void plugin_put(struct plugin *p)
+/* Nobody uses it just now. */
+static void rest(struct plugin *p)
 {
 	struct timespec t;
 
-	CHECK(p->users > 0);
-	if (--p->users || p->state != PLUGIN_LOADED)
-		return;
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	p->idle_since_ns = (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+void plugin_put(struct plugin *p)
+{
+	CHECK(p->users > 0);
+	if (!--p->users)
+		rest(p);
+}
+
+void plugin_serve(struct plugin *p)
+{
+	p->serves++;
+}
+
+void plugin_serve_end(struct plugin *p)
+{
+	CHECK(p->serves > 0);
+	if (!--p->serves)
+		rest(p);
 }
 
 void plugin_keep(struct plugin *p, const char *reason)
@@ -450,7 +467,7 @@ struct plugin *registry_idle(struct registry *r, uint64_t now_ns, uint64_t linge
 	struct plugin *p;
 
 	for (p = r->first; p; p = p->next)
-		if (p->state == PLUGIN_LOADED && !p->users &&
+		if (p->state == PLUGIN_LOADED && !p->users && !p->serves &&
 			now_ns - p->idle_since_ns >= linger_ns)
 			return p;
 	return NULL;

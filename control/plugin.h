@@ -39,7 +39,8 @@ struct plugin {
 	int fd;
 	struct plugin_identity identity;
 	enum plugin_state state;
-	uint32_t users; /* instances, and changes under way */
+	uint32_t users;  /* instances, and changes under way */
+	uint32_t serves; /* services of the node that have its schema */
 	uint64_t idle_since_ns;
 	char reason[96]; /* why KEPT */
 };
@@ -69,6 +70,9 @@ void registry_remove(struct registry *r, struct plugin *p);
 
 void plugin_get(struct plugin *p);
 void plugin_put(struct plugin *p);
+/* A service of the node refers to its schema, and does not any more. */
+void plugin_serve(struct plugin *p);
+void plugin_serve_end(struct plugin *p);
 /* Never unload it, because of `reason`. */
 void plugin_keep(struct plugin *p, const char *reason);
 /* A loaded one without users for `linger_ns`; NULL if there is none. */

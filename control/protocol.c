@@ -2,7 +2,8 @@
 
 #include "../dataplane/base.h"
 
-const char *const argument_kind_names[] = {"text", "number", "flag", "bytes", "config", "list"};
+const char *const argument_kind_names[] = {
+	"text", "number", "flag", "bytes", "config", "list", "file"};
 
 json_t *protocol_parse(const char *line, size_t len, char *err, size_t err_len)
 {
@@ -37,6 +38,8 @@ static bool is_kind(const json_t *v, enum argument_kind kind)
 		return json_is_boolean(v);
 	case ARGUMENT_CONFIG:
 		return json_is_object(v);
+	case ARGUMENT_FILE:
+		return json_is_string(json_object_get(v, "text"));
 	case ARGUMENT_LIST:
 		return json_is_array(v);
 	default:
@@ -79,7 +82,9 @@ int protocol_check(const struct command *c, const json_t *request, char *err, si
 			return unknown_argument(c, key, err, err_len);
 		if (!is_kind(value, a->kind)) {
 			snprintf(err, err_len, "%s: '%s' must be %s %s (%s)", c->name, key,
-				a->kind == ARGUMENT_CONFIG ? "an object," : "a",
+				a->kind == ARGUMENT_CONFIG ? "an object,"
+				: a->kind == ARGUMENT_FILE ? "an object with text, name, folder: a"
+							   : "a",
 				argument_kind_names[a->kind], a->help);
 			return -EINVAL;
 		}

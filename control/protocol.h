@@ -25,6 +25,8 @@ enum argument_kind {
 	ARGUMENT_CONFIG, /* an object of values; null takes a key out. In telactl: every key=value
 			    that is no other argument */
 	ARGUMENT_LIST,   /* not to be given on a command line */
+	ARGUMENT_FILE,   /* an object: its text, and for messages its name; folder, what relative
+			    paths   in it start from. In telactl: a path, - for standard input */
 };
 
 extern const char *const argument_kind_names[];

@@ -14,7 +14,8 @@ struct stack *stack_create(struct control *c, const struct conf_service *conf)
 {
 	struct stack *s = calloc(1, sizeof(*s)), **at = &c->stacks;
 
-	CHECK(s); /* at start only */
+	if (!s)
+		return NULL;
 	s->control = c;
 	s->conf = conf;
 	s->weight = conf->weight;
@@ -23,7 +24,10 @@ struct stack *stack_create(struct control *c, const struct conf_service *conf)
 	s->changes_last = &s->changes;
 	s->held_last = &s->held;
 	s->notice = calloc(1, sizeof(*s->notice));
-	CHECK(s->notice);
+	if (!s->notice) {
+		free(s);
+		return NULL;
+	}
 	while (*at)
 		at = &(*at)->next;
 	*at = s;
@@ -44,10 +48,33 @@ void stack_error(struct stack *s, const char *text)
 	s->last_error_at = time(NULL);
 }
 
+int stack_where(const struct stack *s, uint32_t line, char *ret, size_t size)
+{
+	return conf_where(s->file ? s->file : s->control->conf, line, ret, size);
+}
+
 bool stack_is_quiet(const struct stack *s)
+{
+	return stack_is_still(s) && !s->leaving.step;
+}
+
+bool stack_is_still(const struct stack *s)
 {
 	return !s->partings && !s->retiring && !s->n_stopping && !s->changes && !s->held &&
 	       !s->asking;
+}
+
+void stack_free(struct stack *s)
+{
+	if (s->current)
+		record_put(s->current);
+	if (s->serves)
+		plugin_serve_end(s->serves);
+	free(s->history);
+	free(s->notice);
+	move_forget_plan(s);
+	conf_free(s->file);
+	free(s);
 }
 
 void stack_destroy_all(struct control *c)
@@ -56,14 +83,8 @@ void stack_destroy_all(struct control *c)
 
 	for (s = c->stacks; s; s = next) {
 		next = s->next;
-		if (!stack_is_quiet(s))
-			continue; /* left behind, as was said */
-		if (s->current)
-			record_put(s->current);
-		free(s->history);
-		free(s->notice);
-		move_forget_plan(s);
-		free(s);
+		if (stack_is_quiet(s)) /* else left behind, as was said */
+			stack_free(s);
 	}
 	c->stacks = NULL;
 }

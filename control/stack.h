@@ -107,6 +107,23 @@ struct record {
 	uint32_t *call, *start; /* indices into declared */
 };
 
+/* Of a service that is being removed. */
+struct leaving {
+	enum {
+		LEAVING_NOT,
+		LEAVING_DRAINS,
+		LEAVING_STOPS,
+		LEAVING_NODE, /* the data plane forgets it */
+		LEAVING_GONE
+	} step;
+	struct request *request; /* NULL: it has been answered */
+	int error;               /* 0: it was there; else why it could not be added */
+	bool stopping;           /* LEAVING_STOPS: the move is under way */
+	uint32_t cancelled;
+	uint64_t since_ns;
+	char why[768];
+};
+
 struct history {
 	uint64_t generation, calls;
 };
@@ -119,6 +136,9 @@ struct stack {
 	const char *name;                     /* of the service's plugin */
 	const struct tela_service_desc *desc; /* NULL until it was loaded */
 	struct tela_service *service;
+	struct plugin *serves; /* whose schema `desc` is */
+	struct conf *file;     /* that `conf` is of; NULL: the node's */
+	bool haunted;          /* a thread that hangs may look at it for ever: it is never freed */
 	const struct tela_image *image; /* of `current` */
 	struct record *current, *staged, *retiring, **retiring_last;
 	struct tela_image *staged_image;
@@ -137,6 +157,7 @@ struct stack {
 	uint64_t n_changes, n_failed, n_merged;
 	char last_error[512];
 	int64_t last_error_at; /* seconds since 1970, 0: none */
+	uint32_t error_line;   /* of its file, of the last start that failed */
 
 	/* move.c */
 	enum tela_running status, told; /* told: before the last change of it */
@@ -157,6 +178,8 @@ struct stack {
 	bool ready, drained;
 	char not_ready[192], not_drained[192];
 
+	struct leaving leaving; /* whole.c */
+
 	/* drain.c */
 	enum { DRAIN_NONE, DRAIN_LEAVING, DRAIN_GATE } drain;
 	uint64_t gate_ns;     /* when the gate closes */
@@ -169,11 +192,18 @@ struct stack {
 int stack_check_blocking(
 	const struct tela_service_desc *d, const char *blocking, char *err, size_t err_len);
 
+/* NULL: no memory. */
 struct stack *stack_create(struct control *c, const struct conf_service *conf);
 /* By the plugin's name or the schema's. */
 struct stack *stack_find(struct control *c, const char *name);
 /* Nothing is retiring, stopping or waiting. */
+bool stack_is_still(const struct stack *s);
+/* Nor is it being removed. */
 bool stack_is_quiet(const struct stack *s);
+/* One that is not in the list any more, and still. */
+void stack_free(struct stack *s);
+/* "node.yaml:12: ", of where it is defined. */
+int stack_where(const struct stack *s, uint32_t line, char *ret, size_t size);
 /* At the very end, after the node: frees those that are quiet. */
 void stack_destroy_all(struct control *c);
 /* Claims can take effect: none waits for workers that are being started again. */

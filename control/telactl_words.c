@@ -6,7 +6,10 @@
 
 #include <unistd.h>
 
-enum { PAYLOAD_MAX = 480 << 10 }; /* twice that in hexadecimal is still less than a line */
+enum {
+	PAYLOAD_MAX = 480 << 10,    /* twice that in hexadecimal is still less than a line */
+	DEFINITION_MAX = 128 << 10, /* six times, where a byte needs that in JSON */
+};
 
 static const char *text(const json_t *o, const char *key)
 {
@@ -108,6 +111,24 @@ static json_t *read_bytes(const char *path)
 	return value;
 }
 
+/* What stands in it, and what one needs to speak of it. */
+static json_t *read_file(const char *path)
+{
+	size_t n = 0;
+	char *bytes = words_file(path, DEFINITION_MAX, &n), here[4096];
+	json_t *text = bytes && !memchr(bytes, 0, n) ? json_stringn(bytes, n) : NULL;
+	json_t *file = text ? json_pack("{s:o,s:s}", "text", text, "name",
+				      strcmp(path, "-") ? path : "standard input")
+			    : NULL;
+
+	if (bytes && !file)
+		fprintf(stderr, "telactl: %s: is not text in UTF-8\n", path);
+	if (file && getcwd(here, sizeof(here)))
+		json_object_set_new(file, "folder", json_string(here));
+	free(bytes);
+	return file;
+}
+
 static json_t *read_number(const char *s)
 {
 	char *end;
@@ -161,6 +182,8 @@ static json_t *read_value(const json_t *argument, const char *s)
 		return read_flag(s);
 	if (!strcmp(kind, "bytes") && (!strcmp(s, "-") || *s == '@'))
 		return read_bytes(*s == '@' ? s + 1 : s);
+	if (!strcmp(kind, "file"))
+		return read_file(s);
 	if (!strcmp(kind, "list") || !strcmp(kind, "config")) {
 		json_t *v = json_loads(s, 0, NULL);
 

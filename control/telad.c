@@ -202,10 +202,10 @@ static int open_node(struct control *c, struct conf *conf)
 		return -EIO;
 	}
 	for (uint32_t i = 0; i < conf->n_services; i++)
-		stack_create(c, &conf->services[i]);
+		CHECK(stack_create(c, &conf->services[i]));
 	if (conf->reflection && !stack_find(c, reflection.name) &&
 		registry_find(c->registry, reflection.name))
-		stack_create(c, &reflection);
+		CHECK(stack_create(c, &reflection));
 	return 0;
 }
 

@@ -153,9 +153,17 @@ void tela_service_shed(struct tela_service *s, uint32_t target_us)
 
 struct tela_service *tela_service_add(struct tela_node *n, const struct tela_service_desc *desc)
 {
-	struct tela_service *s = calloc(1, sizeof(*s));
+	struct tela_service *s;
 
-	CHECK(s);
+	if (tela_service_find(n, desc->name)) {
+		errno = EEXIST;
+		return NULL;
+	}
+	s = calloc(1, sizeof(*s));
+	if (!s) {
+		errno = ENOMEM;
+		return NULL;
+	}
 	s->desc = desc;
 	s->admit = true;
 	s->next = n->services;
@@ -257,6 +265,23 @@ enum tela_verdict tela_reply_copy(struct tela_call *call, const void *payload, s
 	(void)payload;
 	(void)len;
 	return TELA_ANSWER;
+}
+
+int tela_service_remove(struct tela_service *s, void (*removed)(void *arg), void *arg)
+{
+	struct tela_service **at = &node.services;
+
+	CHECK(!s->image);
+	while (*at != s)
+		at = &(*at)->next;
+	*at = s->next;
+	removed(arg);
+	return 0;
+}
+
+void tela_service_free(struct tela_service *s)
+{
+	free(s);
 }
 
 void tela_service_keep_local(struct tela_service *s)

@@ -253,7 +253,39 @@ static void test_garbage(void **state)
 		errors[0] = 0;
 		n_errors = 0;
 		conf_free(conf_parse("n.yaml", text, len, report, NULL));
+		conf_free(conf_parse_service("s.yaml", text, len, NULL, report, NULL));
 	}
+}
+
+static struct conf *parse_service(const char *text)
+{
+	errors[0] = 0;
+	n_errors = 0;
+	return conf_parse_service("s.yaml", text, strlen(text), "/a/b", report, NULL);
+}
+
+static void test_one_service(void **state)
+{
+	struct conf *c = parse_service("\nname: echo\nobject: echo.so\nplugins:\n  - {plugin: a, "
+				       "object: /b/a.so, config: {x: {y: 1}}}\n");
+
+	(void)state;
+	assert_non_null(c);
+	assert_true(c->alone);
+	assert_int_equal(c->n_services, 1);
+	assert_int_equal(c->services->line, 2);
+	assert_true(c->services->global && c->services->weight == 1);
+	assert_string_equal(c->services->plugins[0].config.pairs[0].key, "x.y");
+	assert_string_equal(c->services->object, "/a/b/echo.so");
+	assert_string_equal(c->services->plugins[0].object, "/b/a.so");
+	conf_free(c);
+	assert_null(parse_service("name: a\nplugins:\n- plugin: a\n- {plugin: b, as: c, x: 1}\n"
+				  "- plugin: c\nnode: {}\n"));
+	assert_int_equal(n_errors, 4);
+	assert_non_null(strstr(errors, "s.yaml:4: plugins[1]: unknown key 'x'"));
+	assert_non_null(strstr(errors, "s.yaml:3: plugins[0].plugin: 'a' is already there"));
+	assert_non_null(strstr(errors, "s.yaml:5: plugins[2].plugin: 'c' is already there"));
+	assert_non_null(strstr(errors, "s.yaml:6: unknown key 'node'"));
 }
 
 static void test_no_file(void **state)
@@ -277,6 +309,7 @@ int main(void)
 		cmocka_unit_test(test_empty_values_are_as_if_not_there),
 		cmocka_unit_test(test_bombs),
 		cmocka_unit_test(test_garbage),
+		cmocka_unit_test(test_one_service),
 		cmocka_unit_test(test_no_file),
 	};
 

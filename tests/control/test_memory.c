@@ -205,6 +205,9 @@ static const struct step steps[] = {
 		"{\"cmd\":\"chain.apply\"," SVC ",\"steps\":[{\"op\":\"remove\",\"name\":\"crew\"},"
 		"{\"op\":\"remove\",\"name\":\"plain\"}]}\n",
 		false},
+	{"{\"cmd\":\"service.add\",\"definition\":{\"text\":\"name: rec\\nplugins: [{plugin: "
+	 "recb, config: {x: 1, y: {z: 2}}}, {plugin: reca}]\"}}\n",
+		"{\"cmd\":\"service.remove\",\"service\":\"rec\"}\n", false},
 	{"{\"cmd\":\"service.pause\"," SVC ",\"reason\":\"upgrade\"}\n",
 		"{\"cmd\":\"service.activate\"," SVC "}\n", false},
 	{"{\"cmd\":\"service.deactivate\"," SVC "}\n", "{\"cmd\":\"service.activate\"," SVC "}\n",

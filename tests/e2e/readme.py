@@ -263,9 +263,10 @@ def read_if_there(path):
 def operate_services(readme, commands):
     with Place() as place:
         place.write('node.yaml', place.adapt('node: {name: server}\ncores:\n  - {cpu: 0}\nservices:\n  - name: echo\n'))
+        place.write('kv.yaml', readme.block(above='`kv.yaml`'))
         place.start_node('telad --config node.yaml')
         for command in commands:
-            place.run(command, expect='echo')
+            place.run(command, expect='kv' if ' kv' in command else 'echo')
 
 
 def look_at_a_capture(readme, commands):

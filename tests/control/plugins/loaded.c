@@ -18,7 +18,11 @@ static enum tela_verdict go_on(struct tela_call *call, void *self)
 	return TELA_CONTINUE;
 }
 
-#ifdef OTHER_SCHEMA
+#if defined(SERVES_REC) /* what the recorder serves */
+static const struct tela_method_desc method = {.name = "Ping", .id = 1};
+static const struct tela_service_desc desc = {
+	.name = "test.Rec", .schema = 7, .n_methods = 1, .methods = &method};
+#elif defined(OTHER_SCHEMA)
 static const struct tela_service_desc desc = {.name = TEST_SERVICE, .schema = TEST_SCHEMA + 1};
 #else
 static const struct tela_service_desc desc = {.name = TEST_SERVICE, .schema = TEST_SCHEMA};
@@ -70,6 +74,9 @@ static const struct tela_plugin plugin = {
 	.version = PLUGIN_VERSION,
 	.links = links,
 	.keys = keys,
+#ifdef SERVES_REC
+	.serves = &desc,
+#endif
 #ifdef START_HANGS
 	.start = start_hangs,
 #endif
