@@ -65,6 +65,29 @@ static void test_reasons(void **state)
 	pair_fini(p);
 }
 
+/* A local call that is refused belongs to its method too. */
+static void test_local(void **state)
+{
+	static char resting[] = "resting";
+	struct pair *p = pair_new(3, 1);
+	struct pair_end *e = &p->end[1];
+	struct outcome o = {0};
+	struct tela_request r;
+
+	(void)state;
+	assert_int_equal(caller_session_open(&e->m, &e->sessions[0], NULL, &desc), 0);
+	assert_int_equal(caller_begin(&e->m, &e->sessions[0], &methods[0], 16, NULL, &r), 0);
+	fill(r.payload, 1, 16);
+	atomic_store(&e->service->refusal, resting);
+	caller_send(&e->m, r.slot, done, &o);
+	pair_run(p, NS_PER_MS);
+	atomic_store(&e->service->refusal, NULL);
+	assert_int_equal(o.code, TELA_UNAVAILABLE);
+	assert_int_equal(counted(p, 1, ENDS_CALLEE, "echo", "resting", 14), 1);
+	assert_int_equal(counted(p, 1, ENDS_CALLER, "echo", "service_not_available", 14), 1);
+	pair_fini(p);
+}
+
 /* However many reasons there are: the rest is one figure. */
 static void test_full(void **state)
 {
@@ -93,6 +116,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_reasons),
+		cmocka_unit_test(test_local),
 		cmocka_unit_test(test_full),
 	};
 
