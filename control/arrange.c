@@ -276,14 +276,15 @@ static int apply(struct draft *d)
 {
 	for (uint32_t i = 0; i < d->c->n_steps; i++) {
 		const struct change_step *step = &d->c->steps[i];
+		bool failed = d->s->status == TELA_SERVICE_FAILED && d->s->last_error[0];
 		int rc = 0;
 
 		d->c->line = step->line;
 		if (!d->n && !d->c->starts)
 			return change_fail(d->c, -ENOTCONN,
 				"service %s is not running: it is %s%s%s", d->s->name,
-				running_name(d->s->status), d->s->last_error[0] ? ": " : "",
-				d->s->last_error);
+				running_name(d->s->status), failed ? ": " : "",
+				failed ? d->s->last_error : "");
 		switch (step->op) {
 		case CHANGE_ADD:
 			rc = step_add(d, step);

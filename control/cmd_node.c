@@ -86,20 +86,34 @@ void cmd_limits(struct control *c, struct request *r)
 			      (int)l.slots_per_session));
 }
 
+static double share_of(struct request *r, const char *name, bool *ret_wrong)
+{
+	int64_t ppm = request_number(r, name, 0);
+
+	*ret_wrong |= ppm > 1000000;
+	return (double)ppm / 1e6;
+}
+
 /* For tests: a node on shared memory never loses a frame by itself. */
 void cmd_faults(struct control *c, struct request *r)
 {
-	double loss = (double)request_number(r, "loss_ppm", 0) / 1e6;
-	double duplicate = (double)request_number(r, "duplicate_ppm", 0) / 1e6;
-	double reorder = (double)request_number(r, "reorder_ppm", 0) / 1e6;
+	bool wrong = false;
+	double loss = share_of(r, "loss_ppm", &wrong);
+	double duplicate = share_of(r, "duplicate_ppm", &wrong);
+	double reorder = share_of(r, "reorder_ppm", &wrong);
 	int64_t port = request_number(r, "port", 0);
-	int rc = tela_node_faults(
-		c->node, port > UINT16_MAX ? UINT32_MAX : (uint32_t)port, loss, duplicate, reorder);
+	int rc;
 
+	if (port >= c->conf->node.n_ports || wrong) {
+		request_fail(r, wrong ? -EINVAL : -ENOENT,
+			wrong ? "expected at most 1000000 in a million"
+			      : "there is no such port: 'status' lists %u, from 0",
+			c->conf->node.n_ports);
+		return;
+	}
+	rc = tela_node_faults(c->node, (uint32_t)port, loss, duplicate, reorder);
 	if (rc) {
-		request_fail(r, rc, "%s",
-			rc == -ENOMEM ? "out of memory"
-				      : "no such port, or more than 1,000,000 in a million");
+		request_fail(r, rc, "%s", strerror(-rc));
 		return;
 	}
 	log_info("port %lld: loses %.4f %%, doubles %.4f %%, reorders %.4f %%", (long long)port,

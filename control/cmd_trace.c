@@ -23,5 +23,5 @@ void cmd_trace(struct control *c, struct request *r)
 				      json_object_get(json_array_get(spans, 0), "trace"), "spans",
 				      spans));
 	else
-		request_fail(r, -ENOENT, "%s", err);
+		request_fail(r, -errno, "%s", err);
 }

@@ -39,8 +39,10 @@ bool drain_show(const struct stack *s, char *ret, size_t size)
 		snprintf(ret, size, "%s", "");
 	else if (s->drain != DRAIN_GATE)
 		snprintf(ret, size, "its callers to look elsewhere");
-	else if (left || !tela_service_settled(s->service))
+	else if (left)
 		snprintf(ret, size, "calls in flight");
+	else if (!tela_service_settled(s->service))
+		snprintf(ret, size, "its cores to see that the gate is closed");
 	else
 		snprintf(ret, size, "%s", s->drained ? "" : s->not_drained);
 	return is_done(s);

@@ -2,7 +2,9 @@
 
 #include "../dataplane/base.h"
 
-enum { COLUMNS_MAX = 32, CELL_MAX = 256 };
+#include <time.h>
+
+enum { COLUMNS_MAX = 32, CELL_MAX = 256, LINE_MAX_COLUMNS = 132 };
 
 /* C0, DEL, and C1 as UTF-8 has it. */
 static bool is_control(const unsigned char *s)
@@ -45,6 +47,29 @@ static void mark_cut(char *to, size_t size, size_t n)
 {
 	if (n >= size && size > 4)
 		strcpy(to + size - 4, "...");
+}
+
+/* "2026-11-21 21:47:26", UTC; "" for none. */
+static void print_time(char *to, size_t size, time_t t)
+{
+	struct tm tm;
+
+	*to = 0;
+	if (t && gmtime_r(&t, &tm))
+		strftime(to, size, "%Y-%m-%d %H:%M:%S", &tm);
+}
+
+/* Moments, known by their names. False: it is none. */
+static bool moment(const char *key, const json_t *v, char *to, size_t size)
+{
+	size_t n = strlen(key);
+	bool ns = !strcmp(key, "began_ns");
+
+	if (!json_is_integer(v) ||
+		(!ns && strcmp(key, "since") && (n < 3 || strcmp(key + n - 3, "_at"))))
+		return false;
+	print_time(to, size, (time_t)(json_integer_value(v) / (ns ? 1000000000 : 1)));
+	return true;
 }
 
 /* What stands in a cell. Returns false for what is not to be shown in one (lists). */
@@ -98,8 +123,32 @@ static bool is_right_aligned(const json_t *v)
 struct table {
 	const char *names[COLUMNS_MAX];
 	int width[COLUMNS_MAX];
+	bool quiet[COLUMNS_MAX]; /* 0 or no in every row */
 	int n;
 };
+
+static bool cell_of(const char *key, const json_t *v, char *to, size_t size)
+{
+	return moment(key, v, to, size) || cell(v, to, size);
+}
+
+/* One line of a terminal has no room for them all: those that say nothing go. */
+static void leave_out_quiet(struct table *t)
+{
+	int total = 0, n = 0;
+
+	for (int c = 0; c < t->n; c++)
+		total += t->width[c] + 2;
+	if (total <= LINE_MAX_COLUMNS)
+		return;
+	for (int c = 0; c < t->n; c++) {
+		if (t->quiet[c])
+			continue;
+		t->names[n] = t->names[c];
+		t->width[n++] = t->width[c];
+	}
+	t->n = n;
+}
 
 /* Columns are the keys of the first row; one that is empty in every row is left out. */
 static void measure(const json_t *rows, struct table *t)
@@ -113,19 +162,26 @@ static void measure(const json_t *rows, struct table *t)
 	json_object_foreach(json_array_get(rows, 0), key, v)
 	{
 		int widest = 0;
+		bool quiet = true;
 
 		json_array_foreach(rows, i, row)
 		{
 			const json_t *c = json_object_get(row, key);
 
-			if (c && cell(c, text, sizeof(text)) && (int)strlen(text) > widest)
+			if (!c || !cell_of(key, c, text, sizeof(text)))
+				continue;
+			quiet = quiet && (!*text || json_is_false(c) ||
+						 (json_is_integer(c) && !json_integer_value(c)));
+			if ((int)strlen(text) > widest)
 				widest = (int)strlen(text);
 		}
 		if (!widest || t->n == COLUMNS_MAX)
 			continue;
 		t->names[t->n] = key;
+		t->quiet[t->n] = quiet;
 		t->width[t->n++] = widest > (int)strlen(key) ? widest : (int)strlen(key);
 	}
+	leave_out_quiet(t);
 }
 
 static void print_row(const struct table *t, const json_t *row)
@@ -142,7 +198,7 @@ static void print_row(const struct table *t, const json_t *row)
 			continue;
 		}
 		if (v)
-			cell(v, text, sizeof(text));
+			cell_of(t->names[c], v, text, sizeof(text));
 		if (is_right_aligned(v))
 			printf("%*s%s", t->width[c], text, last ? "" : "  ");
 		else
@@ -177,14 +233,17 @@ void print_reply(const json_t *reply)
 	char text[1 << 16];
 	const char *key;
 	bool above = false;
+	int widest = 12;
 	json_t *v;
 
+	json_object_foreach((json_t *)reply, key,
+		v) if (!json_is_array(v) && (int)strlen(key) > widest) widest = (int)strlen(key);
 	json_object_foreach((json_t *)reply, key, v)
 	{
 		if (!strcmp(key, hidden[0]) || !strcmp(key, hidden[1]) || json_is_null(v) ||
-			!cell(v, text, sizeof(text)))
+			!cell_of(key, v, text, sizeof(text)))
 			continue;
-		printf("%-12s %s\n", key, json_is_string(v) ? json_string_value(v) : text);
+		printf("%-*s %s\n", widest, key, json_is_string(v) ? json_string_value(v) : text);
 		above = true;
 	}
 	json_object_foreach((json_t *)reply, key, v)

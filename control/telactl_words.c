@@ -73,6 +73,42 @@ static const json_t *find_kind(const json_t *command, const char *kind)
 	return NULL;
 }
 
+/* "chain.add" as it is typed. */
+static const char *typed(const json_t *command)
+{
+	static char name[64];
+
+	snprintf(name, sizeof(name), "%s", text(command, "command"));
+	for (char *c = name; *c; c++)
+		if (*c == '.')
+			*c = ' ';
+	return name;
+}
+
+/* Says what there is instead: all that begin with the first word, if some do. */
+static void no_command(const json_t *commands, char **words, int n)
+{
+	size_t len = strlen(words[0]), i;
+	bool any = false;
+	const json_t *c;
+
+	json_array_foreach(commands, i, c)
+	{
+		const char *name = text(c, "command");
+
+		if (strncmp(name, words[0], len) || name[len] != '.')
+			continue;
+		fprintf(stderr, "%s%s", any ? ", " : "telactl: there are ", typed(c));
+		any = true;
+	}
+	if (any)
+		fprintf(stderr, "; telactl --help tells more\n");
+	else
+		fprintf(stderr,
+			"telactl: no command is named '%s%s%s'; telactl --help lists them\n",
+			words[0], n > 1 ? " " : "", n > 1 ? words[1] : "");
+}
+
 /* ---- values ---- */
 
 char *words_file(const char *path, size_t max, size_t *ret_len)
@@ -129,7 +165,7 @@ static json_t *read_file(const char *path)
 	return file;
 }
 
-static json_t *read_number(const char *s)
+static json_t *read_number(const char *name, const char *s)
 {
 	char *end;
 	long long v;
@@ -138,17 +174,17 @@ static json_t *read_number(const char *s)
 	v = strtoll(s, &end, 10);
 	if (!errno && end != s && !*end && v >= 0)
 		return json_integer(v);
-	fprintf(stderr, "telactl: '%s' is no number\n", s);
+	fprintf(stderr, "telactl: %s: expected a number, found '%s'\n", name, s);
 	return NULL;
 }
 
-static json_t *read_flag(const char *s)
+static json_t *read_flag(const char *name, const char *s)
 {
 	if (!strcmp(s, "true") || !strcmp(s, "on") || !strcmp(s, "yes"))
 		return json_true();
 	if (!strcmp(s, "false") || !strcmp(s, "off") || !strcmp(s, "no"))
 		return json_false();
-	fprintf(stderr, "telactl: '%s' is neither true nor false\n", s);
+	fprintf(stderr, "telactl: %s: expected true or false, found '%s'\n", name, s);
 	return NULL;
 }
 
@@ -177,9 +213,9 @@ static json_t *read_value(const json_t *argument, const char *s)
 	const char *kind = text(argument, "kind");
 
 	if (!strcmp(kind, "number"))
-		return read_number(s);
+		return read_number(text(argument, "name"), s);
 	if (!strcmp(kind, "flag"))
-		return read_flag(s);
+		return read_flag(text(argument, "name"), s);
 	if (!strcmp(kind, "bytes") && (!strcmp(s, "-") || *s == '@'))
 		return read_bytes(*s == '@' ? s + 1 : s);
 	if (!strcmp(kind, "file"))
@@ -243,7 +279,7 @@ static int set_positional(json_t *request, const json_t *command, const char *wo
 			       json_is_true(json_object_get(a, "positional"))) &&
 		       !json_object_get(request, text(a, "name"))) return set(request, a, word);
 	fprintf(stderr, "telactl: '%s' is not understood; see telactl %s --help\n", word,
-		text(command, "command"));
+		typed(command));
 	return -EINVAL;
 }
 
@@ -257,7 +293,7 @@ static int set_option(json_t *request, const json_t *command, char **words, int 
 
 	if (!a) {
 		fprintf(stderr, "telactl: %s is not understood; see telactl %s --help\n", words[0],
-			text(command, "command"));
+			typed(command));
 		return -EINVAL;
 	}
 	if (name[len])
@@ -301,7 +337,7 @@ static bool is_complete(const json_t *request, const json_t *command)
 			json_object_get(request, text(a, "name")))
 			continue;
 		fprintf(stderr, "telactl: %s is missing: %s; see telactl %s --help\n",
-			text(a, "name"), text(a, "help"), text(command, "command"));
+			text(a, "name"), text(a, "help"), typed(command));
 		return false;
 	}
 	return true;
@@ -314,9 +350,7 @@ json_t *words_request(const json_t *commands, char **words, int n)
 	json_t *request;
 
 	if (!command) {
-		fprintf(stderr,
-			"telactl: no command is named '%s%s%s'; telactl --help lists them\n",
-			words[0], n > 1 ? " " : "", n > 1 ? words[1] : "");
+		no_command(commands, words, n);
 		return NULL;
 	}
 	request = json_object();

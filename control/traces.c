@@ -280,11 +280,13 @@ json_t *traces_show(const struct traces *t, const char *id, char *err, size_t er
 	if (len < 4 || len > 32 || strspn(id, "0123456789abcdefABCDEF") != len) {
 		snprintf(err, err_len, "trace: expected 4 to 32 hexadecimal digits, found '%.40s'",
 			id);
+		errno = EINVAL;
 		return NULL;
 	}
 	found = calloc(TRACES_SPANS, sizeof(*found));
 	if (!found) {
 		snprintf(err, err_len, "out of memory");
+		errno = ENOMEM;
 		return NULL;
 	}
 	for (uint64_t i = first(t); i < t->n; i++)
@@ -305,6 +307,7 @@ json_t *traces_show(const struct traces *t, const char *id, char *err, size_t er
 		json_array_append_new(spans, span_json(t, found[i]));
 	}
 	free(found);
+	errno = ENOENT;
 	return spans;
 }
 

@@ -27,7 +27,8 @@ void traces_free(struct traces *t);
 /* The latest traces, newest first, at most `limit`: id, first span, how many, how long, errors. */
 json_t *traces_list(const struct traces *t, uint32_t limit);
 /* The spans of the trace whose id begins with `id`, at least 4 hexadecimal digits, in order of
- * their beginning. NULL with `err`: none, or several traces. */
+ * their beginning. NULL with `err` and errno: EINVAL (no such digits), ENOENT (none, or several
+ * traces), ENOMEM. */
 json_t *traces_show(const struct traces *t, const char *id, char *err, size_t err_len);
 /* "4bf92f3577b34da6a3ce929d0e0e4736". */
 enum { TRACE_ID_TEXT = 33 };

@@ -457,6 +457,36 @@ class Telactl(NodeTest):
         self.assertEqual(json.loads(self.node.ctl("-o", "json", "stats", "--drops").stdout)["counters"][0]["counter"],
                          "drop_short")
 
+    def test_errors_say_what_there_is(self):
+        for words, said in ((("chain",), "there are chain show, chain add, chain remove, chain replace, chain apply"),
+                            (("chain", "frob"), "there are chain show"), (("frob",), "no command is named 'frob'"),
+                            (("images", "svc", "from=x"), "from: expected a number, found 'x'"),
+                            (("stats", "drops=maybe"), "drops: expected true or false, found 'maybe'"),
+                            (("chain", "add"), "see telactl chain add --help")):
+            r = self.node.ctl(*words)
+            self.assertEqual(r.returncode, 2, words)
+            self.assertIn(said, r.stderr)
+        for words, code, said in ((("faults", "9"), "NOT_FOUND", "no such port"),
+                                  (("trace", "xyz"), "INVALID_ARGUMENT", "hexadecimal"),
+                                  (("trace", "deadbeef"), "NOT_FOUND", "no trace")):
+            r = self.node.ctl(*words)
+            self.assertEqual(r.returncode, 1, words)
+            self.assertIn(f"telactl: {code}: ", r.stderr)
+            self.assertIn(said, r.stderr)
+        # What went wrong before has nothing to do with it.
+        self.assertEqual(self.node.ctl("config", "merge", "svc", "svc.nope=1").returncode, 1)
+        self.node.ask("service.deactivate", service="svc")
+        r = self.node.ctl("chain", "add", "svc", "counts")
+        self.assertIn("service svc is not running: it is stopped\n", r.stderr)
+
+    def test_tables_fit(self):
+        lines = self.node.ctl("services").stdout.splitlines()
+        self.assertLessEqual(max(map(len, lines)), 140, lines)
+        self.assertNotIn("merged_changes", lines[0])  # there were none
+        self.assertRegex(lines[1], r" \d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
+        self.assertEqual(self.node.ctl("limits").stdout.splitlines()[0].index("256"),
+                         self.node.ctl("limits").stdout.splitlines()[1].index("1024"))
+
     def test_nothing_is_cut_in_silence(self):
         payload = "ab" * 40_000
         self.assertIn(payload, self.node.ctl("call", "--raw", "svc", "Ping", "-", input="\xab" * 20_000).stdout.replace(
