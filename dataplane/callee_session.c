@@ -78,7 +78,7 @@ static bool block_grant(struct machine *m, struct callee_session *s, uint32_t fl
 	}
 	if (!s->n_slots)
 		s->first = block;
-	s->block[s->n_slots / SLOT_BLOCK] = block;
+	session_block_enter(m, s->chunk, s->n_slots / SLOT_BLOCK, block);
 	s->n_slots = (uint16_t)(s->n_slots + SLOT_BLOCK);
 	count_add(m->counts, count_slot_grants, SLOT_BLOCK);
 	return true;
@@ -204,7 +204,7 @@ void callee_release(struct machine *m, struct path *p, const frame_Packet *h)
 /* The last block goes back, if no call is under way in it. */
 static bool block_return(struct machine *m, struct callee_session *s)
 {
-	struct callee_slot *block = s->block[s->n_slots / SLOT_BLOCK - 1];
+	struct callee_slot *block = callee_slot_at(s, s->n_slots - SLOT_BLOCK);
 
 	for (uint32_t i = 0; i < SLOT_BLOCK; i++)
 		if (block[i].state == CALLEE_RUNNING || block[i].state == CALLEE_RECEIVING)
@@ -213,6 +213,7 @@ static bool block_return(struct machine *m, struct callee_session *s)
 		callee_slot_clear(m, &block[i]);
 	m->callee_blocks[m->n_callee_blocks++] = block;
 	s->n_slots = (uint16_t)(s->n_slots - SLOT_BLOCK);
+	session_block_leave(m, s->chunk, s->n_slots / SLOT_BLOCK);
 	count_add(m->counts, count_slot_returns, SLOT_BLOCK);
 	return true;
 }
@@ -303,10 +304,12 @@ void callee_path_down(struct machine *m, struct path *p)
 			callee_slot_clear(m, slot);
 			slot->state = CALLEE_IDLE;
 		}
-		for (uint32_t b = 0; b < s->n_slots / SLOT_BLOCK; b++)
-			m->callee_blocks[m->n_callee_blocks++] = s->block[b];
+		while (s->n_slots) {
+			s->n_slots = (uint16_t)(s->n_slots - SLOT_BLOCK);
+			m->callee_blocks[m->n_callee_blocks++] = callee_slot_at(s, s->n_slots);
+			session_block_leave(m, s->chunk, s->n_slots / SLOT_BLOCK);
+		}
 		identity_forget(m, s);
-		s->n_slots = 0;
 		s->next_free = m->free_callee_session;
 		m->free_callee_session = s;
 		m->n_sessions--;

@@ -17,8 +17,10 @@ enum { LOOKS_UNUSED = 8, LOOKS_A_TIME = 16 };
 /* Puts the slots of block `b` on the free list, lowest on top. */
 static void block_offer(struct caller_session *s, uint32_t b)
 {
+	struct caller_slot *block = caller_slot_at(s, b * SLOT_BLOCK);
+
 	for (int i = SLOT_BLOCK - 1; i >= 0; i--) {
-		struct caller_slot *slot = &s->block[b][i];
+		struct caller_slot *slot = &block[i];
 
 		if (serial_after(s->floor, slot->call))
 			slot->call = s->floor;
@@ -31,14 +33,17 @@ static void block_offer(struct caller_session *s, uint32_t b)
 static bool block_take(struct machine *m, struct caller_session *s)
 {
 	uint32_t b = s->n_owned / SLOT_BLOCK;
+	struct caller_slot *block;
 
 	if (!m->n_caller_blocks || b == SLOT_BLOCKS_MAX)
 		return false;
-	s->block[b] = m->caller_blocks[--m->n_caller_blocks];
-	s->first = s->block[0];
-	memset(s->block[b], 0, SLOT_BLOCK * sizeof(struct caller_slot));
+	block = m->caller_blocks[--m->n_caller_blocks];
+	if (!b)
+		s->first = block;
+	session_block_enter(m, s->chunk, b, block);
+	memset(block, 0, SLOT_BLOCK * sizeof(*block));
 	for (uint32_t i = 0; i < SLOT_BLOCK; i++) {
-		struct caller_slot *slot = &s->block[b][i];
+		struct caller_slot *slot = &block[i];
 
 		slot->session = s;
 		slot->index = (uint16_t)(s->n_owned + i);
@@ -105,7 +110,7 @@ void caller_ask_credit(struct machine *m, struct caller_session *s)
 /* Whether no call is under way in the block before slot `end`; then `floor` is behind its calls. */
 static bool block_unused(struct caller_session *s, uint32_t end)
 {
-	const struct caller_slot *block = s->block[end / SLOT_BLOCK - 1];
+	const struct caller_slot *block = caller_slot_at(s, end - SLOT_BLOCK);
 
 	for (uint32_t i = 0; i < SLOT_BLOCK; i++)
 		if (block[i].state != CALLER_FREE)
@@ -121,7 +126,8 @@ static void blocks_release(struct machine *m, struct caller_session *s)
 {
 	while (s->n_owned > s->n_slots && block_unused(s, s->n_owned)) {
 		s->n_owned = (uint16_t)(s->n_owned - SLOT_BLOCK);
-		m->caller_blocks[m->n_caller_blocks++] = s->block[s->n_owned / SLOT_BLOCK];
+		m->caller_blocks[m->n_caller_blocks++] = caller_slot_at(s, s->n_owned);
+		session_block_leave(m, s->chunk, s->n_owned / SLOT_BLOCK);
 	}
 }
 

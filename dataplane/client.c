@@ -21,6 +21,11 @@ static void enter(struct tela_node *n, struct tela_client *c)
 	pthread_mutex_unlock(&n->threads_lock);
 }
 
+static void *lines_in(void *memory)
+{
+	return (void *)(((uintptr_t)memory + CACHE_LINE - 1) & ~(uintptr_t)(CACHE_LINE - 1));
+}
+
 struct tela_client *tela_client_open(struct tela_node *n, const char *peer,
 	const struct tela_service_desc *service, unsigned sessions)
 {
@@ -41,9 +46,10 @@ struct tela_client *tela_client_open(struct tela_node *n, const char *peer,
 	c->n_sessions = peer ? sessions : 1;
 	for (uint32_t i = 0; i < n->n_cores; i++) {
 		/* As many as a peer with the most cores takes; most pages are never touched. */
-		c->core[i].session = calloc((size_t)c->n_sessions * spread_max(n, index),
+		c->core[i].memory = calloc((size_t)c->n_sessions * spread_max(n, index) + 1,
 			sizeof(struct caller_session));
-		if (!c->core[i].session) {
+		c->core[i].session = lines_in(c->core[i].memory);
+		if (!c->core[i].memory) {
 			client_free(c);
 			errno = ENOMEM;
 			return NULL;
@@ -73,7 +79,7 @@ void client_free(struct tela_client *c)
 	if (c)
 		mesh_free(c->mesh);
 	for (uint32_t i = 0; c && i < c->node->n_cores; i++)
-		free(c->core[i].session);
+		free(c->core[i].memory);
 	free(c);
 }
 
@@ -162,6 +168,20 @@ enum client_state client_state(struct core *core, struct tela_client *c)
 	return connecting ? CLIENT_CONNECTING : leaving ? CLIENT_LEAVING : CLIENT_DOWN;
 }
 
+/* The next calls are the next sessions', and none of thousands is in a cache. */
+static inline void fetch_ahead(const struct caller_session *s)
+{
+	const struct caller_slot *slot = (s + 2)->free;
+
+	__builtin_prefetch(s + 5, 1);
+	if (slot) {
+		__builtin_prefetch(slot, 1);
+		__builtin_prefetch(&slot->session, 1);
+		__builtin_prefetch(slot->bytes, 1);
+		__builtin_prefetch(slot->bytes + CACHE_LINE, 1);
+	}
+}
+
 int client_begin(struct core *core, struct tela_client *c, const struct tela_method_desc *m,
 	size_t size, const struct tela_options *o, struct tela_request *ret)
 {
@@ -184,11 +204,8 @@ int client_begin(struct core *core, struct tela_client *c, const struct tela_met
 
 		if (++cc->next == cc->n_sessions)
 			cc->next = 0;
-		/* The next call is the next session's, and none of thousands is in a cache. */
-		if (unlikely(cc->n_sessions > FETCH_SESSIONS) && cc->n_sessions - cc->next > 2) {
-			__builtin_prefetch(s + 3);
-			__builtin_prefetch((s + 1)->free);
-		}
+		if (unlikely(cc->n_sessions > FETCH_SESSIONS) && cc->n_sessions - cc->next > 4)
+			fetch_ahead(s);
 		/* What can be called now is not kept waiting for a core that cannot. */
 		if (cc->n_paths > 1 && s->path->state != PATH_UP && cc->session != s)
 			continue;

@@ -11,7 +11,8 @@ struct client_core {
 	uint32_t n_sessions; /* of this core: fewer where slots ran out */
 	uint32_t n_paths;    /* callee cores that have sessions */
 	bool spread;         /* there will be no more of them */
-	struct caller_session *session;
+	struct caller_session *session; /* in `memory`, each in lines of its own */
+	void *memory;
 };
 
 struct tela_client {

@@ -117,6 +117,7 @@ struct machine {
 	uint32_t n_callee_blocks;
 	struct callee_session *callee_sessions, *free_callee_session;
 	uint32_t n_callee_sessions;
+	struct slot_chunk *chunks, *free_chunk;
 	struct call *calls, *free_call;
 	uint32_t n_sessions;                       /* in use, served and opened */
 	uint32_t n_calls_busy, n_detached, n_made; /* n_made: calls made, not yet ended */
@@ -243,6 +244,11 @@ void machine_leave(struct machine *m);
 void machine_drain(struct machine *m);
 
 /* ---- between the machine's files ---- */
+
+/* The session has its block `b` from now on; and it has not any more, the last that it had. */
+void session_block_enter(
+	struct machine *m, struct slot_chunk *chunk[CHUNKS_MAX], uint32_t b, void *block);
+void session_block_leave(struct machine *m, struct slot_chunk *chunk[CHUNKS_MAX], uint32_t b);
 
 /* A round trip in the network alone. Less than the shortest one wraps, and is looked at as well. */
 static inline void congest_sample(struct machine *m, struct path *p, uint64_t rtt_ns)

@@ -71,7 +71,7 @@ static void budgets_default(struct tela_budgets *b)
 }
 
 struct sizes {
-	uint32_t caller_slots, callee_slots, sessions, bulks, conn;
+	uint32_t caller_slots, callee_slots, sessions, chunks, bulks, conn;
 };
 
 static struct sizes sizes_of(const struct tela_budgets *b)
@@ -82,6 +82,7 @@ static struct sizes sizes_of(const struct tela_budgets *b)
 	const uint32_t messages[MSG_CLASSES] = {b->messages_2k, b->messages_64k, b->messages_1m};
 
 	s.sessions = s.callee_slots / SLOT_BLOCK;
+	s.chunks = (s.caller_slots + s.callee_slots) / SLOT_BLOCK / 2;
 	s.bulks = msgpool_most(messages);
 	while (s.conn < 4 * b->paths)
 		s.conn *= 2;
@@ -102,6 +103,7 @@ static bool take_all(struct machine *m, size_t *bytes)
 	m->callee_slots = take(n.callee_slots, sizeof(*m->callee_slots), bytes);
 	m->callee_blocks = take(n.callee_slots / SLOT_BLOCK, sizeof(void *), bytes);
 	m->callee_sessions = take(n.sessions, sizeof(*m->callee_sessions), bytes);
+	m->chunks = take(n.chunks, sizeof(*m->chunks), bytes);
 	m->calls = take(b->calls, sizeof(*m->calls), bytes);
 	m->bulk_txs = take(n.bulks, sizeof(*m->bulk_txs), bytes);
 	m->bulk_rxs = take(n.bulks, sizeof(*m->bulk_rxs), bytes);
@@ -114,7 +116,7 @@ static bool take_all(struct machine *m, size_t *bytes)
 	m->proofs = take(b->identities, sizeof(*m->proofs), bytes);
 	m->tokens = take(b->identities, sizeof(*m->tokens), bytes);
 	return m->paths && m->conn_key && m->conn_index && m->caller_slots && m->caller_blocks &&
-	       m->callee_slots && m->callee_blocks && m->callee_sessions && m->calls &&
+	       m->callee_slots && m->callee_blocks && m->callee_sessions && m->chunks && m->calls &&
 	       m->bulk_txs && m->bulk_rxs && m->bulks && m->retained.at && m->arriving.at &&
 	       m->latency.series && m->ends && m->proofs && m->tokens &&
 	       !msgpool_init(&m->msgs, classes);
@@ -147,6 +149,10 @@ static void slabs_init(struct machine *m)
 	for (uint32_t i = n.sessions; i-- > 0;) {
 		m->callee_sessions[i].next_free = m->free_callee_session;
 		m->free_callee_session = &m->callee_sessions[i];
+	}
+	for (uint32_t i = n.chunks; i-- > 0;) {
+		m->chunks[i].next_free = m->free_chunk;
+		m->free_chunk = &m->chunks[i];
 	}
 	for (uint32_t i = b->calls; i-- > 0;) {
 		m->calls[i].machine = m;
@@ -224,6 +230,7 @@ void machine_fini(struct machine *m)
 	give(m->callee_slots, n.callee_slots, sizeof(*m->callee_slots));
 	give(m->callee_blocks, n.callee_slots / SLOT_BLOCK, sizeof(void *));
 	give(m->callee_sessions, n.sessions, sizeof(*m->callee_sessions));
+	give(m->chunks, n.chunks, sizeof(*m->chunks));
 	give(m->calls, b->calls, sizeof(*m->calls));
 	give(m->bulk_txs, n.bulks, sizeof(*m->bulk_txs));
 	give(m->bulk_rxs, n.bulks, sizeof(*m->bulk_rxs));
@@ -259,15 +266,17 @@ void machine_budget_bytes(const struct machine *m, size_t ret_bytes[MACHINE_BUDG
 		n.conn * (sizeof(*m->conn_key) + sizeof(*m->conn_index)) +
 		CONGEST_HELD * sizeof(struct held_dgram); /* what paths hold back */
 	ret_bytes[BUDGET(slots)] = n.callee_slots * sizeof(struct callee_slot) +
-				   n.sessions * (sizeof(struct callee_session) + sizeof(void *));
+				   n.sessions * (sizeof(struct callee_session) + sizeof(void *) +
+							sizeof(struct slot_chunk) / 2);
 	ret_bytes[BUDGET(calls)] = b->calls * sizeof(struct call);
 	ret_bytes[BUDGET(messages_2k)] = b->messages_2k * (size_t)(MSG_HEADER + MSG_2K);
 	ret_bytes[BUDGET(messages_64k)] = b->messages_64k * (size_t)(MSG_HEADER + MSG_64K);
 	ret_bytes[BUDGET(messages_1m)] =
 		b->messages_1m * (size_t)MSG_PAGES_OF_1M * (MSG_PAGE + sizeof(uint32_t)) +
 		n.bulks * (sizeof(struct bulk_tx) + sizeof(struct bulk_rx) + 3 * sizeof(void *));
-	ret_bytes[BUDGET(in_flight)] = n.caller_slots * sizeof(struct caller_slot) +
-				       n.caller_slots / SLOT_BLOCK * sizeof(void *);
+	ret_bytes[BUDGET(in_flight)] =
+		n.caller_slots * sizeof(struct caller_slot) +
+		n.caller_slots / SLOT_BLOCK * (sizeof(void *) + sizeof(struct slot_chunk) / 2);
 	ret_bytes[BUDGET(latencies)] = b->latencies * sizeof(struct latency_series);
 	ret_bytes[BUDGET(identities)] =
 		b->identities * (sizeof(struct proofs) + sizeof(struct token));

@@ -25,6 +25,8 @@ struct tela_client;
 enum {
 	SLOT_BLOCK = 8,
 	SLOT_BLOCKS_MAX = 256,
+	CHUNK_BLOCKS = 128,
+	CHUNKS_MAX = SLOT_BLOCKS_MAX / CHUNK_BLOCKS,
 	SLOTS_MAX = SLOT_BLOCK * SLOT_BLOCKS_MAX,
 	/* Of a message that stays in its slot, envelope included; a word of each is for padding. */
 	SLOT_REQUEST_BYTES = 304,
@@ -32,6 +34,22 @@ enum {
 	SESSION_BINDS = 8,
 	FETCH_SESSIONS = 256, /* of a core: of fewer the caches hold what is used */
 };
+
+/* Where blocks of a session beyond its first are: so that a session itself, of which there may be
+ * tens of thousands, is two lines at its caller. */
+struct slot_chunk {
+	union {
+		struct slot_chunk *next_free;
+		void *block[CHUNK_BLOCKS];
+	};
+};
+
+static inline void *slot_block(struct slot_chunk *const *chunk, uint32_t index)
+{
+	const uint32_t b = index / SLOT_BLOCK;
+
+	return chunk[b / CHUNK_BLOCKS]->block[b % CHUNK_BLOCKS];
+}
 
 /* ---- caller ---- */
 
@@ -85,10 +103,10 @@ _Static_assert(offsetof(struct caller_slot, session) == CACHE_LINE &&
 _Static_assert(sizeof(struct caller_slot) % CACHE_LINE == 0, "slots share no cache line");
 
 struct caller_session {
-	struct list of_machine;
+	_Alignas(16) struct list of_machine;
 	struct path *path; /* NULL: local */
 	const struct tela_service_desc *service;
-	struct caller_slot *free, *first; /* block[0] */
+	struct caller_slot *free, *first; /* block 0 */
 	uint32_t number;
 	uint16_t n_slots, n_owned, n_busy; /* granted by the callee, in hand here, in use */
 	uint16_t bind;                     /* 0: not bound yet */
@@ -101,14 +119,18 @@ struct caller_session {
 	uint16_t tokens;  /* that indices stand for: id of the first (identity.h), 0: none */
 	uint8_t unused;   /* looks that found most slots free, one after the other */
 	bool keeps;       /* the callee takes nothing back */
-	struct caller_slot *block[SLOT_BLOCKS_MAX];
+	struct slot_chunk *chunk[CHUNKS_MAX];
 };
+
+_Static_assert(offsetof(struct caller_session, credit_asked_ns) == CACHE_LINE &&
+		       sizeof(struct caller_session) == 2 * CACHE_LINE,
+	"what a call touches of its session is one line");
 
 static inline struct caller_slot *caller_slot_at(const struct caller_session *s, uint32_t index)
 {
 	if (likely(index < SLOT_BLOCK))
 		return s->first + index;
-	return s->block[index / SLOT_BLOCK] + index % SLOT_BLOCK;
+	return (struct caller_slot *)slot_block(s->chunk, index) + index % SLOT_BLOCK;
 }
 
 /* ---- callee ---- */
@@ -160,16 +182,16 @@ struct callee_session {
 	struct callee_session *next_free;
 	uint32_t number;
 	uint16_t n_slots, n_binds;
-	struct callee_slot *first; /* block[0]: with the first bind in the first line */
+	struct callee_slot *first; /* block 0: with the first bind in the first line */
 	struct bind binds[SESSION_BINDS];
 	uint32_t credits; /* number of the latest question about slots */
 	uint16_t proofs;  /* id of its table (identity.h), 0: it has none */
-	struct callee_slot *block[SLOT_BLOCKS_MAX];
+	struct slot_chunk *chunk[CHUNKS_MAX];
 };
 
 static inline struct callee_slot *callee_slot_at(const struct callee_session *s, uint32_t index)
 {
 	if (likely(index < SLOT_BLOCK))
 		return s->first + index;
-	return s->block[index / SLOT_BLOCK] + index % SLOT_BLOCK;
+	return (struct callee_slot *)slot_block(s->chunk, index) + index % SLOT_BLOCK;
 }

@@ -173,9 +173,8 @@ static void test_numbers_go_on(void **state)
 	for (int i = 0; i < 5; i++)
 		answer(burst(0));
 	for (uint32_t i = LEFT; i < MANY; i++)
-		last = last > made(0)->block[i / SLOT_BLOCK][i % SLOT_BLOCK].call
-			       ? last
-			       : made(0)->block[i / SLOT_BLOCK][i % SLOT_BLOCK].call;
+		last = last > caller_slot_at(made(0), i)->call ? last
+							       : caller_slot_at(made(0), i)->call;
 	assert_true(last >= 5);
 	time_passes(5 * NS_PER_S);
 	assert_slots(0, LEFT);

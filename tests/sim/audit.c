@@ -8,8 +8,8 @@ struct held {
 	const struct node *n;
 	const struct machine *m;
 	uint32_t msgs[MSG_CLASSES], txs, rxs, active;
-	uint32_t caller_blocks, callee_blocks, callee_sessions, busy_callers, calls, detached,
-		pending, retained, arriving;
+	uint32_t caller_blocks, callee_blocks, chunks, callee_sessions, busy_callers, calls,
+		detached, pending, retained, arriving;
 	uint32_t dgrams, in_wheel; /* held back for pacing */
 	uint64_t reassembly, due_ns;
 };
@@ -60,6 +60,13 @@ static void due(struct held *h, uint64_t at_ns)
 	h->due_ns = min_u64(h->due_ns, at_ns);
 }
 
+static uint32_t chunks_of(uint32_t slots)
+{
+	const uint32_t blocks = slots / SLOT_BLOCK;
+
+	return blocks > 1 ? (blocks + CHUNK_BLOCKS - 1) / CHUNK_BLOCKS : 0;
+}
+
 /* ---- callers ---- */
 
 static bool in_sent(const struct caller_slot *s)
@@ -95,6 +102,7 @@ static void audit_caller_session(struct held *h, const struct caller_session *s)
 	HOLDS(h, s->n_slots <= s->n_owned && s->n_slots >= SLOT_BLOCK, "%u slots of %u", s->n_slots,
 		s->n_owned);
 	h->caller_blocks += s->n_owned / SLOT_BLOCK;
+	h->chunks += chunks_of(s->n_owned);
 	for (uint32_t i = 0; i < s->n_owned; i++) {
 		const struct caller_slot *slot = caller_slot_at(s, i);
 
@@ -167,6 +175,7 @@ static void audit_callee_session(struct held *h, const struct callee_session *s)
 {
 	h->callee_sessions++;
 	h->callee_blocks += s->n_slots / SLOT_BLOCK;
+	h->chunks += chunks_of(s->n_slots);
 	HOLDS(h, s->n_slots <= h->m->cfg.budgets.slots_per_session && s->n_slots,
 		"%u slots granted", s->n_slots);
 	for (uint32_t i = 0; i < s->n_slots; i++)
@@ -297,6 +306,12 @@ static void audit_pools(struct held *h)
 	HOLDS(h, h->callee_blocks + m->n_callee_blocks == b->slots / SLOT_BLOCK,
 		"%u blocks of slots granted, %u free of %u", h->callee_blocks, m->n_callee_blocks,
 		b->slots / SLOT_BLOCK);
+	free = 0;
+	for (const struct slot_chunk *c = m->free_chunk; c; c = c->next_free)
+		if (++free > b->slots + b->in_flight)
+			break;
+	HOLDS(h, free + h->chunks == (b->in_flight / SLOT_BLOCK + b->slots / SLOT_BLOCK) / 2,
+		"%u chunks free, %u of sessions", free, h->chunks);
 	free = 0;
 	for (const struct callee_session *s = m->free_callee_session; s; s = s->next_free)
 		if (++free > b->slots)
