@@ -13,31 +13,42 @@ static uint64_t retained_max(const struct machine *m)
 	return (uint64_t)m->cfg.budgets.retained_kib * 1024;
 }
 
-static inline __attribute__((always_inline)) void send_reply(
-	struct machine *m, struct callee_session *s, struct callee_slot *slot)
+static inline frame_Packet reply_header(
+	const struct callee_session *s, const struct callee_slot *slot)
 {
-	const frame_Packet h = {.kind = frame_Kind_response,
+	return (frame_Packet){.kind = frame_Kind_response,
 		.length = (uint16_t)(WIRE_PACKET + WIRE_TIMING + slot->body_len),
 		.session = s->number,
 		.slot = slot->index,
 		.call = slot->call,
 		.body_length = slot->body_len,
 		.envelope_length = slot->envelope_len};
+}
+
+static __attribute__((cold, noinline)) void send_reply_fragments(
+	struct machine *m, const struct callee_session *s, struct callee_slot *slot)
+{
+	const frame_Packet h = reply_header(s, slot);
+	frame_Timing timing = frame_Timing_load(slot->body);
+
+	slot->tx = bulk_tx_start(m, s->path, &h, &timing, slot->body + WIRE_TIMING, slot->body_len);
+}
+
+static inline __attribute__((always_inline)) void send_reply(
+	struct machine *m, struct callee_session *s, struct callee_slot *slot)
+{
 	const uint32_t len = WIRE_TIMING + ALIGN8(slot->body_len);
 	struct path *p = s->path;
 	uint8_t *at;
 
 	if (unlikely(slot->body_len > p->fragment)) {
-		frame_Timing timing = frame_Timing_load(slot->body);
-
-		slot->tx =
-			bulk_tx_start(m, p, &h, &timing, slot->body + WIRE_TIMING, slot->body_len);
+		send_reply_fragments(m, s, slot);
 		return;
 	}
 	at = path_append(m, p, WIRE_PACKET + len);
 	if (unlikely(!at))
 		return;
-	wire_packet_store(at, h);
+	wire_packet_store(at, reply_header(s, slot));
 	copy_words(at + WIRE_PACKET, slot->body, len);
 }
 

@@ -219,27 +219,34 @@ int caller_begin(struct machine *m, struct caller_session *s, const struct tela_
 	return begin(m, s, method, size, o, call_deadline_us(method, o), ret);
 }
 
+static __attribute__((cold, noinline)) void transmit_fragments(
+	struct machine *m, struct path *p, struct caller_slot *s, uint8_t flags)
+{
+	const frame_Packet h = caller_header(s, flags);
+
+	s->tx = bulk_tx_start(m, p, &h, NULL, s->body, s->body_len);
+	if (!s->tx)
+		return; /* tried again when a ping shows it unanswered */
+	s->tx->request = s;
+	s->state = CALLER_SENDING;
+	s->on_wire = true;
+}
+
 /* Sends what the slot holds, whole or as the first fragments of it. */
 void caller_transmit(struct machine *m, struct path *p, struct caller_slot *s, uint8_t flags)
 {
-	const frame_Packet h = caller_header(s, flags);
 	uint8_t *at;
 
 	caller_to_sent(m, p, s);
 	s->state = CALLER_WAITING;
 	if (unlikely(s->body_len > p->fragment)) {
-		s->tx = bulk_tx_start(m, p, &h, NULL, s->body, s->body_len);
-		if (!s->tx)
-			return; /* tried again when a ping shows it unanswered */
-		s->tx->request = s;
-		s->state = CALLER_SENDING;
-		s->on_wire = true;
+		transmit_fragments(m, p, s, flags);
 		return;
 	}
 	at = path_append(m, p, WIRE_PACKET + ALIGN8(s->body_len));
 	if (unlikely(!at))
 		return;
-	wire_packet_store(at, h);
+	wire_packet_store(at, caller_header(s, flags));
 	pad_word(s->body, s->body_len);
 	copy_words(at + WIRE_PACKET, s->body, ALIGN8(s->body_len));
 	s->on_wire = true;

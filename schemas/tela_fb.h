@@ -408,6 +408,11 @@ static inline uint32_t tela_fb_put_length(
 {
 	const uint32_t at = (uint32_t)tela_fb_up((uint64_t)pos + 4, align);
 
+	/* Side by side they are one word: who copies the message by words does not wait for two. */
+	if (ref + 8 == at) {
+		tela_fb_store_u64(buf + ref, 4 | (uint64_t)n << 32);
+		return at;
+	}
 	tela_fb_pad(buf, pos, at - 4);
 	tela_fb_store_u32(buf + at - 4, (uint32_t)n);
 	tela_fb_put_ref(buf, ref, at - 4);
