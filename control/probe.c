@@ -245,6 +245,8 @@ static void on_read(struct bufferevent *socket, void *arg)
 	}
 	if (!c->answered && c->bytes + evbuffer_get_length(in) > REQUEST_BYTES_MAX)
 		reply(c, "431 Request Header Fields Too Large", NULL, true);
+	else if (!c->answered && evbuffer_search_eol(in, NULL, NULL, EVBUFFER_EOL_CRLF).pos >= 0)
+		connection_free(c); /* there was no memory for a line */
 }
 
 /* All has been written. */

@@ -16,7 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { REPLY_MAX = 1 << 20, WAIT_MS = 20000, MOST = 5000 };
+enum { REPLY_MAX = 1 << 20, WAIT_MS = 20000, MOST = 5000, MANY = 300 };
 
 int telad_main(int argc, char **argv);
 
@@ -221,7 +221,7 @@ static bool refused(const char *reply, const char *code)
 	return strstr(reply, "\"ok\":false") && strstr(reply, code);
 }
 
-/* Returns how many allocations it made. */
+/* Returns about how many allocations it made. */
 static int sweep(const struct step *s)
 {
 	static char reference[REPLY_MAX], reply[REPLY_MAX], after[REPLY_MAX];
@@ -236,7 +236,8 @@ static int sweep(const struct step *s)
 
 		given = s->command;
 		given_n = n;
-		atomic_store(&fail_in, n++);
+		atomic_store(&fail_in, n);
+		n += n < MANY ? 1 : 11; /* of a long list one row is as good as another */
 		ok = give(s->command, reply);
 		failed = atomic_exchange(&fail_in, -1) < 0;
 		if (ok && s->steady && strcmp(reply, reference)) {
@@ -263,31 +264,40 @@ static int sweep(const struct step *s)
 	must(s->command, reply);
 	if (s->undo)
 		must(s->undo, after);
-	return n - 1;
+	return n;
+}
+
+/* Whether there was an answer, to `reply`; false: the connection was closed. */
+static bool get_once(const char *path, char *reply)
+{
+	char request[128];
+	int fd = reach(probes);
+	bool answered;
+
+	snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\n\r\n", path);
+	answered =
+		send(fd, request, strlen(request), MSG_NOSIGNAL) > 0 && receive(fd, reply, false);
+	close(fd);
+	return answered;
 }
 
 static void get(const char *path)
 {
 	static char reply[REPLY_MAX];
-	char request[128];
 	int n = 0;
 	bool failed;
 
-	snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\n\r\n", path);
+	given = path;
 	do {
-		int fd;
-
-		given = path;
 		given_n = n;
 		atomic_store(&fail_in, n++);
-		fd = reach(probes);
-		if (send(fd, request, strlen(request), MSG_NOSIGNAL) > 0 &&
-			receive(fd, reply, false))
+		if (get_once(path, reply))
 			CHECK(!strncmp(reply, "HTTP/1.1 ", 9));
 		failed = atomic_exchange(&fail_in, -1) < 0;
-		close(fd);
 	} while (failed && n < MOST);
-	CHECK(!failed && !strncmp(reply, "HTTP/1.1 200 OK\r\n", 17));
+	CHECK(!failed);
+	while (!get_once(path, reply) || strncmp(reply, "HTTP/1.1 200 OK\r\n", 17))
+		usleep(1000); /* it is asked for its readiness now and then */
 }
 
 static void *client(void *unused)
@@ -304,7 +314,7 @@ static void *client(void *unused)
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
 		int n = sweep(&steps[i]);
 
-		printf("%4d allocations: %s", n, steps[i].command);
+		printf("up to %d allocations: %s", n, steps[i].command);
 	}
 	get("/livez");
 	get("/readyz?verbose");
