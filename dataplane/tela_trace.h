@@ -55,6 +55,10 @@ void tela_trace_enter(const struct tela_call *call);
 void tela_trace_leave(const struct tela_call *call);
 /* A sampled trace to be begun by a call made with this context. [any] */
 void tela_trace_new(struct tela_context *ret);
+/* Of the calls that the thread makes from now on without a parent or a context, one in so many
+ * begins a sampled trace; 0: none, as when it was attached. The core that executes the call tells
+ * its span. [thread] */
+void tela_thread_sample(struct tela_thread *t, uint32_t one_in);
 
 #ifdef __cplusplus
 }

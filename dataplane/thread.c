@@ -5,6 +5,7 @@
 #include "node.h"
 #include "out.h"
 #include "status.h"
+#include "tela_trace.h"
 
 enum { RING_PER_PASS = 16 };
 
@@ -466,11 +467,32 @@ static int submit(struct tela_thread *t, struct thread_msg *msg)
 	return 0;
 }
 
+void tela_thread_sample(struct tela_thread *t, uint32_t one_in)
+{
+	t->sample = t->until_sample = one_in;
+}
+
+/* The options of the thread's next call, of which `own` and `context` outlive it: where nobody has
+ * decided before, one in so many begins a trace. */
+static const struct tela_options *traced(struct tela_thread *t, const struct tela_options *o,
+	struct tela_options *own, struct tela_context *context)
+{
+	if (!t->sample || (o && (o->parent || o->context)) || --t->until_sample)
+		return o;
+	t->until_sample = t->sample;
+	tela_trace_new(context);
+	*own = o ? *o : (struct tela_options){0};
+	own->context = context;
+	return own;
+}
+
 int tela_thread_call(struct tela_thread *t, struct tela_client *c, const struct tela_method_desc *m,
 	const void *payload, size_t len, const struct tela_options *o, struct tela_reply *reply)
 {
 	size_t room = o && o->max_reply_bytes ? o->max_reply_bytes : REPLY_LIMIT_DEFAULT;
 	struct thread_msg *msg = calloc(1, sizeof(*msg));
+	struct tela_context context;
+	struct tela_options own;
 	int rc = -ENOMEM;
 
 	memset(reply, 0, sizeof(*reply));
@@ -481,7 +503,7 @@ int tela_thread_call(struct tela_thread *t, struct tela_client *c, const struct 
 	*msg = (struct thread_msg){.op = THREAD_CALL,
 		.client = c,
 		.method = m,
-		.options = o,
+		.options = traced(t, o, &own, &context),
 		.reply = reply,
 		.reply_room = room,
 		.payload = payload,
@@ -511,6 +533,8 @@ int tela_thread_all(struct tela_thread *t, struct tela_client *c, const struct t
 	size_t room = o && o->max_reply_bytes ? o->max_reply_bytes : REPLY_LIMIT_DEFAULT;
 	struct thread_msg *msg = calloc(1, sizeof(*msg));
 	uint32_t n = tela_mesh_size(c);
+	struct tela_context context;
+	struct tela_options own;
 	int rc = msg ? 0 : -ENOMEM;
 
 	memset(replies, 0, n * sizeof(*replies));
@@ -520,7 +544,7 @@ int tela_thread_all(struct tela_thread *t, struct tela_client *c, const struct t
 		*msg = (struct thread_msg){.op = THREAD_ALL,
 			.client = c,
 			.method = m,
-			.options = o,
+			.options = traced(t, o, &own, &context),
 			.reply = replies,
 			.reply_room = room,
 			.payload = payload,

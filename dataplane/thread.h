@@ -74,6 +74,7 @@ struct tela_thread {
 	struct tela_node *node;
 	struct wake wake;
 	uint32_t place;
-	struct tela_thread *next; /* being freed */
+	uint32_t sample, until_sample; /* tela_thread_sample(); calls until the next one */
+	struct tela_thread *next;      /* being freed */
 	struct thread_ring ring[];
 };
