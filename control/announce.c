@@ -7,6 +7,8 @@
 
 #include <node_rpc.h>
 
+enum { ADDED_MAX = 64 }; /* of one service */
+
 struct said {
 	uint8_t beat[64];
 	uint32_t beat_len;
@@ -67,6 +69,24 @@ static uint64_t mix(uint64_t print, uint64_t word)
 	return (print ^ word) * 1099511628211ull;
 }
 
+static uint32_t added_to(const struct stack *s, const struct tela_method_desc *ret[ADDED_MAX])
+{
+	return s->service ? tela_service_added(s->service, ret, ADDED_MAX) : 0;
+}
+
+static uint64_t mix_added(uint64_t print, const struct stack *s)
+{
+	const struct tela_method_desc *added[ADDED_MAX];
+	uint32_t n = min_u32(added_to(s, added), ADDED_MAX);
+
+	for (uint32_t i = 0; i < n; i++) {
+		print = mix(print, added[i]->id);
+		for (const char *c = added[i]->name; *c; c++)
+			print = mix(print, (uint8_t)*c);
+	}
+	return print;
+}
+
 /* Another one when something has changed. */
 static uint64_t fingerprint(const struct control *c)
 {
@@ -80,6 +100,7 @@ static uint64_t fingerprint(const struct control *c)
 		print = mix(print, s->weight);
 		for (const char *v = version_of(s); *v; v++)
 			print = mix(print, (uint8_t)*v);
+		print = mix_added(print, s);
 	}
 	return print;
 }
@@ -89,16 +110,24 @@ static struct tela_str str(const char *s)
 	return (struct tela_str){s, s ? strlen(s) : 0};
 }
 
-static uint32_t add_methods(
-	const struct tela_service_desc *d, struct tela_node_Method_args *to, uint32_t room)
+static struct tela_node_Method_args method_args(const struct tela_method_desc *m)
 {
-	uint32_t n = min_u32(d->n_methods, room);
+	return (struct tela_node_Method_args){
+		.name = str(m->name), .id = m->id, .idempotent = m->flags & TELA_METHOD_IDEMPOTENT};
+}
+
+/* Those of its schema, and those that plugins have added. */
+static uint32_t add_methods(const struct stack *s, struct tela_node_Method_args *to, uint32_t room)
+{
+	const struct tela_method_desc *added[ADDED_MAX];
+	uint32_t n = min_u32(s->desc->n_methods, room);
+	uint32_t n_added = min_u32(min_u32(added_to(s, added), ADDED_MAX), room - n);
 
 	for (uint32_t i = 0; i < n; i++)
-		to[i] = (struct tela_node_Method_args){.name = str(d->methods[i].name),
-			.id = d->methods[i].id,
-			.idempotent = d->methods[i].flags & TELA_METHOD_IDEMPOTENT};
-	return n;
+		to[i] = method_args(&s->desc->methods[i]);
+	for (uint32_t i = 0; i < n_added; i++)
+		to[n + i] = method_args(added[i]);
+	return n + n_added;
 }
 
 /* Free it. NULL: no memory, or more than anybody takes. */
@@ -130,8 +159,8 @@ static struct said *say(const struct announce *a)
 			.serves = serves(i),
 			.weight = i->weight,
 			.methods = &methods[n_methods]};
-		services[n].methods_len = add_methods(
-			i->desc, &methods[n_methods], DISCOVERY_METHODS_MAX - n_methods);
+		services[n].methods_len =
+			add_methods(i, &methods[n_methods], DISCOVERY_METHODS_MAX - n_methods);
 		n_methods += services[n++].methods_len;
 	}
 	args.services_len = n;

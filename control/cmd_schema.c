@@ -13,6 +13,7 @@
 enum {
 	REPLY_MAX = 384 << 10, /* of a peer: twice that, in hexadecimal, is still a line */
 	SERVICES_MAX = 256,    /* that a node may have */
+	ADDED_MAX = 256,       /* methods, by plugins of a service */
 };
 
 /* NULL: a name that is not UTF-8. */
@@ -23,6 +24,13 @@ static json_t *entry(const char *service, const char *name, uint64_t hash, json_
 	snprintf(text, sizeof(text), "%016" PRIx64, hash);
 	return json_pack("{s:s?,s:s,s:s,s:I}", "service", service, "schema_name", name, "hash",
 		text, "schema_bytes", bytes);
+}
+
+/* A method that a plugin has added: no schema shows what it takes. NULL: a name that is not UTF-8.
+ */
+static json_t *added(const char *name, uint16_t id, bool idempotent)
+{
+	return json_pack("{s:s,s:i,s:b}", "method", name, "id", (int)id, "idempotent", idempotent);
 }
 
 static void reply_schema(struct request *r, json_t *row, const void *bfbs, size_t len)
@@ -38,6 +46,22 @@ static void reply_schema(struct request *r, json_t *row, const void *bfbs, size_
 }
 
 /* ---- this node ---- */
+
+static json_t *own_entry(const struct stack *s)
+{
+	const struct tela_method_desc *m[ADDED_MAX];
+	uint32_t n =
+		min_u32(s->service ? tela_service_added(s->service, m, ADDED_MAX) : 0, ADDED_MAX);
+	json_t *row = entry(s->name, s->desc->name, s->desc->schema,
+		(json_int_t)(s->desc->bfbs ? s->desc->bfbs_len : 0));
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < n; i++)
+		json_array_append_new(
+			list, added(m[i]->name, m[i]->id, m[i]->flags & TELA_METHOD_IDEMPOTENT));
+	json_object_set_new(row, "added", list);
+	return row;
+}
 
 static void show_own(struct control *c, struct request *r, const char *name)
 {
@@ -59,9 +83,7 @@ static void show_own(struct control *c, struct request *r, const char *name)
 	}
 	for (s = c->stacks; s; s = s->next)
 		if (s->desc)
-			json_array_append_new(
-				rows, entry(s->name, s->desc->name, s->desc->schema,
-					      (json_int_t)(s->desc->bfbs ? s->desc->bfbs_len : 0)));
+			json_array_append_new(rows, own_entry(s));
 	request_ok(r, json_pack("{s:o}", "services", rows));
 }
 
@@ -85,6 +107,22 @@ static size_t place_of(const json_t *rows, const char *name)
 	return n;
 }
 
+static json_t *added_of(tela_reflection_Service_t s)
+{
+	size_t n = tela_reflection_Service_added_len(s);
+	json_t *list = json_array(), *row;
+
+	for (size_t i = 0; i < n && i < ADDED_MAX; i++) {
+		tela_reflection_Method_t m = tela_reflection_Service_added_at(s, i);
+
+		row = added(tela_reflection_Method_name(m).s, tela_reflection_Method_id(m),
+			tela_reflection_Method_idempotent(m));
+		if (row)
+			json_array_append_new(list, row);
+	}
+	return list;
+}
+
 static void list_of(struct request *r, tela_reflection_Services_t all)
 {
 	uint32_t n = tela_reflection_Services_services_len(all);
@@ -96,8 +134,10 @@ static void list_of(struct request *r, tela_reflection_Services_t all)
 		json_t *row = entry(NULL, name, tela_reflection_Service_hash(s),
 			tela_reflection_Service_schema_bytes(s));
 
-		if (row) /* else its name is not UTF-8 */
-			json_array_insert_new(rows, place_of(rows, name), row);
+		if (!row) /* its name is not UTF-8 */
+			continue;
+		json_object_set_new(row, "added", added_of(s));
+		json_array_insert_new(rows, place_of(rows, name), row);
 	}
 	request_ok(r, json_pack("{s:o}", "services", rows));
 }

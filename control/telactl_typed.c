@@ -196,6 +196,26 @@ static int resolve(const json_t *list, const char *name, bool method, struct tar
 	return 0;
 }
 
+/* What plugins have added while the service runs, behind what its schema has. */
+static void add_added(struct target *t)
+{
+	const json_t *added;
+	size_t i;
+
+	json_array_foreach(json_object_get(t->entry, "added"), i, added)
+	{
+		bool idempotent = json_is_true(json_object_get(added, "idempotent"));
+		json_t *row = json_pack("{s:s,s:I,s:n,s:n,s:n,s:o,s:s}", "method",
+			text_of(added, "method"), "id",
+			json_integer_value(json_object_get(added, "id")), "request", "response",
+			"deadline_us", "idempotent", idempotent ? json_true() : json_null(), "doc",
+			"(added by a plugin, shows no schema)");
+
+		if (row)
+			json_array_append_new(t->methods, row);
+	}
+}
+
 /* Fetches and opens the schema of t->entry. */
 static int open_schema(struct target *t, const char *peer, bool json)
 {
@@ -216,6 +236,8 @@ static int open_schema(struct target *t, const char *peer, bool json)
 		fprintf(stderr, "telactl: %s: %s\n", t->service, err);
 	free(bytes);
 	json_decref(reply);
+	if (t->methods)
+		add_added(t);
 	return t->methods ? 0 : EXIT_FAILURE;
 }
 
@@ -248,6 +270,24 @@ static const json_t *find_method(const struct target *t)
 	return NULL;
 }
 
+/* One that a plugin has added. */
+static bool is_added(const json_t *method)
+{
+	return json_is_null(json_object_get(method, "request"));
+}
+
+static int no_schema(const struct target *t, const json_t *method, const char *peer)
+{
+	fprintf(stderr,
+		"telactl: %s.%s: a plugin has added it, and no schema says what it takes. With "
+		"bytes "
+		"it can be called:\n  telactl call --raw %s %lld schema=%s%s%s payload=@FILE\n",
+		t->service, t->method, t->service,
+		(long long)json_integer_value(json_object_get(method, "id")),
+		text_of(t->entry, "hash"), peer ? " node=" : "", peer ? peer : "");
+	return EXIT_FAILURE;
+}
+
 /* ---- describe ---- */
 
 static void show(const json_t *what, bool json)
@@ -275,8 +315,8 @@ static int describe_all(const json_t *list, const struct typed_options *o, bool 
 
 		if (json_integer_value(json_object_get(entry, "schema_bytes")))
 			rc = open_schema(&t, o->peer, false);
-		else
-			t.methods = json_pack("[{s:s}]", "method", "(shows no schema)");
+		else if ((t.methods = json_pack("[{s:s}]", "method", "(shows no schema)")))
+			add_added(&t);
 		json_array_foreach(t.methods, j, m)
 		{
 			json_t *row = json_pack("{s:s}", "service", t.service);
@@ -300,6 +340,8 @@ static int describe_method(const struct target *t, const char *peer, bool json)
 
 	if (!m)
 		return EXIT_FAILURE;
+	if (is_added(m))
+		return no_schema(t, m, peer);
 	text = typed_text(t->schema, t->service, t->method, err, sizeof(err));
 	if (text)
 		template = typed_template(t->schema, text_of(m, "request"), err, sizeof(err));
@@ -491,6 +533,8 @@ static int call(const struct target *t, const struct typed_options *o, bool json
 
 	if (!method)
 		return EXIT_FAILURE;
+	if (is_added(method))
+		return no_schema(t, method, o->peer);
 	hex = build(t, method, o->body ? o->body : "{}");
 	if (!hex)
 		return EXIT_USAGE;

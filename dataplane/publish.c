@@ -324,6 +324,29 @@ uint32_t tela_core_services(
 	return n;
 }
 
+/* Their chains stand behind those of the descriptor's methods. */
+uint32_t tela_service_added(
+	const struct tela_service *s, const struct tela_method_desc **ret, uint32_t room)
+{
+	const struct tela_image *i = atomic_load_explicit(&s->image, memory_order_acquire);
+	uint32_t n = 0;
+
+	for (uint32_t at = s->desc->n_methods; i && at < i->n_chains; at++, n++)
+		if (n < room)
+			ret[n] = i->chains[at].method;
+	return n;
+}
+
+uint32_t tela_core_added(const struct tela_core *core, const char *service,
+	const struct tela_method_desc **ret, uint32_t room)
+{
+	const struct service_table *t =
+		atomic_load_explicit(&core_private(core)->node->table, memory_order_acquire);
+	const struct tela_service *s = t ? service_table_find(t, service, strlen(service)) : NULL;
+
+	return s ? tela_service_added(s, ret, room) : 0;
+}
+
 static void set_gate(struct tela_service *s, const char *refusal, bool drains)
 {
 	struct grace g = {.node = s->node};

@@ -211,6 +211,14 @@ struct tela_service *tela_service_find(struct tela_node *n, const char *name);
  * are. They are valid until the link returns: a service may be removed. [core] */
 uint32_t tela_core_services(
 	const struct tela_core *core, const struct tela_service_desc **ret, uint32_t room);
+/* Methods that plugins have added to a service by schemas of their own: its image has them, its
+ * descriptor has not. At most `room`; returns how many there are. They are the plugins': valid
+ * until that image is retired. [control] */
+uint32_t tela_service_added(
+	const struct tela_service *s, const struct tela_method_desc **ret, uint32_t room);
+/* The same of the node's service of that name; valid until the link returns. [core] */
+uint32_t tela_core_added(const struct tela_core *core, const char *service,
+	const struct tela_method_desc **ret, uint32_t room);
 
 /* Housekeeping of the control side: retired images, link state, watchdog reports. Call it every few
  * milliseconds; it never waits. */

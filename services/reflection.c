@@ -7,7 +7,10 @@
 #include "reflection_rpc.h"
 #include "svc.h"
 
-enum { SERVICES_MAX = 256 }; /* as a node takes */
+enum {
+	SERVICES_MAX = 256, /* as a node takes */
+	ADDED_MAX = 256,    /* methods that plugins have added, of all services */
+};
 
 static uint32_t all_services(
 	const struct tela_call *call, const struct tela_service_desc *ret[SERVICES_MAX])
@@ -17,18 +20,38 @@ static uint32_t all_services(
 	return n < SERVICES_MAX ? n : SERVICES_MAX;
 }
 
+/* Returns how many of them there was room for. */
+static uint32_t added_to(const struct tela_call *call, const char *service,
+	struct tela_reflection_Method_args *to, uint32_t room)
+{
+	const struct tela_method_desc *m[ADDED_MAX];
+	uint32_t n = min_u32(tela_core_added(tela_call_core(call), service, m, room), room);
+
+	for (uint32_t i = 0; i < n; i++)
+		to[i] = (struct tela_reflection_Method_args){
+			.name = {m[i]->name, strlen(m[i]->name)},
+			.id = m[i]->id,
+			.idempotent = m[i]->flags & TELA_METHOD_IDEMPOTENT};
+	return n;
+}
+
 static enum tela_verdict services(struct tela_call *call, void *self)
 {
 	const struct tela_service_desc *d[SERVICES_MAX];
 	struct tela_reflection_Service_args a[SERVICES_MAX];
-	uint32_t n = all_services(call, d);
+	struct tela_reflection_Method_args added[ADDED_MAX];
+	uint32_t n = all_services(call, d), n_added = 0;
 
 	(void)self;
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = 0; i < n; i++) {
 		a[i] = (struct tela_reflection_Service_args){
 			.name = {d[i]->name, strlen(d[i]->name)},
 			.hash = d[i]->schema,
-			.schema_bytes = d[i]->bfbs ? (uint32_t)d[i]->bfbs_len : 0};
+			.schema_bytes = d[i]->bfbs ? (uint32_t)d[i]->bfbs_len : 0,
+			.added = added + n_added};
+		a[i].added_len = added_to(call, d[i]->name, added + n_added, ADDED_MAX - n_added);
+		n_added += (uint32_t)a[i].added_len;
+	}
 	return tela_reflection_Reflection_services_reply(
 		call, &(struct tela_reflection_Services_args){.services = a, .services_len = n});
 }

@@ -220,6 +220,15 @@ const struct tela_image *tela_service_image(const struct tela_service *s)
 	return s->image;
 }
 
+uint32_t tela_service_added(
+	const struct tela_service *s, const struct tela_method_desc **ret, uint32_t room)
+{
+	(void)s;
+	(void)ret;
+	(void)room;
+	return 0;
+}
+
 uint64_t tela_image_calls(const struct tela_image *i)
 {
 	return i->generation * 10;

@@ -1,6 +1,8 @@
 """A caller that is a version ahead: it knows the schema of the node it calls as an earlier one of its own. And a callee that is
 ahead of its caller."""
+import json
 import os
+import subprocess
 
 import mesh
 
@@ -56,6 +58,41 @@ class Versions(mesh.Case):
             self.assertEqual(count(b'abc')['status'], 'INVALID_ARGUMENT')  # verified as the plugin's schema says
             server.do('chain.remove', service='echo', name='echo_count')
             self.assertEqual(count()['status'], 'UNIMPLEMENTED')
+
+    def test_added_method_is_shown(self):
+        """By its name, here and to peers, as long as it is there; no schema says more of it."""
+        server, client = self.mesh.server(discovery=True), self.mesh.client(discovery=True)
+
+        def described(node, *more):
+            rows = json.loads(self.typed(node, '-o', 'json', 'describe', 'echo', *more).stdout)['methods']
+            return {m['method']: (m['id'], m['request']) for m in rows}
+
+        def announced():
+            found = [s for s in client.do('discovery')['services'] if s['node'] == 'server' and s['service'] == 'echo.Echo']
+            return [s['methods'] for s in found]
+        own = {'echo': (1, 'echo.Message'), 'later': (2, 'echo.Delayed')}
+        mesh.until(lambda: announced() == [['echo', 'later']], 'the service is announced')
+        server.do('chain.add', service='echo', plugin='echo_count',
+                  object=os.path.join(mesh.program('TELA_PLUGINS'), 'echo_count.so'))
+        self.assertEqual(described(server), {**own, 'count': (9, None)})
+        self.assertEqual(described(client, '--peer', 'server'), {**own, 'count': (9, None)})
+        all = self.typed(client, 'describe', '--peer', 'server').stdout
+        self.assertRegex(all, r'count +9 .*added by a plugin, shows no schema')
+        mesh.until(lambda: announced() == [['echo', 'later', 'count']], 'its method is announced')
+        for command in ('describe', 'call'):
+            done = self.typed(client, command, 'echo.count', '--peer', 'server')
+            self.assertEqual(done.returncode, 1)
+            words = done.stderr.split('telactl ')[-1].replace('@FILE', MESSAGE.hex()).split()
+            got = json.loads(self.typed(client, '-o', 'json', *words).stdout)
+            self.assertEqual((got['status'], words[-2]), ('OK', 'node=server'), got)
+        server.do('chain.remove', service='echo', name='echo_count')
+        self.assertEqual(described(client, '--peer', 'server'), own)
+        mesh.until(lambda: announced() == [['echo', 'later']], 'it is announced no more')
+
+    @staticmethod
+    def typed(node, *words):
+        return subprocess.run([mesh.program('TELA_TELACTL'), '--socket', node.socket, *words], capture_output=True, text=True,
+                              timeout=30)
 
     def test_same_version(self):
         server, caller = self.mesh.server(), self.mesh.caller()
