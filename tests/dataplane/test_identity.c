@@ -423,16 +423,19 @@ static void test_deaf_caller(void **state)
 /* Nobody who has been told all says rebind; who does, changes nothing. */
 static void test_rebind_of_a_named_call(void **state)
 {
-	struct pair *p = begin(1, 4);
-	struct outcome *o = start(p, 0, 1, 8, NULL);
 	const frame_Packet h = {.kind = frame_Kind_rebind, .call = 1};
+	struct pair *p = begin(2, 4);
+	struct outcome *o;
 
 	(void)state;
+	call_ok(p, 1, 2); /* the path is up */
+	o = start(p, 0, 1, 8, NULL);
 	for (int i = 0; i < 10; i++)
 		caller_rebind(&p->end[0].m, p->end[0].sessions[0].path, &h);
+	assert_int_equal(count_read(&p->end[0].counts, count_drop_call), 10);
 	finish(p, o);
 	assert_int_equal(o->code, TELA_OK);
-	assert_int_equal(executions[0], 1);
+	assert_int_equal(executions[1], 1);
 	end(p);
 }
 
@@ -441,6 +444,7 @@ static void test_restart(void **state)
 	struct pair *p = begin(2, 4);
 
 	(void)state;
+	call_ok(p, 0, 3);
 	call_ok(p, 0, 1);
 	call_ok(p, 0, 1);
 	pair_restart(p, 1, &desc, with[1], 2);
@@ -451,6 +455,7 @@ static void test_restart(void **state)
 	call_ok(p, 0, 2);
 	assert_int_equal(prover[1].tokens_read, 2);
 	assert_int_equal(prover[1].proofs_read, 1);
+	assert_int_equal(served(p, count_rebinds), 0); /* the caller has forgotten all indices */
 	end(p);
 }
 
