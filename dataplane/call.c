@@ -35,7 +35,8 @@ static __attribute__((cold, noinline)) void pending_ended(struct machine *m, con
 void call_put(struct machine *m, struct call *c)
 {
 	if (unlikely(c->pinned)) {
-		pending_ended(m, c);
+		if (!c->goes_out)
+			pending_ended(m, c);
 		m->n_pending--;
 		list_del(&c->of_machine);
 		image_pin_add(c->image, m->cfg.core, -1);
@@ -133,8 +134,7 @@ void call_finish(struct machine *m, struct call *c)
 	finish(m, c);
 }
 
-/* The call stays: image and service are held until it ends. */
-static void park(struct machine *m, struct call *c)
+void call_park(struct machine *m, struct call *c)
 {
 	c->state = CALL_PENDING;
 	if (!c->pinned) {
@@ -160,7 +160,7 @@ void call_run(struct machine *m, struct call *c)
 	if (unlikely(verdict == TELA_PENDING)) {
 		c->cursor = at;
 		if (c->prepared) {
-			park(m, c);
+			call_park(m, c);
 			return;
 		}
 		call_status(c, TELA_INTERNAL, TELA_EXECUTED,
@@ -537,6 +537,25 @@ static struct call *resumed(struct machine *m, struct tela_handle h)
 	return c;
 }
 
+/* With the next link; one that goes out, with its own. */
+static void go_further(struct machine *m, struct call *c)
+{
+	if (unlikely(c->goes_out)) {
+		m->ops->out(m->io, c, true);
+		return;
+	}
+	c->cursor++;
+	call_run(m, c);
+}
+
+static void answered(struct machine *m, struct call *c)
+{
+	if (unlikely(c->goes_out))
+		m->ops->out(m->io, c, false);
+	else
+		call_finish(m, c);
+}
+
 int call_resume_with(struct machine *m, struct tela_handle h, const struct tela_status *s)
 {
 	struct call *c = resumed(m, h);
@@ -544,7 +563,7 @@ int call_resume_with(struct machine *m, struct tela_handle h, const struct tela_
 	if (!c)
 		return -ESTALE;
 	tela_reply_with(&c->pub, s);
-	call_finish(m, c);
+	answered(m, c);
 	return 0;
 }
 
@@ -566,7 +585,7 @@ bool call_hold(struct machine *m, struct call *c, struct tela_handle *ret_handle
 	if (tela_call_pend(&c->pub, ret_handle, NULL, NULL))
 		return false;
 	c->cursor = UINT32_MAX; /* no link has been entered */
-	park(m, c);
+	call_park(m, c);
 	return true;
 }
 
@@ -603,8 +622,8 @@ uint32_t call_cancel_all(struct machine *m, const struct tela_service *svc)
 		{
 			struct call *c = list_entry(e, struct call, of_machine);
 
-			if (c->svc != svc || c->detached)
-				continue;
+			if (c->svc != svc || c->detached || c->goes_out)
+				continue; /* what goes out ends with whom it is for */
 			n++;
 			again = c->local; /* its completion may end any call of the list */
 			cancel(m, c);
@@ -674,14 +693,13 @@ int call_resume(struct machine *m, struct tela_handle h, bool go_on, uint8_t cod
 			call_status(c, TELA_INTERNAL, TELA_EXECUTED,
 				"a link resumed with an invalid request");
 	} else if (go_on) {
-		c->cursor++;
-		call_run(m, c);
+		go_further(m, c);
 		return 0;
 	} else if (code) {
 		tela_reply_status(&c->pub, code, message);
 	} else {
 		tela_reply_copy(&c->pub, payload, len);
 	}
-	call_finish(m, c);
+	answered(m, c);
 	return 0;
 }

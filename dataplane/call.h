@@ -53,6 +53,7 @@ struct call {
 		bool has_status;   /* `meta` holds one: see status.h */
 		bool one_way;      /* its caller hears that it was accepted, no more */
 		bool tells_schema; /* refused: `svc` has another, which its caller may know */
+		bool goes_out;     /* it is with a link of request_out (out.h) */
 		bool proved;       /* `proof` is what an identity index stands for */
 		bool prove_again;  /* it holds no more: the caller is to send its token again */
 		bool orphan;       /* nobody waits: those made for it are to be cancelled */
@@ -71,7 +72,8 @@ struct call {
 	_Atomic bool unwanted; /* read by a worker: its caller has gone */
 	union {
 		struct worker_link *work; /* while a worker has it */
-		void *out; /* of a call that goes out: the mesh's, NULL: it has none */
+		void *out; /* of a call that goes out: the mesh's (NULL: it has none), or what out.c
+			    * goes on with */
 	};
 	struct list of_machine; /* pending ones, in order of arrival */
 	uint64_t generation;    /* of this object, for handles */
@@ -97,6 +99,8 @@ void call_put(struct machine *m, struct call *c);
 void call_run(struct machine *m, struct call *c);
 /* Leave hooks, then the reply; the call is over. */
 void call_finish(struct machine *m, struct call *c);
+/* A link has said pending, and may: the call stays. Image and service are held until it ends. */
+void call_park(struct machine *m, struct call *c);
 /* Pending before its first link. False: no room, and nothing has changed. */
 bool call_hold(struct machine *m, struct call *c, struct tela_handle *ret_handle);
 /* That call, to be begun or finished; NULL (counted): it is not there any more. */

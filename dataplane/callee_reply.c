@@ -226,7 +226,7 @@ uint64_t callee_due(struct machine *m)
 	{
 		struct call *c = list_entry(e, struct call, of_machine);
 
-		if (c->detached || c->local)
+		if (c->detached || c->local || c->goes_out)
 			continue; /* a local caller keeps its own time */
 		if (c->pub.deadline_ns <= m->now_ns)
 			call_detach_budgeted(m, c);

@@ -89,7 +89,7 @@ uint64_t caller_due(struct machine *m)
 		for (uint32_t i = 0; s->n_busy && i < s->n_owned; i++) {
 			struct caller_slot *slot = caller_slot_at(s, i);
 
-			if (slot->state >= CALLER_QUEUED)
+			if (slot->state >= CALLER_HELD)
 				due = min_u64(due, slot_due(m, slot));
 		}
 	}

@@ -43,6 +43,9 @@ struct machine_ops {
 	/* Asks the other cores whether a call of that tree is in flight: callee_asked() comes. 0,
 	 * or -EAGAIN: too many questions. NULL: there are none. */
 	int (*ask)(void *io, const uint64_t root[2], struct tela_handle h);
+	/* A call that goes out and was pending: goes on with the next link of request_out, or has
+	 * been answered. NULL: none does. */
+	void (*out)(void *io, struct call *c, bool go_on);
 };
 
 struct report_ring;

@@ -25,6 +25,8 @@ static void call_free(struct mesh_call *k)
 	msgpool_put(&machine_of(k)->msgs, k->msg);
 	if (k->answer)
 		call_put(machine_of(k), k->answer);
+	if (k->held)
+		call_detach(machine_of(k), k->held);
 	k->msg = NULL;
 	k->serial++;
 	k->next_free = k->core->free;
@@ -281,6 +283,20 @@ void mesh_answered(struct mesh_call *k, struct call *c, tela_done_fn done, void 
 	k->arg = arg;
 	k->answer = c;
 	wait_until(k, 0);
+}
+
+void mesh_hold(struct mesh_call *k, struct call *c, tela_done_fn done, void *arg)
+{
+	k->done = done;
+	k->arg = arg;
+	k->held = c;
+	wait_until(k, k->deadline_ns);
+}
+
+void mesh_let_go(struct mesh_call *k)
+{
+	k->held = NULL;
+	list_del(&k->waiting);
 }
 
 /* ---- attempts ---- */

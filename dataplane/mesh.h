@@ -39,6 +39,7 @@ struct mesh_call {
 	uint8_t code; /* of the last attempt that failed */
 	bool has_key, maybe, over, hedged;
 	struct call *answer; /* it ends with what a link of request_out has said; NULL: no */
+	struct call *held;   /* is with such a link; NULL: no */
 	struct mesh_attempt attempt[2];
 };
 
@@ -106,6 +107,10 @@ int mesh_replace(struct mesh_call *k, const struct tela_pair *metadata, uint32_t
 	const uint8_t *payload, uint32_t len);
 /* In place of sending it: it ends, in a later pass, with what `c` holds, which it takes. */
 void mesh_answered(struct mesh_call *k, struct call *c, tela_done_fn done, void *arg);
+/* Before it is sent: `c` is pending with a link, until mesh_let_go(); a deadline or cancel before
+ * detaches it. */
+void mesh_hold(struct mesh_call *k, struct call *c, tela_done_fn done, void *arg);
+void mesh_let_go(struct mesh_call *k);
 /* The first call on this core: every instance begins to connect. */
 void mesh_core_open(struct mesh_core *mc);
 /* Tells what could not be asked. */

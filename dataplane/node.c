@@ -5,6 +5,8 @@
 
 #include "node.h"
 
+#include "out.h"
+
 #include "client.h"
 #include "eal.h"
 #include "idle.h"
@@ -123,7 +125,8 @@ const struct machine_ops core_machine_ops = {.get = io_get,
 	.mtu = io_mtu,
 	.shared_memory = io_shared_memory,
 	.attempts = io_attempts,
-	.ask = core_ask};
+	.ask = core_ask,
+	.out = out_resumed};
 
 void core_seed(struct core *c)
 {

@@ -83,17 +83,21 @@ void out_abandon(struct tela_request *r)
 	tela_request_abandon(r);
 }
 
-static enum tela_verdict walk(struct call *c)
+static enum tela_verdict walk(struct call *c, uint32_t from)
 {
 	const struct tela_image *image = c->image;
 	enum tela_verdict v = TELA_CONTINUE;
 
-	for (uint32_t i = 0; v == TELA_CONTINUE && i < image->n_out; i++)
+	for (uint32_t i = from; v == TELA_CONTINUE && i < image->n_out; i++) {
+		c->cursor = i;
 		v = image->out[i].enter(&c->pub, image->out[i].self);
-	if (v == TELA_PENDING)
-		call_status(
-			c, TELA_INTERNAL, TELA_NOT_EXECUTED, "a link of request_out said pending");
-	return v == TELA_CONTINUE ? v : TELA_ANSWER;
+	}
+	if (v == TELA_PENDING && !c->prepared) {
+		call_status(c, TELA_INTERNAL, TELA_NOT_EXECUTED,
+			"a link of request_out said pending without tela_call_pend");
+		v = TELA_ANSWER;
+	}
+	return v;
 }
 
 /* What goes out differs from what the caller built. 0, or why it cannot. */
@@ -115,11 +119,22 @@ static const char *replace(struct tela_request *r, struct call *c)
 	return NULL;
 }
 
+/* The slot is the call's until it has ended, or goes out. */
+static void hold_slot(struct core *core, struct caller_slot *slot, struct call *c,
+	tela_done_fn done, void *arg)
+{
+	slot->done = done;
+	slot->arg = arg;
+	slot->state = CALLER_HELD;
+	slot->serving = c;
+	c->local = slot;
+	core->m.due_ns = min_u64(core->m.due_ns, slot->deadline_ns);
+}
+
 /* It ends with what the call object holds; surely no handler has run. */
 static void answered(struct tela_request *r, struct call *c, tela_done_fn done, void *arg)
 {
 	struct core *core = r->client_core;
-	struct caller_slot *slot = r->slot;
 
 	count(&core->counts, count_calls_intercepted);
 	if (c->pub.reply_code)
@@ -128,32 +143,88 @@ static void answered(struct tela_request *r, struct call *c, tela_done_fn done, 
 		mesh_answered(r->session, c, done, arg);
 		return;
 	}
-	slot->done = done;
-	slot->arg = arg;
-	slot->state = CALLER_WAITING;
-	slot->serving = c;
-	c->local = slot;
+	hold_slot(core, r->slot, c, done, arg);
 	count(&core->counts, count_calls_made);
+	list_del(&c->of_machine);
 	list_add_tail(&core->m.ended, &c->of_machine);
 }
 
-void out_send(struct tela_request *r, tela_done_fn done, void *arg)
+/* ---- pending ---- */
+
+/* What the call goes on with; in its arena. */
+struct waiting {
+	struct tela_request request;
+	tela_done_fn done;
+	void *arg;
+	const struct call_pair *before;
+};
+
+/* Until the link resumes it; its deadline, and the end of the call that it is for, end it before. */
+static void hold(struct tela_request *r, struct call *c, const struct waiting *with)
 {
 	struct core *core = r->client_core;
-	struct call *c = take(r);
-	const struct call_pair *before = c->added;
-	const uint8_t *payload = c->pub.request;
-	enum tela_verdict v = walk(c);
+	struct waiting *w = tela_call_alloc(&c->pub, sizeof(*w));
+
+	if (!w) {
+		call_status(c, TELA_RESOURCE_EXHAUSTED, TELA_NOT_EXECUTED,
+			"no room to wait for a link of request_out");
+		answered(r, c, with->done, with->arg);
+		return;
+	}
+	*w = *with;
+	c->out = w;
+	c->goes_out = true;
+	call_park(&core->m, c);
+	if (r->session)
+		mesh_hold(r->session, c, w->done, w->arg);
+	else
+		hold_slot(core, r->slot, c, w->done, w->arg);
+}
+
+static void go_on(struct tela_request *r, struct call *c, enum tela_verdict v,
+	const struct waiting *with)
+{
+	struct core *core = r->client_core;
 	const char *why = NULL;
 
-	if (v == TELA_CONTINUE && (c->added != before || c->pub.request != payload))
+	if (v == TELA_PENDING) {
+		hold(r, c, with);
+		return;
+	}
+	if (v == TELA_CONTINUE && (c->added != with->before || c->pub.request != r->payload))
 		why = replace(r, c);
 	if (why)
 		call_status(c, TELA_RESOURCE_EXHAUSTED, TELA_NOT_EXECUTED, why);
 	if (why || v != TELA_CONTINUE) {
-		answered(r, c, done, arg);
+		answered(r, c, with->done, with->arg);
 		return;
 	}
 	call_put(&core->m, c);
-	tela_request_send(r, done, arg);
+	tela_request_send(r, with->done, with->arg);
+}
+
+void out_resumed(void *io, struct call *c, bool further)
+{
+	struct core *core = io;
+	struct waiting w = *(struct waiting *)c->out;
+
+	if (c->detached) { /* who made it knows that it has ended */
+		count(&core->counts, count_drop_detached);
+		call_put(&core->m, c);
+		return;
+	}
+	if (w.request.session)
+		mesh_let_go(w.request.session);
+	else
+		c->local->serving = NULL;
+	c->local = NULL;
+	go_on(&w.request, c, further ? walk(c, c->cursor + 1) : TELA_ANSWER, &w);
+}
+
+void out_send(struct tela_request *r, tela_done_fn done, void *arg)
+{
+	struct call *c = take(r);
+	const struct waiting w = {*r, done, arg, c->added};
+
+	go_on(r, c, walk(c, 0), &w);
 }

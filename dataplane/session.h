@@ -5,7 +5,8 @@
  * SLOT_BLOCK slots and is granted more in blocks, from the core's budget; those that it has not
  * used for long it gives back. Slot memory comes from slabs filled at start.
  *
- *  caller slot:  FREE -> BUILDING -> QUEUED (no path yet) -> WAITING -> FREE
+ *  caller slot:  FREE -> BUILDING (-> HELD by links of request_out) ->
+ *                        QUEUED (no path yet) -> WAITING -> FREE
  *                                 \-> WAITING -> RUNNING (in progress: probed, not resent) -> FREE
  *                        SENDING / RECEIVING: a message of several fragments is on its way
  *  callee slot:  IDLE -> RECEIVING -> RUNNING -> REPLIED (retained) -> GONE (released or evicted)
@@ -56,6 +57,7 @@ static inline void *slot_block(struct slot_chunk *const *chunk, uint32_t index)
 enum caller_state {
 	CALLER_FREE,
 	CALLER_BUILDING,
+	CALLER_HELD,
 	CALLER_QUEUED,
 	CALLER_WAITING,
 	CALLER_SENDING,

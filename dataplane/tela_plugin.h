@@ -34,7 +34,9 @@ extern "C" {
  * (tela_call_request, tela_call_metadata: what goes out; method and service: the callee's; identity
  * and subject: of the parent) and may add metadata, replace the payload, or answer in the callee's
  * place: an error of theirs reaches the caller as one of the callee would, surely not executed.
- * They can neither go pending nor block, and have no leave hook. */
+ * They may go pending, to fetch a token for instance: the call goes on when they resume it, from any
+ * thread; it has ended by then if its deadline has passed or nobody waits for its parent any more,
+ * and what they answer is dropped. They cannot block, and have no leave hook. */
 #define TELA_REQUEST_OUT "request_out"
 /* Names what a plugin has to say about statuses: those that it registers, and a look at each one
  * that a call of the service ends with. */

@@ -1,7 +1,7 @@
 /* request_out on a node's real loop: links of the calling service see what goes out, add to it,
  * replace it, or answer in the callee's place, for a client of one instance and of many, from a
  * core and from a worker; whatever they say comes back as any status, and never inside the call
- * that sends. */
+ * that sends. What they leave pending goes on when it is resumed, and ends without them. */
 #include "bare_node.h"
 
 #include "tela_mesh.h"
@@ -88,7 +88,10 @@ static enum tela_verdict go(struct tela_call *call, void *self)
 			mesh = tela_call_metadata(call, "mesh");
 	char text[32];
 	struct tela_pair m[] = {{"what", text}, {"more", "1"}};
-	struct tela_options o = {.parent = call, .metadata = m, .n_metadata = 2};
+	struct tela_options o = {.parent = call,
+		.metadata = m,
+		.n_metadata = 2,
+		.deadline_us = mesh.len > 3 ? 20000 : 0};
 	struct waiting *w = calloc(1, sizeof(*w));
 	struct tela_request r;
 	int rc;
@@ -98,7 +101,8 @@ static enum tela_verdict go(struct tela_call *call, void *self)
 	tela_call_identify(call, 7, "alice");
 	snprintf(text, sizeof(text), "%.*s", (int)what.len, what.s);
 	CHECK(!tela_call_pend(call, &w->handle, NULL, NULL));
-	rc = tela_request_begin(mesh.s ? to_back_mesh : to_back, &back_methods[0], 8, &o, &r);
+	rc = tela_request_begin(
+		mesh.s && mesh.len != 4 ? to_back_mesh : to_back, &back_methods[0], 8, &o, &r);
 	CHECK(!rc);
 	memcpy(r.payload, "original", 8);
 	if (!strcmp(text, "abandon")) {
@@ -132,10 +136,118 @@ static enum tela_verdict go_blocking(struct tela_call *call, void *self)
 	return v;
 }
 
+/* ---- links that answer later: a thread goes on with them ---- */
+
+enum { LATER = 64 };
+
+static struct {
+	pthread_t thread;
+	pthread_mutex_t lock;
+	bool end;
+	uint32_t n, n_kept; /* kept: until they are let go */
+	struct tela_handle handle[LATER], kept[LATER];
+	char how[LATER][16];
+} later = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static enum tela_verdict leave_to_thread(struct tela_call *call, const char *how)
+{
+	struct tela_handle h;
+
+	CHECK(!tela_call_pend(call, &h, NULL, NULL));
+	CHECK(call->request_len == 8 && !memcmp(call->request, "original", 8));
+	pthread_mutex_lock(&later.lock);
+	CHECK(later.n < LATER);
+	later.handle[later.n] = h;
+	snprintf(later.how[later.n++], sizeof(later.how[0]), "%s", how);
+	pthread_mutex_unlock(&later.lock);
+	return TELA_PENDING;
+}
+
+static int resume(struct tela_thread *t, struct tela_handle h, const char *how)
+{
+	if (!strcmp(how, "replace"))
+		return tela_thread_continue(t, h, "replaced by another", 19);
+	if (!strcmp(how, "refuse"))
+		return tela_thread_answer_status(t, h, TELA_PERMISSION_DENIED, "not now");
+	if (!strcmp(how, "cache"))
+		return tela_thread_answer(t, h, "cached", 6);
+	if (strcmp(how, "never"))
+		return tela_thread_continue(t, h, NULL, 0);
+	CHECK(later.n_kept < LATER);
+	later.kept[later.n_kept++] = h;
+	return 0;
+}
+
+static void *resume_all(void *arg)
+{
+	struct tela_thread *t = tela_thread_attach(node);
+	bool end = false;
+
+	CHECK(t);
+	while (!end) {
+		pthread_mutex_lock(&later.lock);
+		while (later.n && !resume(t, later.handle[later.n - 1], later.how[later.n - 1]))
+			later.n--;
+		end = later.end;
+		pthread_mutex_unlock(&later.lock);
+		usleep(100);
+	}
+	tela_thread_detach(t);
+	return arg;
+}
+
+static uint32_t n_kept(void)
+{
+	uint32_t n;
+
+	pthread_mutex_lock(&later.lock);
+	n = later.n_kept;
+	pthread_mutex_unlock(&later.lock);
+	return n;
+}
+
+static void later_start(void)
+{
+	later.end = false;
+	CHECK(!pthread_create(&later.thread, NULL, resume_all, NULL));
+}
+
+static void later_stop(void)
+{
+	pthread_mutex_lock(&later.lock);
+	later.end = true;
+	pthread_mutex_unlock(&later.lock);
+	pthread_join(later.thread, NULL);
+}
+
+/* What nobody waits for any more is gone on with all the same. */
+static void let_go(void)
+{
+	uint64_t dropped = tela_node_counter(node, "drop_detached");
+	uint32_t n = n_kept();
+
+	pthread_mutex_lock(&later.lock);
+	for (; later.n_kept; later.n_kept--)
+		while (tela_thread_continue(thread, later.kept[later.n_kept - 1], NULL, 0))
+			usleep(100);
+	pthread_mutex_unlock(&later.lock);
+	for (int i = 0; i < 5000 && tela_node_counter(node, "drop_detached") < dropped + n; i++)
+		usleep(1000);
+	assert_int_equal(tela_node_counter(node, "drop_detached"), dropped + n);
+}
+
+/* "later" goes on as it is, "later_X" as X says, "latest" after both links have had it. */
+static bool is_later(struct tela_str what, const char **ret_how)
+{
+	*ret_how = what.len > 6 ? what.s + 6 : "";
+	return what.len >= 5 && !memcmp(what.s, "later", 5);
+}
+
 /* Sees it first. */
 static enum tela_verdict upper(struct tela_call *call, void *self)
 {
 	struct tela_str what = tela_call_metadata(call, "what");
+	const char *how;
 
 	atomic_fetch_add(&n_linked, 1);
 	CHECK(self == &node && !strcmp(call->service->name, "test.Back"));
@@ -155,6 +267,8 @@ static enum tela_verdict upper(struct tela_call *call, void *self)
 				"789012345678901234567890123456789012345678901234567890123456789"));
 	if (is(what, "replace"))
 		CHECK(!tela_call_replace(call, "replaced by another", 19));
+	if (is_later(what, &how))
+		return leave_to_thread(call, how);
 	if (is(what, "refuse"))
 		return tela_reply_error(call, "forbidden", NULL);
 	if (is(what, "hidden"))
@@ -175,8 +289,13 @@ static enum tela_verdict lower(struct tela_call *call, void *self)
 		CHECK(is(tela_call_metadata(call, "who"), "upper"));
 		CHECK(!tela_call_metadata_add(call, "who", "lower"));
 	}
-	CHECK(is(what, "replace") == (call->request_len == 19));
-	return TELA_CONTINUE;
+	CHECK((is(what, "replace") || is(what, "later_replace")) == (call->request_len == 19));
+	CHECK(call->identity == 7 && !strcmp(tela_call_subject(call), "alice"));
+	if (is(what, "later_both")) {
+		CHECK(!tela_call_metadata_add(call, "who", "lower, later"));
+		return leave_to_thread(call, "");
+	}
+	return is(what, "latest") ? leave_to_thread(call, "refuse") : TELA_CONTINUE;
 }
 
 static const struct tela_method_desc front_methods[] = {
@@ -261,22 +380,29 @@ struct answer {
 	char text[64], message[204];
 };
 
-static struct answer ask(uint16_t method, const char *what, bool mesh)
+static struct answer ask_within(struct tela_thread *t, uint16_t method, const char *what,
+	const char *mesh, uint64_t deadline_us)
 {
-	struct tela_pair m[] = {{"what", what}, {"mesh", "yes"}};
+	struct tela_pair m[] = {{"what", what}, {"mesh", mesh}};
 	struct tela_options o = {
-		.metadata = m, .n_metadata = mesh ? 2 : 1, .deadline_us = 60000000};
+		.metadata = m, .n_metadata = mesh ? 2 : 1, .deadline_us = deadline_us};
 	struct answer a = {0};
 	struct tela_reply r;
 
-	assert_int_equal(
-		tela_thread_call(thread, front_client, &front_methods[method - 1], "", 0, &o, &r),
-		0);
+	if (tela_thread_call(t, front_client, &front_methods[method - 1], "", 0, &o, &r)) {
+		a.code = TELA_CANCELLED; /* the node has stopped */
+		return a;
+	}
 	a.code = r.code;
 	snprintf(a.text, sizeof(a.text), "%.*s", (int)r.len, (char *)r.payload);
 	snprintf(a.message, sizeof(a.message), "%s", r.message);
 	tela_reply_free(&r);
 	return a;
+}
+
+static struct answer ask(uint16_t method, const char *what, bool mesh)
+{
+	return ask_within(thread, method, what, mesh ? "yes" : NULL, 60000000);
 }
 
 static void assert_ok(const struct answer *a, const char *text)
@@ -356,6 +482,123 @@ static void test_blocking(void **state)
 	assert_int_equal(a.code, TELA_PERMISSION_DENIED);
 }
 
+static void later_each_way(bool mesh)
+{
+	uint32_t served;
+	struct answer a;
+
+	later_start();
+	a = ask(GO, "later", mesh);
+	assert_ok(&a, "original");
+	a = ask(GO, "later_add", mesh);
+	assert_ok(&a, "original");
+	a = ask(GO, "later_replace", mesh);
+	assert_ok(&a, "replaced by another");
+	a = ask(GO, "later_both", mesh);
+	assert_ok(&a, "lower, later");
+	served = atomic_load(&n_served);
+	a = ask(GO, "later_cache", mesh);
+	assert_ok(&a, "cached");
+	a = ask(GO, "later_refuse", mesh);
+	assert_refused(&a, TELA_PERMISSION_DENIED);
+	a = ask(GO, "latest", mesh); /* only the second one waits */
+	assert_refused(&a, TELA_PERMISSION_DENIED);
+	/* Its caller has gone: a deadline that is over for the whole tree. */
+	a = ask_within(thread, GO, "later_never", mesh ? "yes" : NULL, 30000);
+	assert_int_equal(a.code, TELA_DEADLINE_EXCEEDED);
+	let_go();
+	assert_int_equal(atomic_load(&n_served), served);
+	assert_int_equal(atomic_load(&n_inside), 0);
+	later_stop();
+}
+
+static void test_later(void **state)
+{
+	(void)state;
+	later_each_way(false);
+}
+
+static void test_later_of_many(void **state)
+{
+	(void)state;
+	later_each_way(true);
+}
+
+/* Its own deadline passes while the call that it is for goes on. */
+static void test_later_than_its_deadline(void **state)
+{
+	static const char *const soon[] = {"soon", "soon, of many"};
+
+	(void)state;
+	later_start();
+	for (int i = 0; i < 2; i++) {
+		struct answer a = ask_within(thread, GO, "later_never", soon[i], 60000000);
+
+		assert_refused(&a, TELA_DEADLINE_EXCEEDED);
+		assert_int_equal(n_kept(), 1);
+		let_go();
+	}
+	later_stop();
+}
+
+/* Asks from a thread of its own. */
+static void *ask_never(void *arg)
+{
+	struct tela_thread *t = tela_thread_attach(node);
+
+	CHECK(t);
+	*(struct answer *)arg = ask_within(t, GO, "later_never", NULL, 2000000);
+	tela_thread_detach(t);
+	return NULL;
+}
+
+static void await_kept(void)
+{
+	for (int i = 0; i < 5000 && !n_kept(); i++)
+		usleep(1000);
+	assert_int_equal(n_kept(), 1);
+}
+
+/* A drain that has waited long enough ends the calls of the service, and what goes out for them. */
+static void test_drained_meanwhile(void **state)
+{
+	struct answer a;
+	pthread_t asker;
+
+	(void)state;
+	later_start();
+	assert_int_equal(pthread_create(&asker, NULL, ask_never, &a), 0);
+	await_kept();
+	assert_true(tela_node_in_flight(node) > 0);
+	for (uint32_t i = 0; i < node->n_services; i++)
+		if (!strcmp(node->services[i]->desc->name, "test.Front"))
+			tela_service_cancel(node->services[i]);
+	pthread_join(asker, NULL);
+	assert_int_equal(a.code, TELA_UNAVAILABLE);
+	let_go();
+	later_stop();
+}
+
+/* The node ends before anybody resumes the call. */
+static void test_shut_down_meanwhile(void **state)
+{
+	struct answer a;
+	pthread_t asker;
+
+	assert_int_equal(set_up(state), 0);
+	later_start();
+	assert_int_equal(pthread_create(&asker, NULL, ask_never, &a), 0);
+	await_kept();
+	bare_node_stop(node);
+	atomic_store(&node->polling, false); /* who waits is told */
+	pthread_join(asker, NULL);
+	assert_int_equal(a.code, TELA_CANCELLED);
+	later.n_kept = 0;
+	later_stop();
+	tela_thread_detach(thread);
+	bare_node_destroy(node);
+}
+
 /* A call that is made for none passes no links. */
 static void test_without_a_parent(void **state)
 {
@@ -413,6 +656,10 @@ static void test_again_and_again(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_later),
+		cmocka_unit_test(test_later_of_many),
+		cmocka_unit_test(test_later_than_its_deadline),
+		cmocka_unit_test(test_drained_meanwhile),
 		cmocka_unit_test(test_one_instance),
 		cmocka_unit_test(test_many_instances),
 		cmocka_unit_test(test_blocking),
@@ -420,6 +667,8 @@ int main(void)
 		cmocka_unit_test(test_told),
 		cmocka_unit_test(test_again_and_again),
 	};
+	const struct CMUnitTest last[] = {cmocka_unit_test(test_shut_down_meanwhile)};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, set_up, tear_down) |
+	       cmocka_run_group_tests(last, NULL, NULL);
 }
