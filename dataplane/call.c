@@ -29,7 +29,7 @@ static __attribute__((cold, noinline)) void pending_ended(struct machine *m, con
 	struct latency_series *s = machine_latency(m, LATENCY_CALLEE, c->svc->desc, c->pub.method);
 
 	if (s)
-		latency_add(&s->part[LATENCY_PENDING], machine_clock(m) - c->started_ns, 1);
+		latency_add(&s->part[LATENCY_PENDING], machine_clock(m) - c->pub.began_ns, 1);
 }
 
 void call_put(struct machine *m, struct call *c)

@@ -33,7 +33,7 @@ struct call {
 	struct caller_slot *local;
 	uint32_t reply_limit;
 	uint8_t state;
-	uint64_t arrived_ns, started_ns;
+	uint64_t arrived_ns;
 	/* Zeroed when a call begins. */
 	struct {
 		frame_Envelope_t envelope;

@@ -192,8 +192,8 @@ static __attribute__((cold, noinline)) void rebind(struct machine *m, struct cal
 void callee_reply(struct machine *m, struct call *c)
 {
 	struct callee_slot *slot = c->slot;
-	frame_Timing timing = {.queue_ns = saturate_u32(c->started_ns - c->arrived_ns),
-		.dwell_ns = saturate_u32(m->now_ns - c->started_ns)};
+	frame_Timing timing = {.queue_ns = saturate_u32(c->pub.began_ns - c->arrived_ns),
+		.dwell_ns = saturate_u32(m->now_ns - c->pub.began_ns)};
 	uint8_t *body = c->reply_msg ? c->reply - WIRE_TIMING : slot->bytes;
 	uint32_t envelope_len = 0;
 

@@ -422,8 +422,8 @@ void caller_result_of(const struct machine *m, const struct call *c, uint8_t scr
 {
 	struct tela_result r = {.code = c->pub.reply_code, .outcome = c->outcome};
 
-	r.queue_ns = saturate_u32(c->started_ns - c->arrived_ns);
-	r.dwell_ns = saturate_u32(m->now_ns - c->started_ns);
+	r.queue_ns = saturate_u32(c->pub.began_ns - c->arrived_ns);
+	r.dwell_ns = saturate_u32(m->now_ns - c->pub.began_ns);
 	r.envelope_len = call_reply_envelope(c, scratch);
 	if (r.envelope_len) {
 		frame_Envelope_t e = frame_Envelope_root(scratch);

@@ -80,7 +80,10 @@ static inline uint64_t call_deadline_us(
 }
 
 struct machine {
-	uint64_t now_ns;      /* of this pass */
+	union {
+		struct tela_pass pass; /* what calls see */
+		uint64_t now_ns;       /* of this pass */
+	};
 	uint64_t gap_ns;      /* this pass's distance from the last one, if it was long; else 0 */
 	uint64_t gap10_ns;    /* longest of the last 10 s */
 	uint64_t gap_look_ns; /* when it may be another */

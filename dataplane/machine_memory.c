@@ -156,6 +156,7 @@ static void slabs_init(struct machine *m)
 	}
 	for (uint32_t i = b->calls; i-- > 0;) {
 		m->calls[i].machine = m;
+		m->calls[i].pub.pass = &m->pass;
 		m->calls[i].index = i;
 		list_init(&m->calls[i].of_machine);
 		m->calls[i].next_free = m->free_call;
@@ -185,6 +186,7 @@ int machine_init(struct machine *m, const struct machine_config *cfg, const stru
 	if (m->cfg.n_cores < 2)
 		m->cfg.n_cores = 1, m->cfg.core = 0;
 	m->landed = m->cfg.core;
+	m->pass.core = m->cfg.core;
 	m->ops = ops;
 	m->io = io;
 	m->counts = counts;

@@ -30,8 +30,10 @@ static bool fill(struct call *c, const struct tela_client *client, const struct 
 	c->reply_limit =
 		o->max_reply_bytes ? saturate_u32(o->max_reply_bytes) : REPLY_LIMIT_DEFAULT;
 	c->subject = parent->subject;
-	c->arrived_ns = c->started_ns = c->machine->now_ns;
-	c->pub = (struct tela_call){.identity = parent->pub.identity,
+	c->arrived_ns = c->machine->now_ns;
+	c->pub = (struct tela_call){.began_ns = c->arrived_ns,
+		.pass = &c->machine->pass,
+		.identity = parent->pub.identity,
 		.hops = parent->pub.hops,
 		.method = m,
 		.service = client->service,
@@ -120,8 +122,8 @@ static const char *replace(struct tela_request *r, struct call *c)
 }
 
 /* The slot is the call's until it has ended, or goes out. */
-static void hold_slot(struct core *core, struct caller_slot *slot, struct call *c,
-	tela_done_fn done, void *arg)
+static void hold_slot(
+	struct core *core, struct caller_slot *slot, struct call *c, tela_done_fn done, void *arg)
 {
 	slot->done = done;
 	slot->arg = arg;
@@ -159,7 +161,8 @@ struct waiting {
 	const struct call_pair *before;
 };
 
-/* Until the link resumes it; its deadline, and the end of the call that it is for, end it before. */
+/* Until the link resumes it; its deadline, and the end of the call that it is for, end it before.
+ */
 static void hold(struct tela_request *r, struct call *c, const struct waiting *with)
 {
 	struct core *core = r->client_core;
@@ -181,8 +184,8 @@ static void hold(struct tela_request *r, struct call *c, const struct waiting *w
 		hold_slot(core, r->slot, c, w->done, w->arg);
 }
 
-static void go_on(struct tela_request *r, struct call *c, enum tela_verdict v,
-	const struct waiting *with)
+static void go_on(
+	struct tela_request *r, struct call *c, enum tela_verdict v, const struct waiting *with)
 {
 	struct core *core = r->client_core;
 	const char *why = NULL;

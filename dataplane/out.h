@@ -6,8 +6,8 @@
  * its request, the callee's service and method, the metadata, the parent's identity and trace. Then
  * it goes out with what they have put into it, or ends with what they have answered, in a later
  * pass and without a frame. One of them may go pending: the call is held meanwhile, for as long as
- * its deadline and the call that it is made for let it. A call without a parent, or of a service without such links, pays a
- * compare.
+ * its deadline and the call that it is made for let it. A call without a parent, or of a service
+ * without such links, pays a compare.
  */
 #pragma once
 

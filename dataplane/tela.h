@@ -139,6 +139,12 @@ struct tela_context {
 
 enum { TELA_TRACE_SAMPLED = 1 };
 
+/* A data core, as its calls see it. [core] */
+struct tela_pass {
+	uint64_t now_ns; /* tela_core_now() */
+	uint32_t core;   /* tela_core_index() */
+};
+
 /* The public head of a call; read it, do not write it. */
 struct tela_call {
 	const uint8_t *request; /* verified payload */
@@ -152,6 +158,8 @@ struct tela_call {
 	uint64_t generation;  /* of the image the call runs under */
 	/* Root and trace, where the call has a trace; NULL: it has none. */
 	const struct tela_context *context;
+	uint64_t began_ns;            /* when it came, on that clock */
+	const struct tela_pass *pass; /* of the core that runs it */
 };
 
 /* The request's payload as it now stands. [core] */

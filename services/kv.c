@@ -64,7 +64,7 @@ static enum tela_verdict get(struct tela_call *call, void *self)
 {
 	struct kv *kv = self;
 	struct tela_bytes key = kv_Key_key(kv_Kv_get_request(call));
-	uint8_t *room = kv->values + (size_t)tela_core_index(tela_call_core(call)) * KV_VALUE_MAX;
+	uint8_t *room = kv->values + (size_t)call->pass->core * KV_VALUE_MAX;
 	struct kv_Value_args value = {.found = true, .value.data = room};
 	int rc = kv_table_get(kv->table, key.data, key.len, room, &value.value.len);
 

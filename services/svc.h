@@ -100,7 +100,7 @@ static inline struct svc_count *svc_counts_create(uint32_t n_cores)
 /* The counter of the core that runs `call`. */
 static inline struct svc_count *svc_count_of(struct svc_count *counts, const struct tela_call *call)
 {
-	return &counts[tela_core_index(tela_call_core(call))];
+	return &counts[call->pass->core];
 }
 
 static inline void svc_count_up(struct svc_count *c)

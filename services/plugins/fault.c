@@ -64,7 +64,7 @@ static enum tela_verdict hand_over(
 	struct fault *f, struct fault_core *c, struct tela_call *call, bool drop)
 {
 	struct waiting w = {.drop = drop, .wait_ns = f->delay_ns}, *cell;
-	uint64_t now = tela_core_now(tela_call_core(call));
+	uint64_t now = call->pass->now_ns;
 
 	if (drop)
 		w.wait_ns = call->deadline_ns == UINT64_MAX
@@ -95,7 +95,7 @@ static void hold_core(uint64_t ns)
 static enum tela_verdict enter(struct tela_call *call, void *self)
 {
 	struct fault *f = self;
-	struct fault_core *c = &f->core[tela_core_index(tela_call_core(call))];
+	struct fault_core *c = &f->core[call->pass->core];
 	uint32_t at = draw(c);
 
 	if (f->busy_ns)

@@ -26,8 +26,8 @@ struct options {
 static enum tela_verdict enter(struct tela_call *call, void *self)
 {
 	struct rate_limit *r = self;
-	uint64_t wait_ns = rate_limit_take(
-		&r->table, call->identity, call->method->id, tela_core_now(tela_call_core(call)));
+	uint64_t wait_ns =
+		rate_limit_take(&r->table, call->identity, call->method->id, call->pass->now_ns);
 	struct tela_status s = {.name = "rate_limited"};
 
 	if (likely(!wait_ns))
@@ -81,6 +81,7 @@ static int start(struct tela_hook *h, void **ret_self)
 		free(r);
 		return svc_fail(h, -ENOMEM, "no memory");
 	}
+	r->table.alone = r->n_cores == 1;
 	*ret_self = r;
 	return 0;
 }

@@ -21,6 +21,7 @@ struct rate_limit_bucket {
 struct rate_limit_table {
 	uint64_t interval_ns, burst_ns;
 	uint32_t mask;
+	bool alone;                       /* one core has it to itself */
 	struct rate_limit_bucket *bucket; /* mask + 1, and the shared one */
 };
 
@@ -31,6 +32,7 @@ static inline int rate_limit_init(
 	t->interval_ns = NS_PER_S / rate ? NS_PER_S / rate : 1;
 	t->burst_ns = (burst - 1) * t->interval_ns;
 	t->mask = places - 1;
+	t->alone = false;
 	t->bucket = calloc((size_t)places + 1, sizeof(*t->bucket));
 	return t->bucket ? 0 : -ENOMEM;
 }
@@ -71,6 +73,11 @@ static inline uint64_t rate_limit_take(
 
 		if (from - now_ns > t->burst_ns)
 			return from - now_ns - t->burst_ns;
+		if (t->alone) {
+			atomic_store_explicit(
+				&b->full_ns, from + t->interval_ns, memory_order_relaxed);
+			return 0;
+		}
 		if (atomic_compare_exchange_weak_explicit(&b->full_ns, &full, from + t->interval_ns,
 			    memory_order_relaxed, memory_order_relaxed))
 			return 0;

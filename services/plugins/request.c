@@ -1,11 +1,10 @@
 /* request.c - counts how the calls of its service end, for each method: ok, created, error, status,
  * and how long they took. Calls that a link below refused count too.
  *
- * Hooks:   request_in, enter (notes the time) and leave. List it first, so that it sees all others.
+ * Hooks:   request_in, leave. List it first, so that it sees all others.
  *          Times have the resolution of a core's pass.
  * Options: none
  */
-#include "call_starts.h"
 #include "svc.h"
 
 enum { METHODS = 64 }; /* by id; the last place is for all beyond */
@@ -13,12 +12,11 @@ enum { METHODS = 64 }; /* by id; the last place is for all beyond */
 struct method_counts {
 	_Atomic uint64_t kind[4], took_ns;
 	const char *_Atomic name; /* the service's: it outlives this instance */
-};
+} cache_aligned;
 
 struct request_core {
-	struct call_starts starts;
 	struct method_counts method[METHODS];
-} cache_aligned;
+};
 
 struct request {
 	uint32_t n_cores;
@@ -26,15 +24,6 @@ struct request {
 };
 
 /* ---- on a data core ---- */
-
-static enum tela_verdict enter(struct tela_call *call, void *self)
-{
-	struct request *r = self;
-	struct tela_core *core = tela_call_core(call);
-
-	call_starts_set(&r->core[tela_core_index(core)].starts, call, tela_core_now(core));
-	return TELA_CONTINUE;
-}
 
 static void add(_Atomic uint64_t *to, uint64_t n)
 {
@@ -45,15 +34,14 @@ static void add(_Atomic uint64_t *to, uint64_t n)
 static void leave(struct tela_call *call, void *self)
 {
 	struct request *r = self;
-	struct tela_core *core = tela_call_core(call);
-	struct request_core *c = &r->core[tela_core_index(core)];
-	struct method_counts *m = &c->method[min_u32(call->method->id, METHODS - 1)];
-	uint64_t began;
+	const struct tela_pass *pass = call->pass;
+	struct method_counts *m =
+		&r->core[pass->core].method[min_u32(call->method->id, METHODS - 1)];
 
-	if (call_starts_take(&c->starts, call, &began))
-		add(&m->took_ns, tela_core_now(core) - began);
+	add(&m->took_ns, pass->now_ns - call->began_ns);
 	add(&m->kind[tela_reply_kind(call) & 3], 1);
-	atomic_store_explicit(&m->name, call->method->name, memory_order_relaxed);
+	if (unlikely(atomic_load_explicit(&m->name, memory_order_relaxed) != call->method->name))
+		atomic_store_explicit(&m->name, call->method->name, memory_order_relaxed);
 }
 
 /* ---- hooks ---- */
@@ -111,7 +99,7 @@ static void stats(void *self, void (*emit)(void *arg, const char *name, uint64_t
 }
 
 static const struct tela_link links[] = {
-	{.callback = TELA_REQUEST_IN, .enter = enter, .leave = leave},
+	{.callback = TELA_REQUEST_IN, .leave = leave},
 };
 
 const struct tela_plugin request_plugin = {

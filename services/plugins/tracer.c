@@ -40,7 +40,7 @@ static void decide(struct tracer *t, struct tracer_core *c, struct tela_call *ca
 static enum tela_verdict enter(struct tela_call *call, void *self)
 {
 	struct tracer *t = self;
-	struct tracer_core *c = &t->core[tela_core_index(tela_call_core(call))];
+	struct tracer_core *c = &t->core[call->pass->core];
 
 	if (unlikely(call->context != NULL))
 		svc_up(&c->joined);

@@ -52,11 +52,13 @@ static __attribute__((cold, noinline)) enum tela_verdict refuse(
 static enum tela_verdict enter(struct tela_call *call, void *self)
 {
 	struct validate *v = self;
-	struct validate_fault fault = {"request", "bytes", "are more than this service takes"};
+	struct validate_fault fault;
 
-	if (likely(call->request_len <= v->max_bytes &&
-		    validator_check(v->validator, call->method->id, call->request,
-			    call->request_len, &fault)))
+	if (unlikely(call->request_len > v->max_bytes))
+		fault = (struct validate_fault){
+			"request", "bytes", "are more than this service takes"};
+	else if (likely(validator_check(
+			 v->validator, call->method->id, call->request, call->request_len, &fault)))
 		return TELA_CONTINUE;
 	return refuse(v, call, &fault);
 }

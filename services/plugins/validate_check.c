@@ -5,7 +5,7 @@
 #include <ctype.h>
 #include <stdarg.h>
 
-enum { RULES_MAX = 256, PARTS_MAX = 4096, WORD_MAX = 128 };
+enum { RULES_MAX = 256, DOUBLES_MAX = 7, PARTS_MAX = 4096, WORD_MAX = 128 };
 
 /* What is asked of a field, or of each of its elements. */
 enum {
@@ -39,6 +39,9 @@ struct check {
 
 /* A table or struct. */
 struct part {
+	/* Of a table of which nothing is asked but that these doubles are finite: as many, and
+	 * where the vtable says where they are. 0: of any other. */
+	uint16_t n_doubles, doubles[DOUBLES_MAX];
 	const struct tela_fb_desc *desc;
 	const struct tela_fb_desc_type *type;
 	const char *name;
@@ -321,6 +324,14 @@ static void shorten(struct part *p)
 		p->check[n++] = c;
 	}
 	p->n = n;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct check *c = &p->check[i];
+
+		if (n > DOUBLES_MAX || c->asks != FINITE || !c->one_double)
+			return;
+		p->doubles[i] = c->at;
+	}
+	p->n_doubles = (uint16_t)n;
 }
 
 static int make(struct validator *v, const struct tela_service_desc *d, char *why, size_t why_len)
@@ -626,11 +637,33 @@ static bool table_right(struct walk *w, const struct part *p, const uint8_t *t)
 	return true;
 }
 
+/* False: one is not, or the table has to be looked at as any. */
+static inline bool doubles_right(const struct part *p, const uint8_t *t)
+{
+	const uint8_t *vtable = t - tela_fb_load_i32(t);
+	const uint16_t vsize = tela_fb_load_u16(vtable);
+
+	for (uint32_t i = 0; i < p->n_doubles; i++) {
+		uint16_t at = p->doubles[i], to = at < vsize ? tela_fb_load_u16(vtable + at) : 0;
+
+		if (unlikely(to && !is_finite(t + to)))
+			return false;
+	}
+	return p->n_doubles;
+}
+
+static __attribute__((noinline)) bool any_right(
+	const struct part *p, const void *request, size_t len, struct validate_fault *ret)
+{
+	struct walk w = {64 + 4 * (uint64_t)len, ret};
+
+	return table_right(&w, p, follow(request));
+}
+
 bool validator_check(const struct validator *v, uint16_t method, const void *request, size_t len,
 	struct validate_fault *ret)
 {
 	const struct part *p = likely(method <= v->max_method) ? v->by_method[method] : NULL;
-	struct walk w = {64 + 4 * (uint64_t)len, ret};
 
-	return !p || table_right(&w, p, follow(request));
+	return !p || likely(doubles_right(p, follow(request))) || any_right(p, request, len, ret);
 }

@@ -16,12 +16,13 @@ static struct rate_limit_table table(uint64_t rate, uint64_t burst, uint32_t pla
 	return t;
 }
 
-static void test_bucket(void **state)
+/* Shared, and of one core alone. */
+static void bucket(bool alone)
 {
 	struct rate_limit_table t = table(1000, 3, 16);
 	uint64_t now = 5 * NS_PER_S;
 
-	(void)state;
+	t.alone = alone;
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(rate_limit_take(&t, 1, 1, now), 0);
 	assert_int_equal(rate_limit_take(&t, 1, 1, now), NS_PER_MS); /* the next one's turn */
@@ -37,6 +38,13 @@ static void test_bucket(void **state)
 		assert_int_equal(rate_limit_take(&t, 1, 1, now), 0);
 	assert_int_not_equal(rate_limit_take(&t, 1, 1, now), 0);
 	free(t.bucket);
+}
+
+static void test_bucket(void **state)
+{
+	(void)state;
+	bucket(false);
+	bucket(true);
 }
 
 static void test_full_table(void **state)

@@ -265,6 +265,47 @@ static void test_numbers(void **state)
 	assert_right(&a);
 }
 
+static bool check_reals(const struct shapes_Reals_args *a)
+{
+	int n = shapes_Reals_build(buf, sizeof(buf), a);
+
+	assert_true(n > 0);
+	fault = (struct validate_fault){0};
+	return validator_check(v, shapes_Shapes_reals_ID, buf, (size_t)n, &fault);
+}
+
+static void test_numbers_alone(void **state)
+{
+	static const double bad[] = {NAN, INFINITY, -INFINITY};
+	static const char *const names[] = {"a", "b", "c"};
+	struct shapes_Reals_args a = shapes_Reals_ARGS_INIT;
+
+	(void)state;
+	assert_true(check_reals(&a)); /* none is there */
+	for (int present = 0; present < 8; present++) {
+		a = (struct shapes_Reals_args){.a = 1.5 * (present & 1),
+			.b = -1e300 * (present >> 1 & 1),
+			.c = 1e-320 * (present >> 2)};
+		assert_true(check_reals(&a));
+	}
+	for (size_t i = 0; i < 3 * ARRAY_SIZE(bad); i++) {
+		double *field[] = {&a.a, &a.b, &a.c};
+
+		a = (struct shapes_Reals_args){.a = 1, .b = 2, .c = 3};
+		*field[i % 3] = bad[i / 3];
+		assert_false(check_reals(&a));
+		assert_string_equal(fault.field, names[i % 3]);
+		assert_string_equal(fault.why, "is not finite");
+	}
+	use("Reals.b=1..2"); /* no longer all of them alike */
+	a = (struct shapes_Reals_args){.a = 1, .b = 3, .c = 3};
+	assert_false(check_reals(&a));
+	a.b = 1.5;
+	assert_true(check_reals(&a));
+	a.c = NAN;
+	assert_false(check_reals(&a));
+}
+
 static void test_rules(void **state)
 {
 	struct shapes_Leaf_args leaf = shapes_Leaf_ARGS_INIT;
@@ -405,6 +446,7 @@ int main(void)
 		TEST(test_unions),
 		TEST(test_text),
 		TEST(test_numbers),
+		TEST(test_numbers_alone),
 		TEST(test_rules),
 		TEST(test_rule_below),
 		TEST(test_bad_rules),
