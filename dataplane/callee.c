@@ -91,7 +91,7 @@ static void receive(struct machine *m, struct callee_session *s, struct callee_s
 		e.budget_us = deadline_ns <= m->now_ns
 				      ? 0
 				      : saturate_u32((deadline_ns - m->now_ns + 999) / NS_PER_US);
-	callee_serve(m, s, slot, h, msg->data, msg, &e);
+	callee_serve_message(m, s, slot, h, msg, &e);
 }
 
 /* The caller has not heard: it gets the first answer again, or is told that it
@@ -129,8 +129,8 @@ static void duplicate(struct machine *m, struct callee_session *s, struct callee
 
 /* A new call in a slot acknowledges the old one's response, or detaches the old
  * one if it still runs. */
-static bool slot_take(struct machine *m, struct callee_session *s, struct callee_slot *slot,
-	const frame_Packet *h)
+static inline __attribute__((always_inline)) bool slot_take(struct machine *m,
+	struct callee_session *s, struct callee_slot *slot, const frame_Packet *h)
 {
 	if (unlikely(slot->state == CALLEE_RUNNING) && !call_detach_budgeted(m, slot->running)) {
 		callee_refuse_unkept(m, s->path, h, "too many calls run without a caller");
@@ -192,5 +192,5 @@ void callee_request(
 		return;
 	}
 	if (likely(slot_take(m, s, slot, h)))
-		callee_serve(m, s, slot, h, body, NULL, &e);
+		callee_serve(m, s, slot, h, body, &e);
 }

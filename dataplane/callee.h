@@ -53,10 +53,12 @@ void shed_tell(struct machine *m, struct path *p, const frame_Packet *about);
 /* Surely not executed, counted, and the slot remembers it. */
 void shed_refuse(
 	struct machine *m, struct path *p, struct callee_slot *slot, const frame_Packet *about);
-/* A whole request: `body` is envelope and payload, in `msg` if it came in
- * fragments (then the call takes it). */
+/* A whole request: `body` is envelope and payload. */
 void callee_serve(struct machine *m, struct callee_session *s, struct callee_slot *slot,
-	const frame_Packet *h, const uint8_t *body, struct msg *msg, const struct envelope *e);
+	const frame_Packet *h, const uint8_t *body, const struct envelope *e);
+/* The same of one that came in fragments: the call takes `msg`, which holds it. */
+void callee_serve_message(struct machine *m, struct callee_session *s, struct callee_slot *slot,
+	const frame_Packet *h, struct msg *msg, const struct envelope *e);
 
 /* Waits for the rest of a large request, so long as something comes. */
 void callee_await(struct machine *m, struct callee_slot *slot);

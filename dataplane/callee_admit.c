@@ -301,12 +301,12 @@ static inline __attribute__((always_inline)) void call_start(
 
 /* It waits for what the other cores say. */
 static __attribute__((cold, noinline)) void call_ask(
-	struct machine *m, struct call *c, const struct admission *a)
+	struct machine *m, struct call *c, struct admission a)
 {
 	struct tela_handle h;
 	uint64_t root[2];
 
-	if (!call_prepare(m, c, a))
+	if (!call_prepare(m, c, &a))
 		return;
 	nest_root(c, root);
 	if (!call_hold(m, c, &h))
@@ -344,24 +344,24 @@ static inline uint64_t deadline_of(const struct machine *m, const struct envelop
 
 /* What an identity index stands for; without one, as it was. */
 static __attribute__((noinline)) const struct refusal *proved(struct machine *m,
-	const struct callee_session *s, struct call *c, const struct envelope *e,
-	const struct admission *a, const struct refusal *no)
+	const struct callee_session *s, struct call *c, struct admission a,
+	const struct refusal *no)
 {
-	const uint16_t index = frame_Envelope_identity(e->table);
+	const uint16_t index = frame_Envelope_identity(c->envelope);
 
 	if (!index)
 		return no;
 	count(m->counts, count_identities_used);
-	if (identity_admit(m, s, c, a, index))
+	if (identity_admit(m, s, c, &a, index))
 		return no;
 	count(m->counts, count_identities_stale);
 	return stale_bind(m);
 }
 
-/* A whole request: `body` is envelope and payload, in `msg` if it came in
- * fragments (then the call takes it). */
-void callee_serve(struct machine *m, struct callee_session *s, struct callee_slot *slot,
-	const frame_Packet *h, const uint8_t *body, struct msg *msg, const struct envelope *e)
+/* Nothing here that is not in line takes the address of `a`: it stands in registers. */
+static inline __attribute__((always_inline)) void serve(struct machine *m, struct callee_session *s,
+	struct callee_slot *slot, const frame_Packet *h, const uint8_t *body, struct msg *msg,
+	const struct envelope *e)
 {
 	uint32_t at = ALIGN8(h->envelope_length);
 	struct call *c = call_open(m, body + at, h->body_length - at);
@@ -393,7 +393,7 @@ void callee_serve(struct machine *m, struct callee_session *s, struct callee_slo
 	slot->running = c;
 	no = admit(m, s, e, !msg, &a);
 	if (unlikely(e->table.p != NULL) && (!no || no->ask))
-		no = proved(m, s, c, e, &a, no);
+		no = proved(m, s, c, a, no);
 	if (likely(!no)) {
 		c->pub.deadline_ns = deadline_of(m, e);
 		if (unlikely(!a.bind))
@@ -409,13 +409,25 @@ void callee_serve(struct machine *m, struct callee_session *s, struct callee_slo
 		call_put(m, c);
 	} else if (no->ask) {
 		c->pub.deadline_ns = deadline_of(m, e);
-		call_ask(m, c, &a);
+		call_ask(m, c, a);
 	} else {
 		c->svc = a.svc;
 		c->pub.method = ends_method(a.svc ? a.svc->desc : NULL, e->method);
 		c->tells_schema = no->schema != 0;
 		refuse(m, c, no->code, no->message);
 	}
+}
+
+void callee_serve(struct machine *m, struct callee_session *s, struct callee_slot *slot,
+	const frame_Packet *h, const uint8_t *body, const struct envelope *e)
+{
+	serve(m, s, slot, h, body, NULL, e);
+}
+
+__attribute__((cold)) void callee_serve_message(struct machine *m, struct callee_session *s,
+	struct callee_slot *slot, const frame_Packet *h, struct msg *msg, const struct envelope *e)
+{
+	serve(m, s, slot, h, msg->data, msg, e);
 }
 
 /* A local caller sees at once what a remote one is told with the refusal. */
@@ -463,7 +475,7 @@ void callee_serve_local(struct machine *m, struct caller_slot *s)
 	if (likely(!no)) {
 		call_start(m, c, &a);
 	} else if (no->ask) {
-		call_ask(m, c, &a);
+		call_ask(m, c, a);
 	} else {
 		c->svc = a.svc;
 		c->pub.method = s->method;

@@ -101,7 +101,7 @@ static __attribute__((cold, noinline)) bool flags_allowed(
 	return !(flags & ~TELA_CALL_FLAGS) && !s->path;
 }
 
-static inline int begin(struct machine *m, struct caller_session *s,
+static inline __attribute__((always_inline)) int begin(struct machine *m, struct caller_session *s,
 	const struct tela_method_desc *method, size_t size, const struct tela_options *o,
 	uint64_t deadline_us, struct tela_request *ret)
 {
@@ -126,7 +126,7 @@ static inline int begin(struct machine *m, struct caller_session *s,
 	}
 	budget_us = (uint32_t)min_u64(deadline_us, UINT32_MAX - 1);
 	bound = plain(s, o);
-	if (!bound) {
+	if (unlikely(!bound)) {
 		envelope_len = caller_envelope(m, s, method->id, o, budget_us, scratch, &token);
 		if (!envelope_len)
 			return -EMSGSIZE;

@@ -3,8 +3,8 @@
 
 enum { PROBE_FIRST_US = 1000, PROBE_LAST_US = 64000 };
 
-/* The slot that a packet from the callee is about, if it waits for this call. */
-struct caller_slot *caller_slot_of(struct machine *m, const struct path *p, const frame_Packet *h)
+static inline __attribute__((always_inline)) struct caller_slot *slot_of(
+	struct machine *m, const struct path *p, const frame_Packet *h)
 {
 	struct caller_session *session;
 	struct caller_slot *s;
@@ -24,6 +24,12 @@ struct caller_slot *caller_slot_of(struct machine *m, const struct path *p, cons
 		return NULL;
 	}
 	return s;
+}
+
+/* The slot that a packet from the callee is about, if it waits for this call. */
+struct caller_slot *caller_slot_of(struct machine *m, const struct path *p, const frame_Packet *h)
+{
+	return slot_of(m, p, h);
 }
 
 static void read_status(struct tela_result *r, frame_Envelope_t e)
@@ -177,7 +183,7 @@ static void response_fragment(struct machine *m, struct path *p, struct caller_s
 void caller_response(
 	struct machine *m, struct path *p, const frame_Packet *h, const uint8_t *body, uint32_t len)
 {
-	struct caller_slot *s = caller_slot_of(m, p, h);
+	struct caller_slot *s = slot_of(m, p, h);
 
 	if (unlikely(!s))
 		return;

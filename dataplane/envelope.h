@@ -107,8 +107,13 @@ int envelope_read_general(const uint8_t *from, uint32_t len, struct envelope *re
 /* Reads the envelope of a request; `from` may stand at any alignment. 0 or -EBADMSG. */
 static inline int envelope_read(const uint8_t *from, uint32_t len, struct envelope *ret)
 {
-	if (unlikely(!envelope_is_bound(from, len)))
-		return envelope_read_general(from, len, ret);
+	if (unlikely(!envelope_is_bound(from, len))) {
+		struct envelope general = {0}; /* so that only this one stands in memory */
+		int rc = envelope_read_general(from, len, &general);
+
+		*ret = general;
+		return rc;
+	}
 	memcpy(&ret->budget_us, from + 20, 4);
 	memcpy(&ret->bind, from + 24, 2);
 	memcpy(&ret->method, from + 26, 2);

@@ -278,9 +278,10 @@ static void packets(struct machine *m, struct path *p, uint8_t *at, uint8_t *end
 	bool many = m->n_sessions > FETCH_SESSIONS;
 
 	while (end - at >= WIRE_PACKET) {
-		frame_Packet h = frame_Packet_load(at);
 		uint8_t *body = at + WIRE_PACKET;
+		frame_Packet h;
 
+		memcpy(&h, at, sizeof(h)); /* not by value: the compiler would make two copies */
 		if (unlikely(h.length < WIRE_PACKET || (ptrdiff_t)h.length > end - at)) {
 			count(m->counts, count_drop_packet_length);
 			return;
@@ -393,7 +394,7 @@ void machine_rx(struct machine *m, const struct net_addr *from, uint8_t *data, u
 		count(m->counts, count_drop_datagram_header);
 		return;
 	}
-	h = frame_Datagram_load(data);
+	h = wire_datagram_load(data);
 	integrity = h.flags & WIRE_INTEGRITY_MASK;
 	if (unlikely(h.header_length < WIRE_DATAGRAM || h.header_length > WIRE_HEADER_MAX ||
 		     (uint32_t)h.header_length + WIRE_CRC > len || h.zero ||

@@ -97,7 +97,7 @@ void path_send(struct machine *m, struct path *p, struct dgram *d, uint64_t now_
 		.wait = saturate_u16(p->last_wait_ns / WIRE_STAMP_NS),
 	};
 	memset(d->data + WIRE_DATAGRAM, 0, p->header_len - WIRE_DATAGRAM);
-	frame_Datagram_store(d->data, &h);
+	wire_datagram_store(d->data, h);
 	if (p->integrity == frame_Integrity_crc32c) {
 		uint32_t crc = crc32c(0, d->data, d->len);
 

@@ -54,6 +54,42 @@ static inline void wire_packet_store(uint8_t *to, frame_Packet h)
 		memcpy(to + 8 * i, &w[i], 8);
 }
 
+/* A datagram's header, for the same reason. */
+static inline void wire_datagram_store(uint8_t *to, frame_Datagram h)
+{
+	const uint64_t w[3] = {
+		h.version | (uint32_t)h.flags << 8 | (uint32_t)h.header_length << 16 |
+			(uint32_t)h.zero << 24 | (uint64_t)h.connection << 32,
+		h.number_low | (uint64_t)h.number_high << 32,
+		h.stamp | (uint64_t)h.echo << 32,
+	};
+	const uint32_t last = h.age | (uint32_t)h.wait << 16;
+
+	for (int i = 0; i < 3; i++)
+		memcpy(to + 8 * i, &w[i], 8);
+	memcpy(to + sizeof(w), &last, sizeof(last));
+}
+
+static inline frame_Datagram wire_datagram_load(const uint8_t *from)
+{
+	uint64_t w[3];
+	uint32_t last;
+
+	memcpy(w, from, sizeof(w));
+	memcpy(&last, from + sizeof(w), sizeof(last));
+	return (frame_Datagram){.version = (uint8_t)w[0],
+		.flags = (uint8_t)(w[0] >> 8),
+		.header_length = (uint8_t)(w[0] >> 16),
+		.zero = (uint8_t)(w[0] >> 24),
+		.connection = (uint32_t)(w[0] >> 32),
+		.number_low = (uint32_t)w[1],
+		.number_high = (uint32_t)(w[1] >> 32),
+		.stamp = (uint32_t)w[2],
+		.echo = (uint32_t)(w[2] >> 32),
+		.age = (uint16_t)last,
+		.wait = (uint16_t)(last >> 16)};
+}
+
 static inline uint16_t saturate_u16(uint64_t v)
 {
 	return v > UINT16_MAX ? UINT16_MAX : (uint16_t)v;
