@@ -36,6 +36,17 @@ void identity_forget(struct machine *m, struct callee_session *s)
 	s->proofs = 0;
 }
 
+void identity_unbind(struct machine *m, struct callee_session *s)
+{
+	struct proofs *t = proofs_of(m, s);
+
+	for (uint32_t i = 0; t && i < IDENTITIES; i++)
+		if (t->at[i].service &&
+			atomic_load_explicit(
+				&t->at[i].service->leave.unnamed, memory_order_relaxed))
+			t->at[i].service = &service_gone;
+}
+
 /* Does the link that gave the proof stand in the service's image? */
 static bool holds(struct proof *p, const struct admission *a)
 {

@@ -284,6 +284,7 @@ bool callee_unbind(struct machine *m, uint32_t *at)
 			if (atomic_load_explicit(
 				    &s->binds[i].service->leave.unnamed, memory_order_relaxed))
 				s->binds[i].service = &service_gone;
+		identity_unbind(m, s);
 	}
 	return end == m->n_callee_sessions;
 }

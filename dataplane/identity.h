@@ -51,6 +51,8 @@ struct proofs {
  * that holds. */
 bool identity_admit(struct machine *m, const struct callee_session *s, struct call *c,
 	const struct admission *a, uint16_t index);
+/* Proofs for services that are being removed: their indices stand for nothing any more. */
+void identity_unbind(struct machine *m, struct callee_session *s);
 /* The session is over. */
 void identity_forget(struct machine *m, struct callee_session *s);
 

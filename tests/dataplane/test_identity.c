@@ -439,6 +439,33 @@ static void test_rebind_of_a_named_call(void **state)
 	end(p);
 }
 
+/* The service is removed and another one added in its place, even with the same prover: what was
+ * proved to the first is nothing to the second, though its memory and its images' numbers are. */
+static void test_removed(void **state)
+{
+	struct pair *p = begin(1, 4);
+	struct tela_service *s = p->end[1].service;
+	uint32_t at = 0;
+
+	(void)state;
+	call_ok(p, 0, 1);
+	call_ok(p, 0, 1);
+	assert_int_equal(prover[0].proofs_read, 1);
+	tela_image_free(image_swap(s, NULL));
+	atomic_store(&s->leave.unnamed, true);
+	while (!callee_unbind(&p->end[1].m, &at))
+		;
+	atomic_store(&s->leave.unnamed, false);
+	s->generation = 0;
+	publish(p, with[0], 2);
+	call_ok(p, 0, 1);
+	assert_int_equal(prover[0].tokens_read, 2);
+	assert_int_equal(prover[0].proofs_read, 1);
+	call_ok(p, 0, 1);
+	assert_int_equal(prover[0].proofs_read, 2);
+	end(p);
+}
+
 static void test_restart(void **state)
 {
 	struct pair *p = begin(2, 4);
@@ -513,6 +540,7 @@ int main(void)
 		cmocka_unit_test(test_forged),
 		cmocka_unit_test(test_deaf_caller),
 		cmocka_unit_test(test_rebind_of_a_named_call),
+		cmocka_unit_test(test_removed),
 		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_bad_wire),
 	};
