@@ -8,7 +8,7 @@
 #define OBJECT	{"object", ARGUMENT_TEXT, false, false, "shared object to load it from"}
 #define CONFIG	{"config", ARGUMENT_CONFIG, false, false, "its configuration: key=value ..."}
 #define WAIT	{"wait", ARGUMENT_FLAG, false, false, \
-	"answer when what it has replaced has stopped too, at most drain_deadline_ms later"}
+	"answer when what it has replaced has stopped too, or cannot: then within a second of the deadline"}
 #define END	{NULL, ARGUMENT_TEXT, false, false, NULL}
 /* clang-format on */
 

@@ -117,7 +117,7 @@ static uint32_t cancel(struct stack *s)
 	uint32_t n = s->drain == DRAIN_GATE ? in_flight(s) : 0;
 
 	if (n) {
-		tela_service_cancel(s->service);
+		tela_service_cancel(s->service, UINT64_MAX);
 		log_warn("service %s has not drained in time: %u calls in flight are cancelled",
 			s->name, n);
 	}

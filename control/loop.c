@@ -180,6 +180,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	tela_node_poll(c->node);
 	for (struct stack *s = c->stacks; s; s = s->next) {
+		stack_tick(s);
 		change_tick(s);
 		part_tick(s);
 		ask_tick(s);

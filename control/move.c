@@ -355,8 +355,9 @@ static int withdraw(struct change *c, int unused)
 	(void)unused;
 	if (s->staged)
 		return CHANGE_TICK;
-	move_of(c)->deadline_ns =
-		control_now_ns() + s->control->conf->drain_deadline_ms * NS_PER_MS;
+	/* Calls that hold its images are cancelled by then: what is left is with workers. */
+	move_of(c)->deadline_ns = control_now_ns() +
+				  (s->control->conf->drain_deadline_ms + STACK_LATE_MS) * NS_PER_MS;
 	if (!s->current || !s->current->n)
 		return 0;
 	empty = record_create(s, NULL, 0);

@@ -9,14 +9,6 @@ struct parting {
 	uint64_t ids[];
 };
 
-static bool is_in(const struct record *r, const struct tela_instance *root)
-{
-	for (uint32_t i = 0; r && i < r->n; i++)
-		if (r->declared[i]->root == root)
-			return true;
-	return false;
-}
-
 static uint32_t replaced(const struct change *c, uint64_t *ids)
 {
 	uint32_t n = 0;
@@ -24,7 +16,7 @@ static uint32_t replaced(const struct change *c, uint64_t *ids)
 	for (uint32_t i = 0; c->before && i < c->before->n; i++) {
 		const struct tela_instance *root = c->before->declared[i]->root;
 
-		if (!is_in(c->record, root))
+		if (!record_has(c->record, root))
 			ids[n++] = root->id;
 	}
 	return n;
@@ -80,7 +72,7 @@ void part_answer(const struct change *c, struct request *r, json_t *result)
 
 void part_tick(struct stack *s)
 {
-	const uint64_t most_ns = s->control->conf->drain_deadline_ms * NS_PER_MS;
+	const uint64_t most_ns = (s->control->conf->drain_deadline_ms + STACK_LATE_MS) * NS_PER_MS;
 	struct parting **at = &s->partings, *p;
 
 	while ((p = *at)) {

@@ -1,5 +1,7 @@
 #include "move.h"
 
+#include "log.h"
+
 #include <time.h>
 
 uint64_t control_now_ns(void)
@@ -326,8 +328,48 @@ static void on_retired(void *arg, uint64_t generation, uint64_t calls)
 	record_put(r);
 }
 
+bool record_has(const struct record *r, const struct tela_instance *root)
+{
+	for (uint32_t i = 0; r && i < r->n; i++)
+		if (r->declared[i]->root == root)
+			return true;
+	return false;
+}
+
+/* Some instance of it is to stop, and cannot. */
+static bool holds_up(const struct record *r)
+{
+	for (uint32_t i = 0; i < r->n; i++) {
+		const struct tela_instance *root = r->declared[i]->root;
+
+		if (root->state != INSTANCE_ABANDONED && !record_has(r->stack->current, root) &&
+			!record_has(r->stack->staged, root))
+			return true;
+	}
+	return false;
+}
+
+void stack_tick(struct stack *s)
+{
+	uint64_t now = s->retiring ? control_now_ns() : 0;
+	struct record *r = s->retiring;
+
+	while (r && (now < r->cancel_ns || !holds_up(r)))
+		r = r->next;
+	if (!r)
+		return;
+	if (!r->late)
+		log_warn("%s: calls that hold image %llu since before it was replaced are "
+			 "cancelled: what it consists of is to stop",
+			s->name, (unsigned long long)r->generation);
+	r->late = true;
+	r->cancel_ns = now + STACK_CANCEL_MS * NS_PER_MS;
+	tela_service_cancel(s->service, r->generation);
+}
+
 static void retire(struct stack *s, struct record *r)
 {
+	r->cancel_ns = control_now_ns() + s->control->conf->drain_deadline_ms * NS_PER_MS;
 	r->at = s->retiring_last;
 	*s->retiring_last = r;
 	s->retiring_last = &r->next;

@@ -31,6 +31,7 @@
 #include "running.h"
 #include "worker.h"
 
+enum { STACK_CANCEL_MS = 20, STACK_LATE_MS = 1000 };
 enum { STACK_PINNED = 256, STACK_HISTORY = 65536, STACK_LINKS_MAX = 256 };
 
 enum instance_state {
@@ -102,6 +103,8 @@ struct record {
 	uint32_t refs;
 	struct stack *stack;
 	uint64_t generation;
+	uint64_t cancel_ns; /* retiring: calls that hold it are cancelled, if they hold others up */
+	bool late;          /* that has been said */
 	uint32_t n;
 	struct tela_instance **declared;
 	uint32_t *call, *start; /* indices into declared */
@@ -208,6 +211,11 @@ int stack_where(const struct stack *s, uint32_t line, char *ret, size_t size);
 void stack_destroy_all(struct control *c);
 /* Claims can take effect: none waits for workers that are being started again. */
 bool stack_may_publish(const struct record *r);
+/* At each tick: calls that have held an old image since the drain deadline are cancelled, where an
+ * instance waits for them that is not part of what runs; again every STACK_CANCEL_MS, for calls
+ * made for them end first. What has not stopped STACK_LATE_MS after the deadline is held by a
+ * worker. */
+void stack_tick(struct stack *s);
 /* Publishes `r` (whose reference it takes) as `image`. */
 void stack_publish(struct stack *s, struct record *r, struct tela_image *image);
 struct tela_image *stack_build(struct stack *s, const struct record *r, char *err, size_t err_len);
@@ -219,6 +227,8 @@ void record_get(struct record *r);
 void record_put(struct record *r);
 /* The one of that name; NULL: none, or no record. */
 struct tela_instance *record_find(const struct record *r, const char *name);
+/* Whether one of its instances has that root; no record: none has. */
+bool record_has(const struct record *r, const struct tela_instance *root);
 /* Puts `i` in the place of that one. */
 void record_set(struct record *r, uint32_t declared, struct tela_instance *i);
 /* Keeps it as the last error, with the time. */

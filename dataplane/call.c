@@ -24,7 +24,7 @@ static void msg_drop(struct machine *m, struct msg **msg)
 	*msg = NULL;
 }
 
-static __attribute__((cold, noinline)) void pending_ended(struct machine *m, const struct call *c)
+static void pending_ended(struct machine *m, const struct call *c)
 {
 	struct latency_series *s = machine_latency(m, LATENCY_CALLEE, c->svc->desc, c->pub.method);
 
@@ -32,17 +32,21 @@ static __attribute__((cold, noinline)) void pending_ended(struct machine *m, con
 		latency_add(&s->part[LATENCY_PENDING], machine_clock(m) - c->pub.began_ns, 1);
 }
 
+static __attribute__((cold, noinline)) void unpin(struct machine *m, struct call *c)
+{
+	if (!c->goes_out)
+		pending_ended(m, c);
+	m->n_pending--;
+	list_del(&c->of_machine);
+	image_pin_add(c->image, m->cfg.core, -1);
+	service_in_flight_add(c->svc, m->cfg.core, -1);
+	c->pinned = false;
+}
+
 void call_put(struct machine *m, struct call *c)
 {
-	if (unlikely(c->pinned)) {
-		if (!c->goes_out)
-			pending_ended(m, c);
-		m->n_pending--;
-		list_del(&c->of_machine);
-		image_pin_add(c->image, m->cfg.core, -1);
-		service_in_flight_add(c->svc, m->cfg.core, -1);
-		c->pinned = false;
-	}
+	if (unlikely(c->pinned))
+		unpin(m, c);
 	if (unlikely(c->detached))
 		m->n_detached--;
 	if (unlikely(c->reply_msg || c->request_msg || c->arena || c->nest || c->meta)) {
@@ -109,7 +113,7 @@ bool call_finish_late(struct machine *m)
 	return any;
 }
 
-static inline __attribute__((always_inline)) void finish(struct machine *m, struct call *c)
+static inline __attribute__((always_inline)) void leave(struct machine *m, struct call *c)
 {
 	if (unlikely(c->chain && c->chain->n_leaves && c->cursor != UINT32_MAX)) {
 		uint32_t before = machine_running(m, c->chain->key);
@@ -123,6 +127,11 @@ static inline __attribute__((always_inline)) void finish(struct machine *m, stru
 			ends_count(m, ENDS_CALLEE, c->pub.service, c->pub.method, c->pub.reply_code,
 				status_str(status_name(c)));
 	}
+}
+
+static inline __attribute__((always_inline)) void finish(struct machine *m, struct call *c)
+{
+	leave(m, c);
 	if (unlikely(c->local != NULL))
 		end_local(m, c);
 	else
@@ -461,6 +470,7 @@ int tela_call_pend(struct tela_call *pub, struct tela_handle *ret_handle, const 
 		reply_clear(c);
 	c->replied = false;
 	c->prepared = true;
+	c->work = NULL;
 	*ret_handle = (struct tela_handle){c->machine->cfg.core, c->index, c->generation};
 	if (ret_request)
 		*ret_request = pub->request;
@@ -511,14 +521,19 @@ bool call_detach_budgeted(struct machine *m, struct call *c)
 	return true;
 }
 
-struct call *call_by_handle(struct machine *m, struct tela_handle h)
+static struct call *named(struct machine *m, struct tela_handle h, enum call_state state)
 {
 	struct call *c;
 
 	if (h.core != m->cfg.core || h.index >= m->cfg.budgets.calls)
 		return NULL;
 	c = &m->calls[h.index];
-	return c->generation == h.generation && c->state == CALL_PENDING ? c : NULL;
+	return c->generation == h.generation && c->state == state ? c : NULL;
+}
+
+struct call *call_by_handle(struct machine *m, struct tela_handle h)
+{
+	return named(m, h, CALL_PENDING);
 }
 
 /* The pending call that `h` names, running again; NULL (counted): there is none. */
@@ -528,6 +543,9 @@ static struct call *resumed(struct machine *m, struct tela_handle h)
 
 	if (!c) {
 		count(m->counts, count_drop_handle);
+		c = named(m, h, CALL_CANCELLED);
+		if (c)
+			call_put(m, c);
 		return NULL;
 	}
 	count(m->counts, count_calls_resumed);
@@ -594,16 +612,16 @@ struct call *call_let_go(struct machine *m, struct tela_handle h)
 	return resumed(m, h);
 }
 
-/* The caller hears; whoever answers the call later finds one that nobody waits for. */
+static const char cancelled[] = "cancelled: its service did not drain in time";
+
+/* The caller hears. */
 static void cancel(struct machine *m, struct call *c)
 {
-	static const char why[] = "cancelled: its service did not drain in time";
-
 	if (c->local) {
-		caller_fail(m, c->local, TELA_UNAVAILABLE, why);
+		caller_fail(m, c->local, TELA_UNAVAILABLE, cancelled);
 		return;
 	}
-	call_status(c, TELA_UNAVAILABLE, TELA_MAYBE_EXECUTED, why);
+	call_status(c, TELA_UNAVAILABLE, TELA_MAYBE_EXECUTED, cancelled);
 	callee_reply(m, c);
 	c->slot = NULL;
 	call_detach(m, c);
@@ -612,7 +630,26 @@ static void cancel(struct machine *m, struct call *c)
 	c->replied = c->has_status = false;
 }
 
-uint32_t call_cancel_all(struct machine *m, const struct tela_service *svc)
+/* Its links are left, and nothing of their plugins is looked at any more. The request stays: a
+ * thread may be reading it. */
+static void tear(struct machine *m, struct call *c)
+{
+	call_status(c, TELA_UNAVAILABLE, TELA_MAYBE_EXECUTED, cancelled);
+	leave(m, c);
+	unpin(m, c);
+	c->image = NULL;
+	c->chain = NULL;
+	c->svc = NULL;
+	c->state = CALL_CANCELLED;
+	count(m->counts, count_calls_torn);
+}
+
+static bool is_torn_by(const struct call *c, const struct tela_service *svc, uint64_t generation)
+{
+	return c->svc == svc && (generation == UINT64_MAX || c->image->generation == generation);
+}
+
+uint32_t call_cancel_all(struct machine *m, const struct tela_service *svc, uint64_t generation)
 {
 	uint32_t n = 0;
 
@@ -622,13 +659,17 @@ uint32_t call_cancel_all(struct machine *m, const struct tela_service *svc)
 		{
 			struct call *c = list_entry(e, struct call, of_machine);
 
-			if (c->svc != svc || c->detached || c->goes_out)
+			if (c->goes_out || !is_torn_by(c, svc, generation))
 				continue; /* what goes out ends with whom it is for */
-			n++;
-			again = c->local; /* its completion may end any call of the list */
-			cancel(m, c);
+			if (!c->detached) {
+				n++;
+				again = c->local; /* its completion may end any of the list */
+				cancel(m, c);
+			}
 			if (again)
 				break;
+			if (!c->work && !nest_cancels(m, c))
+				tear(m, c);
 		}
 	}
 	return n;

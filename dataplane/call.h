@@ -13,7 +13,9 @@
 #include "msgpool.h"
 #include "session.h"
 
-enum call_state { CALL_FREE, CALL_RUNNING, CALL_PENDING };
+/* CANCELLED: it has been torn from its image, service and caller; whoever has its handle may still
+ * read its request, and ends it by resuming it. */
+enum call_state { CALL_FREE, CALL_RUNNING, CALL_PENDING, CALL_CANCELLED };
 
 /* In the call's arena: key, zero, value, zero. */
 struct call_pair {
@@ -105,9 +107,11 @@ void call_park(struct machine *m, struct call *c);
 bool call_hold(struct machine *m, struct call *c, struct tela_handle *ret_handle);
 /* That call, to be begun or finished; NULL (counted): it is not there any more. */
 struct call *call_let_go(struct machine *m, struct tela_handle h);
-/* Ends the pending calls of `svc` for their callers, UNAVAILABLE, maybe executed; what still runs
- * for them goes on as with any caller that has gone. Returns how many. */
-uint32_t call_cancel_all(struct machine *m, const struct tela_service *svc);
+/* Ends the pending calls of `svc` under the image of that generation (UINT64_MAX: any):
+ * UNAVAILABLE, maybe executed. They let go of the image but where a worker has the call, or others
+ * are made for it: those are cancelled first, so that a later turn may find it free. Returns how
+ * many callers were told. */
+uint32_t call_cancel_all(struct machine *m, const struct tela_service *svc, uint64_t generation);
 /* Sets a status as if a link had answered it. */
 void call_status(struct call *c, uint8_t code, uint8_t outcome, const char *message);
 /* Ends the local calls whose ends would have nested too deep. True: there was one. */

@@ -53,6 +53,7 @@
 	EVENT(calls_detached, "calls that went on without a caller")                               \
 	EVENT(detached_full, "looks that found no room to detach a call whose caller has gone")    \
 	EVENT(calls_cancelled, "calls under way that their callers cancelled, or a drain did")     \
+	EVENT(calls_torn, "calls that a drain ended before their handlers answered")               \
 	EVENT(calls_one_way, "one-way requests accepted")                                          \
 	EVENT(one_way_replies, "of these, ended: what they answered is told to nobody")            \
 	EVENT(one_way_failed, "of these, ended with a status other than OK")                       \

@@ -82,7 +82,7 @@ struct tela_image {
 
 struct service_core {
 	_Atomic uint32_t in_flight; /* pending calls of this core */
-	_Atomic bool cancel;        /* control side: those that have one end now */
+	_Atomic uint64_t cancel; /* control side: generation whose calls end now; 0: none */
 } cache_aligned;
 
 /* A service is being removed, in this order: (1) no core finds it by its name, after a grace

@@ -147,6 +147,18 @@ void nest_orphan(struct machine *m, struct call *c)
 	list_add_head(&m->pending, &c->of_machine);
 }
 
+bool nest_cancels(struct machine *m, struct call *c)
+{
+	const struct nest *n = c->nest ? nest_in(c->nest) : NULL;
+
+	for (uint32_t i = 0; n && i < n->n_children; i++)
+		if (*n->child[i].serial == n->child[i].was) {
+			nest_orphan(m, c);
+			return true;
+		}
+	return false;
+}
+
 /* A completion may end the call: then it has no nest. */
 static void cancel_children(struct machine *m, struct call *c)
 {

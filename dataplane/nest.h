@@ -48,5 +48,7 @@ bool nest_add(struct machine *m, const struct tela_options *o, const struct nest
 uint32_t nest_serial(struct machine *m);
 /* The call was detached: its caller has gone. */
 void nest_orphan(struct machine *m, struct call *c);
+/* Whether children of the call are under way. They are to be cancelled, as if it were orphaned. */
+bool nest_cancels(struct machine *m, struct call *c);
 /* Cancels the children of those calls. */
 void nest_cancel(struct machine *m);

@@ -35,10 +35,11 @@ static void core_cancel(struct core *c)
 
 	for (uint32_t at = 0; t && at <= t->mask; at++) {
 		struct tela_service *s = t->by_hash[at];
+		uint64_t generation = s ? atomic_exchange(&s->core[c->index].cancel, 0) : 0;
 
-		if (!s || !atomic_exchange(&s->core[c->index].cancel, false))
-			continue;
-		count_add(&c->counts, count_calls_cancelled, call_cancel_all(&c->m, s));
+		if (generation)
+			count_add(&c->counts, count_calls_cancelled,
+				call_cancel_all(&c->m, s, generation));
 	}
 }
 

@@ -381,10 +381,10 @@ bool tela_service_settled(const struct tela_service *s)
 	return atomic_load_explicit(&s->n_settled, memory_order_acquire) == s->n_closed;
 }
 
-void tela_service_cancel(struct tela_service *s)
+void tela_service_cancel(struct tela_service *s, uint64_t generation)
 {
 	for (uint32_t c = 0; c < s->node->n_cores; c++)
-		atomic_store(&s->core[c].cancel, true);
+		atomic_store(&s->core[c].cancel, generation);
 	node_command(s->node, CORE_CANCEL);
 }
 

@@ -250,7 +250,8 @@ int tela_call_pend(struct tela_call *call, struct tela_handle *ret_handle, const
 	size_t *ret_len);
 
 /* How a pending call goes on. `payload` is copied before these return. Exactly one of them, once,
- * for each handle; it must come even when the caller has gone meanwhile (the reply is then dropped
+ * for each handle; it must come even when the caller has gone meanwhile, or the call was
+ * cancelled by a drain, after which its instance may be stopped (the reply is then dropped
  * and counted). 0, -EAGAIN (the ring to that core is full: try again), -ENOMEM. [thread] */
 int tela_thread_answer(
 	struct tela_thread *t, struct tela_handle h, const void *payload, size_t len);

@@ -200,9 +200,11 @@ void tela_service_shed(struct tela_service *s, uint32_t target_us);
 void tela_service_drain(struct tela_service *s, const char *reason);
 /* No core still runs a call that it took before the gate was closed, unless it is pending. */
 bool tela_service_settled(const struct tela_service *s);
-/* Ends the pending calls of the service for their callers, UNAVAILABLE, maybe executed, a moment
- * later; their handlers find out when they answer, and stay in flight until then. */
-void tela_service_cancel(struct tela_service *s);
+/* Ends the pending calls of the service under its image of that generation (UINT64_MAX: under any),
+ * UNAVAILABLE, maybe executed, a moment later: leave hooks run, the image is let go, their handlers
+ * find out when they resume them. Not so while a worker runs a link of the call, and until calls made
+ * for it have ended, which are cancelled too: then call this again. */
+void tela_service_cancel(struct tela_service *s, uint64_t generation);
 /* Calls of this service that are pending now. */
 uint32_t tela_service_in_flight(const struct tela_service *s);
 /* For plugins that find the service they are part of. [any but data cores] */

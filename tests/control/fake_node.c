@@ -310,9 +310,10 @@ int tela_node_discovered(struct tela_node *n, const char *peer, const char *zone
 	return 0;
 }
 
-void tela_service_cancel(struct tela_service *s)
+void tela_service_cancel(struct tela_service *s, uint64_t generation)
 {
 	(void)s;
+	(void)generation;
 }
 
 uint32_t tela_service_in_flight(const struct tela_service *s)

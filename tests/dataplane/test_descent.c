@@ -268,6 +268,7 @@ static void test_cancel(void **state)
 	struct pair *p = with_one_in_flight(7, &o);
 	struct pair_end *e = &p->end[1];
 	struct tela_request r;
+	uint8_t sent[64];
 
 	(void)state;
 	assert_int_equal(caller_session_open(&e->m, &e->sessions[0], NULL, &desc), 0);
@@ -276,9 +277,17 @@ static void test_cancel(void **state)
 	caller_send(&e->m, r.slot, done, &local);
 	pair_run(p, NS_PER_MS);
 	assert_int_equal(n_parked, 2);
-	assert_int_equal(call_cancel_all(&e->m, NULL), 0); /* another service's */
-	assert_int_equal(call_cancel_all(&e->m, e->service), 2);
-	assert_int_equal(call_cancel_all(&e->m, e->service), 0);
+	assert_int_equal(call_cancel_all(&e->m, NULL, UINT64_MAX), 0); /* another service's */
+	assert_int_equal(call_cancel_all(&e->m, e->service, 7), 0);    /* another image's */
+	assert_int_equal(image_pins(atomic_load(&e->service->image)), 2);
+	n_left = 0;
+	assert_int_equal(call_cancel_all(&e->m, e->service, UINT64_MAX), 2);
+	assert_int_equal(call_cancel_all(&e->m, e->service, UINT64_MAX), 0);
+	/* Their links have been left, and nothing holds the image. */
+	assert_int_equal(n_left, 2);
+	assert_int_equal(e->m.n_pending, 0);
+	assert_int_equal(image_pins(atomic_load(&e->service->image)), 0);
+	assert_int_equal(e->service->core[0].in_flight, 0);
 	pair_run(p, NS_PER_MS);
 	for (const struct outcome *i = &o; i; i = i == &o ? &local : NULL) {
 		assert_true(i->done);
@@ -286,14 +295,21 @@ static void test_cancel(void **state)
 		assert_int_equal(i->outcome, TELA_MAYBE_EXECUTED);
 		assert_string_equal(i->message, "cancelled: its service did not drain in time");
 	}
-	/* Their handlers find out when they answer. */
-	assert_int_equal(e->m.n_pending, 2);
-	finish(p, &o);
-	assert_int_equal(call_resume(&e->m, parked[1], true, TELA_OK, NULL, NULL, 0), 0);
+	/* Their handlers find out when they answer, and may read the request until then. */
+	assert_int_equal(e->m.n_calls_busy, 2);
+	for (uint32_t i = 0; i < 2; i++) {
+		const struct call *c = &e->m.calls[parked[i].index];
+
+		assert_null(call_by_handle(&e->m, parked[i]));
+		fill(sent, i ? 9 : 2, sizeof(sent));
+		assert_memory_equal(c->pub.request, sent, sizeof(sent));
+		assert_int_equal(call_resume(&e->m, parked[i], i, TELA_OK, NULL, NULL, 0), -ESTALE);
+		assert_int_equal(call_resume(&e->m, parked[i], i, TELA_OK, NULL, NULL, 0), -ESTALE);
+	}
 	pair_run(p, NS_PER_MS);
 	assert_true(o.times == 1 && local.times == 1);
-	assert_int_equal(e->m.n_pending, 0);
-	assert_int_equal(count_read(&e->counts, count_drop_detached), 2);
+	assert_int_equal(e->m.n_calls_busy, 0);
+	assert_int_equal(e->m.n_detached, 0);
 	pair_fini(p);
 }
 

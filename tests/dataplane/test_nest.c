@@ -428,6 +428,32 @@ static void test_cancelled_remote(void **state)
 	assert_int_equal(count_read(&p->end[0].counts, count_calls_cancelled), 1);
 }
 
+/* A call whose service does not drain is torn from its image, but after those that it has made. */
+static void test_torn(void **state)
+{
+	struct machine *m = &p->end[1].m;
+	struct tela_service *s = p->end[1].service;
+	struct outcome o;
+
+	(void)state;
+	start(FAN, (struct work){.n = 3}, &o, NULL);
+	for (int i = 0; i < 10000 && n_held < 3; i++)
+		pair_pass(p);
+	assert_int_equal(m->n_pending, 4);
+	for (int i = 0; i < 3 && m->n_pending; i++) {
+		call_cancel_all(m, s, UINT64_MAX);
+		pair_run(p, NS_PER_MS);
+	}
+	assert_true(o.done && o.code == TELA_UNAVAILABLE);
+	assert_int_equal(n_ended, 3); /* whoever made them has heard of their ends */
+	assert_int_equal(m->n_pending, 0);
+	assert_int_equal(image_pins(atomic_load(&s->image)), 0);
+	for (uint32_t i = 0; i < 3; i++)
+		assert_int_equal(call_resume(m, held[i], false, TELA_OK, NULL, "", 0), -ESTALE);
+	pair_run(p, 10 * NS_PER_MS);
+	assert_quiet();
+}
+
 /* More of them than fit the first buffer; the rest of the core does not notice. */
 static void test_many_children(void **state)
 {
@@ -532,6 +558,7 @@ int main(void)
 		TEST(test_deadline_of_the_parent),
 		TEST(test_cancelled_local),
 		TEST(test_cancelled_remote),
+		TEST(test_torn),
 		TEST(test_many_children),
 		TEST(test_one_after_the_other),
 		TEST(test_answered_before_they_end),

@@ -170,5 +170,52 @@ class Swap(mesh.Case):
         self.assertEqual(names, ['calculator', 'counter', 'check'])
 
 
+class Held(mesh.Case):
+    """Calls that keep what was replaced from stopping: at the drain deadline they are cancelled."""
+    @classmethod
+    def arrange(cls):
+        mesh.schemas('echo')
+        waits = {'plugin': 'waits', 'object': f'{mesh.program("TELA_PLUGINS")}/waits.so'}
+        cls.server = cls.mesh.server([{'name': 'echo', 'plugins': [waits]}], workers=1, drain_deadline_ms=200)
+        cls.client = cls.mesh.client()
+
+    def call(self, method, payload):
+        admin = self.client.connect()
+        self.addCleanup(admin.close)
+        number = admin.send('call', service='echo', method=method, node='server', payload=payload.hex(), deadline_ms=20_000)
+        mesh.until(lambda: self.server.service('echo')['in_flight'] == 1, 'it waits')
+        return lambda: mesh.Call(admin.receive(number))
+
+    def later(self, ms):
+        return self.call('later', mesh.table('echo.Delayed', data=b'x', delay_us=ms * 1000))
+
+    def ended(self, got):
+        self.assertEqual((got.status, got.outcome), ('UNAVAILABLE', 'maybe executed'), got)
+        self.assertIn('did not drain in time', got.message)
+        mesh.until(lambda: self.server.service('echo')['retiring'] == 0, 'nothing holds the old image')
+        self.assertEqual(self.client.call('echo', 'echo', mesh.table('echo.Message', data=b'y'), 'server').status, 'OK')
+
+    def test_a_thread_answers_later(self):
+        reply = self.later(15_000)
+        changed = self.server.do('chain.replace', service='echo', name='echo', config={'count_ids': 24}, wait=True)
+        self.assertEqual((changed['replaced'], changed['old_stopped']), (1, True), changed)
+        self.ended(reply())
+        self.assertEqual(self.server.counters()['calls_torn'], 1)
+
+    def test_nothing_is_to_stop(self):
+        """An old image that only brings in less: its calls end as they would."""
+        reply = self.later(700)
+        self.server.do('chain.add', service='echo', plugin='counter', wait=True)
+        self.assertEqual(reply().status, 'OK')
+        self.server.do('chain.remove', service='echo', name='counter', wait=True)
+
+    def test_a_worker_has_it(self):
+        """Its caller is told in time; what the worker runs cannot be stopped before it returns."""
+        reply = self.call('echo', mesh.table('echo.Message', data=(1800).to_bytes(8, 'little')))
+        changed = self.server.do('chain.replace', service='echo', name='waits', wait=True)
+        self.assertEqual((changed['old_stopped'], changed['waits_for']), (False, 'calls under an older image'), changed)
+        self.ended(reply())
+
+
 if __name__ == '__main__':
     mesh.main()
