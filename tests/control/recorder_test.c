@@ -135,7 +135,9 @@ static const char *const keys[] = {"x", "y.z", NULL};
 const struct tela_plugin recorder = {.name = "rec", .serves = &desc, .links = serve, HOOKS(rec)};
 const struct tela_plugin recorder_a = {
 	.name = "reca", .links = every, .wraps = wraps_recb, HOOKS(reca)};
-const struct tela_plugin recorder_b = {.name = "recb", .links = every, HOOKS(recb)};
+static const char *const uses_svc2[] = {"test.Other", NULL};
+const struct tela_plugin recorder_b = {
+	.name = "recb", .links = every, .uses = uses_svc2, HOOKS(recb)};
 
 /* ---- crew: two threads and a timer; "die-NAME" makes one return an error at once, "end-NAME" 0
  * ---- */

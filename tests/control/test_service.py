@@ -379,6 +379,27 @@ class Drain(Life):
         self.assertIn("rec has not drained after 200 ms: recb: jobs left", self.node.logged())
 
 
+class DrainOrder(Life):
+    files = ("busy-recb",)
+
+    def test_who_is_used_goes_on_until_its_users_are_done(self):
+        """recb uses what svc2 serves, which stands first."""
+        self.node.end()
+        self.node = Node(CONFIG.replace("STATUS", "active").replace("node: {{", "node: {{log_level: debug, ").replace(
+            "drain_deadline_ms: 300", "drain_deadline_ms: 60000").replace("services:\n", "services:\n  - name: svc2\n"),
+            TELA_RECORD=self.record.name)
+        self.addCleanup(self.node.folder.cleanup)
+        self.assertTrue(self.node.ask("drain")["draining"])
+        self.node.wait(lambda: "draining: rec takes no more calls" in self.node.logged())
+        for _ in range(20):
+            self.node.ask("status")  # it has looked at all of them meanwhile
+        self.assertNotIn("draining: svc2 takes no more calls", self.node.logged())
+        self.drop("busy-recb")
+        self.assertEqual(self.node.process.wait(60), 0)
+        log = self.node.logged()
+        self.assertLess(log.index("draining: rec takes"), log.index("draining: svc2 takes"))
+
+
 class Workers(Life):
     HOW = "each"
 

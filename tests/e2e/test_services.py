@@ -105,5 +105,24 @@ class Peer(Node):
         self.add({'name': 'echo'})
 
 
+class End(mesh.Case):
+    """A node that ends: peers are told first, and for two heartbeats it still serves those that do not know yet."""
+    @classmethod
+    def arrange(cls):
+        mesh.schemas('echo')
+
+    def test_the_notice(self):
+        server = self.mesh.server(['echo'], heartbeat_ms=400)
+        client, request = self.mesh.client(), mesh.table('echo.Message', data=b'x')
+        self.assertEqual(client.call('echo', 'echo', request, 'server').status, 'OK')
+        refused = server.counters().get('calls_refused', 0)
+        server.do('drain')
+        self.assertEqual(server.call_fast('echo', 'echo', request).status, 'OK')
+        mesh.until(lambda: client.call_fast('echo', 'echo', request, 'server', 500).status == 'UNAVAILABLE', 'it has been told')
+        self.assertEqual(server.counters().get('calls_refused', 0), refused, 'nobody has been refused for it')
+        self.assertEqual(server.call_fast('echo', 'echo', request).status, 'OK')
+        self.assertEqual(server.wait(), 0)
+
+
 if __name__ == '__main__':
     mesh.main()
