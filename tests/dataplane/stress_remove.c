@@ -11,7 +11,7 @@
 #include <sched.h>
 #include <time.h>
 
-enum { CORES = 2, CALLERS = 2, ROUNDS = 60, SESSIONS = 200, DESCRIPTORS = 64 };
+enum { CORES = 2, CALLERS = 2, ROUNDS = 60, WAITING = 4096, SESSIONS = 200, DESCRIPTORS = 64 };
 
 enum { LIVE = 0x11fe11fe, DEAD = 0xdeaddead };
 
@@ -32,7 +32,7 @@ static struct waiting {
 	struct tela_handle handle;
 	const void *request;
 	const struct instance *kept; /* NULL: at once */
-} waiting[CALLERS];
+} waiting[WAITING];
 static pthread_mutex_t waiting_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic uint32_t n_kept;
 static _Atomic uint64_t n_torn;
@@ -54,7 +54,7 @@ static enum tela_verdict park(struct tela_call *call, void *self)
 	CHECK(!tela_call_pend(call, &w.handle, &w.request, NULL));
 	pthread_mutex_lock(&waiting_lock);
 	for (int k = 0;; k++) {
-		CHECK(k < CALLERS); /* each waits for one call */
+		CHECK(k < WAITING);
 		if (waiting[k].request)
 			continue;
 		waiting[k] = w;
@@ -80,7 +80,7 @@ static void *answer(void *unused)
 	CHECK(t);
 	while (!atomic_load(&ending)) {
 		pthread_mutex_lock(&waiting_lock);
-		for (int k = 0; k < CALLERS; k++) {
+		for (int k = 0; k < WAITING; k++) {
 			struct waiting *w = &waiting[k];
 
 			if (!w->request || (w->kept && atomic_load(&w->kept->magic) == LIVE))

@@ -572,7 +572,7 @@ static void test_drained_meanwhile(void **state)
 	assert_true(tela_node_in_flight(node) > 0);
 	for (uint32_t i = 0; i < node->n_services; i++)
 		if (!strcmp(node->services[i]->desc->name, "test.Front"))
-			tela_service_cancel(node->services[i]);
+			tela_service_cancel(node->services[i], UINT64_MAX);
 	pthread_join(asker, NULL);
 	assert_int_equal(a.code, TELA_UNAVAILABLE);
 	let_go();
