@@ -168,6 +168,8 @@ static const struct conf_field budget_fields[] = {
 	BUDGET_FIELD(
 		retained_kib, UINT32_MAX, "KiB of large replies kept for duplicates, per core"),
 	BUDGET_FIELD(reassembly_kib, UINT32_MAX, "KiB of messages that are arriving, per core"),
+	BUDGET_FIELD(segments, 1 << 17,
+		"receive buffers that messages taken as segments may hold, per core"),
 	BUDGET_FIELD(latencies, 1 << 14,
 		"methods called or served whose times are kept, per core: a power of two, or the "
 		"next lower"),

@@ -36,7 +36,8 @@ struct bulk_tx *bulk_tx_start(struct machine *m, struct path *p, const frame_Pac
 		return NULL;
 	}
 	m->free_bulk_tx = t->next_free;
-	*t = (struct bulk_tx){.body = body, .head = *head, .path = p, .len = len, .n = (uint16_t)n};
+	*t = (struct bulk_tx){
+		.body = body, .split = len, .head = *head, .path = p, .len = len, .n = (uint16_t)n};
 	if (timing)
 		t->timing = *timing;
 	t->limit = len > BULK_UNASKED ? BULK_ASKED : (uint16_t)n;
@@ -82,13 +83,18 @@ void bulk_tx_gap(struct machine *m, struct bulk_tx *t, uint16_t first, uint16_t 
 		t->holes[t->n_holes++] = (struct hole){first, (uint16_t)end};
 }
 
+/* A whole fragment needs no padding; where the device copies what it sends, this is done without
+ * copying it before. */
 static bool send_fragment(struct machine *m, struct bulk_tx *t, uint16_t index, bool resent)
 {
 	uint32_t at = (uint32_t)index * t->path->fragment;
 	uint32_t len = min_u32(t->len - at, t->path->fragment);
 	uint32_t timing = index == 0 && t->head.kind == frame_Kind_response ? WIRE_TIMING : 0;
 	uint32_t padded = ALIGN8(WIRE_PACKET + timing + len);
-	uint8_t *to = path_append(m, t->path, padded);
+	bool in_two = at < t->split && at + len > t->split;
+	bool borrow = t->borrows && len == t->path->fragment && !t->path->congest.paced && !in_two;
+	uint8_t *to = borrow ? path_append_next(m, t->path, WIRE_PACKET + timing)
+			     : path_append(m, t->path, padded);
 	frame_Packet h = t->head;
 
 	if (!to)
@@ -102,11 +108,16 @@ static bool send_fragment(struct machine *m, struct bulk_tx *t, uint16_t index, 
 		count(m->counts, count_resends);
 		congest_loss(m, t->path);
 	}
-	memset(to + padded - 8, 0, 8);
+	if (!borrow)
+		memset(to + padded - 8, 0, 8);
 	wire_packet_store(to, h);
 	if (timing)
 		frame_Timing_store(to + WIRE_PACKET, &t->timing);
-	memcpy(to + WIRE_PACKET + timing, t->body + at, len);
+	if (borrow)
+		path_send_from(
+			m, t->path, at < t->split ? t->body + at : t->rest + (at - t->split), len);
+	else
+		bulk_copy(to + WIRE_PACKET + timing, t->body, t->split, t->rest, at, len);
 	return true;
 }
 
@@ -133,7 +144,7 @@ static bool send_again(struct machine *m, struct bulk_tx *t, uint32_t *budget)
 	return true;
 }
 
-bool bulk_send(struct machine *m)
+static bool send_turns(struct machine *m)
 {
 	uint32_t waiting = 0; /* one after the other */
 	bool worked = false;
@@ -146,6 +157,8 @@ bool bulk_send(struct machine *m)
 		if (m->bulk_turn >= m->n_bulks)
 			m->bulk_turn = 0;
 		t = m->bulks[m->bulk_turn];
+		t->borrows = m->ops->borrows && t->path->integrity == frame_Integrity_none &&
+			     m->ops->borrows(m->io, t->path);
 		budget -= turn;
 		if (unlikely(t->n_holes) && !send_again(m, t, &turn))
 			return true;
@@ -164,34 +177,89 @@ bool bulk_send(struct machine *m)
 	return worked;
 }
 
+bool bulk_send(struct machine *m)
+{
+	bool worked;
+
+	if (likely(!m->n_bulks))
+		return false;
+	worked = send_turns(m);
+	if (m->ops->settle)
+		m->ops->settle(m->io); /* any message may end from here on */
+	return worked;
+}
+
 /* ---- receiving ---- */
 
-struct bulk_rx *bulk_rx_start(
-	struct machine *m, const struct path *p, uint32_t len, uint16_t envelope_len)
+static bool rx_fits(const struct machine *m, const struct path *p, uint32_t len, uint32_t bytes)
+{
+	return m->free_bulk_rx && len <= MSG_BODY_MAX && fragments(p, len) <= WIRE_FRAGMENTS_MAX &&
+	       m->reassembly_bytes + bytes <= (uint64_t)m->cfg.budgets.reassembly_kib * 1024;
+}
+
+/* Into `msg`. */
+static struct bulk_rx *rx_begin(struct machine *m, const struct path *p, uint32_t len,
+	uint16_t envelope_len, struct msg *msg)
 {
 	struct bulk_rx *r = m->free_bulk_rx;
 	uint32_t n = fragments(p, len);
 
-	if (!r || len > MSG_BODY_MAX || n > WIRE_FRAGMENTS_MAX ||
-		m->reassembly_bytes + len > (uint64_t)m->cfg.budgets.reassembly_kib * 1024) {
-		count(m->counts, count_drop_no_message);
-		return NULL;
-	}
-	*r = (struct bulk_rx){.next_free = r->next_free,
+	m->free_bulk_rx = r->next_free;
+	m->reassembly_bytes += msg->cap;
+	*r = (struct bulk_rx){.machine = m,
+		.path = p,
+		.msg = msg,
 		.len = len,
 		.fragment = p->fragment,
 		.n = (uint16_t)n,
 		.limit = len > BULK_UNASKED ? BULK_ASKED : (uint16_t)n,
 		.envelope_len = envelope_len,
 		.progress_ns = m->now_ns};
-	r->msg = msgpool_get(&m->msgs, len);
-	if (!r->msg) {
+	return r;
+}
+
+struct bulk_rx *bulk_rx_start(
+	struct machine *m, const struct path *p, uint32_t len, uint16_t envelope_len)
+{
+	struct msg *msg = rx_fits(m, p, len, len) ? msgpool_get(&m->msgs, len) : NULL;
+
+	if (!msg) {
 		count(m->counts, count_drop_no_message);
 		return NULL;
 	}
-	m->reassembly_bytes += r->msg->cap;
-	m->free_bulk_rx = r->next_free;
+	return rx_begin(m, p, len, envelope_len, msg);
+}
+
+struct bulk_rx *bulk_rx_start_segments(
+	struct machine *m, const struct path *p, uint32_t len, uint16_t envelope_len)
+{
+	struct msg *msg = rx_fits(m, p, len, 0) ? segments_get(m, p, fragments(p, len)) : NULL;
+
+	return msg ? rx_begin(m, p, len, envelope_len, msg)
+		   : bulk_rx_start(m, p, len, envelope_len);
+}
+
+struct bulk_rx *bulk_rx_start_into(
+	struct machine *m, const struct path *p, uint32_t len, uint16_t envelope_len, uint8_t *into)
+{
+	struct msg *msg = rx_fits(m, p, len, 0)
+				  ? msgpool_get(&m->msgs, ALIGN8(envelope_len) + CACHE_LINE)
+				  : NULL;
+	struct bulk_rx *r;
+
+	if (!msg) {
+		count(m->counts, count_drop_no_message);
+		return NULL;
+	}
+	r = rx_begin(m, p, len, envelope_len, msg);
+	r->into = into;
 	return r;
+}
+
+const uint8_t *bulk_envelope(const struct msg *msg, uint16_t envelope_len)
+{
+	return msg->n_segments ? (const uint8_t *)segments_of(msg)->data - ALIGN8(envelope_len)
+			       : msg->data;
 }
 
 struct msg *bulk_rx_take(struct machine *m, struct bulk_rx *r)
@@ -206,7 +274,7 @@ struct msg *bulk_rx_take(struct machine *m, struct bulk_rx *r)
 void bulk_rx_end(struct machine *m, struct bulk_rx *r)
 {
 	if (r->msg)
-		msgpool_put(&m->msgs, bulk_rx_take(m, r));
+		message_put(m, bulk_rx_take(m, r));
 	r->next_free = m->free_bulk_rx;
 	m->free_bulk_rx = r;
 }
@@ -221,6 +289,24 @@ static bool seen(const struct bulk_rx *r, uint32_t index)
 	return r->seen[index / 64 % (BULK_SEEN / 64)] >> index % 64 & 1;
 }
 
+/* False: no memory for it. */
+static bool rx_keep(
+	struct bulk_rx *r, uint32_t index, uint32_t at, const uint8_t *body, uint32_t len)
+{
+	uint32_t head = ALIGN8(r->envelope_len), skip = at < head ? head - at : 0;
+
+	if (unlikely(r->msg->n_segments != 0))
+		return segments_keep(r->machine, r->path, r->msg, index, body, len, skip);
+	if (likely(!r->into)) {
+		memcpy(r->msg->data + at, body, len);
+		return true;
+	}
+	if (skip)
+		memcpy(r->msg->data, body, skip);
+	memcpy(r->into + (at + skip - head), body + skip, len - skip);
+	return true;
+}
+
 int bulk_rx_fragment(struct bulk_rx *r, uint16_t index, const uint8_t *body, uint32_t len)
 {
 	uint32_t at = (uint32_t)index * r->fragment;
@@ -230,8 +316,9 @@ int bulk_rx_fragment(struct bulk_rx *r, uint16_t index, const uint8_t *body, uin
 		return -EBADMSG;
 	if (index < r->first_missing || seen(r, index))
 		return 0;
+	if (unlikely(!rx_keep(r, index, at, body, len)))
+		return 0;
 	*seen_word(r, index) |= 1ull << index % 64;
-	memcpy(r->msg->data + at, body, len);
 	r->have++;
 	if (index >= r->highest)
 		r->highest = index + 1;

@@ -40,6 +40,8 @@ struct hole {
 struct bulk_tx {
 	struct bulk_tx *next_free;
 	const uint8_t *body; /* envelope padded to 8, then payload */
+	const uint8_t *rest; /* what is behind the first `split` bytes, where it stands elsewhere */
+	uint32_t split;
 	frame_Packet head;   /* kind, flags, session, slot, call, lengths as in every fragment */
 	frame_Timing timing; /* responses: goes into fragment 0 */
 	struct path *path;
@@ -48,13 +50,17 @@ struct bulk_tx {
 	uint16_t n, next, acked, limit; /* fragments: in all, next new one, first unacknowledged,
 					   end of the window */
 	bool active;                    /* in machine->bulks */
-	uint8_t n_holes;                /* to be sent again, before anything new */
+	bool borrows; /* on its path, this turn: a frame's bytes are sent from where they stand */
+	uint8_t n_holes; /* to be sent again, before anything new */
 	struct hole holes[BULK_HOLES];
 };
 
 struct bulk_rx {
 	struct bulk_rx *next_free;
-	struct msg *msg;
+	struct machine *machine;
+	const struct path *path;
+	struct msg *msg; /* the bytes, or a list of segments (segments.h) */
+	uint8_t *into;   /* the caller's memory for the payload; NULL: it is in `msg` */
 	uint32_t len, fragment;
 	uint16_t n, have; /* fragments: in all, that are here */
 	uint16_t first_missing, highest /* end of those that are here */, limit /* of the window */;
@@ -75,6 +81,16 @@ struct bulk_rx {
 struct bulk_tx *bulk_tx_start(struct machine *m, struct path *p, const frame_Packet *head,
 	const frame_Timing *timing, const uint8_t *body, uint32_t len);
 void bulk_tx_end(struct machine *m, struct bulk_tx *t);
+/* Copies a part of a body that stands in two pieces, the first of them `split` bytes. */
+static inline void bulk_copy(uint8_t *to, const uint8_t *body, uint32_t split, const uint8_t *rest,
+	uint32_t at, uint32_t len)
+{
+	uint32_t n = at < split ? min_u32(len, split - at) : 0;
+
+	memcpy(to, body + at, n);
+	if (n < len)
+		memcpy(to + n, rest + (at + n - split), len - n);
+}
 /* From the receiver: everything below `upto` has arrived, and fragments below `limit` may go. */
 void bulk_tx_acked(struct machine *m, struct bulk_tx *t, uint16_t upto, uint16_t limit);
 void bulk_tx_gap(struct machine *m, struct bulk_tx *t, uint16_t first, uint16_t count);
@@ -83,6 +99,14 @@ bool bulk_send(struct machine *m);
 
 struct bulk_rx *bulk_rx_start(
 	struct machine *m, const struct path *p, uint32_t len, uint16_t envelope_len);
+/* The same for a message that is wanted as segments: it is if they can be held. */
+struct bulk_rx *bulk_rx_start_segments(
+	struct machine *m, const struct path *p, uint32_t len, uint16_t envelope_len);
+/* The same for a message whose payload goes elsewhere, `msg` has the envelope alone. */
+struct bulk_rx *bulk_rx_start_into(struct machine *m, const struct path *p, uint32_t len,
+	uint16_t envelope_len, uint8_t *into);
+/* Where its envelope stands once all is there. */
+const uint8_t *bulk_envelope(const struct msg *msg, uint16_t envelope_len);
 void bulk_rx_end(
 	struct machine *m, struct bulk_rx *r); /* frees the message too, unless it was taken */
 /* The message is the caller's now; bulk_rx_end is still due. */

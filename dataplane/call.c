@@ -20,7 +20,7 @@ struct call *call_get(struct machine *m)
 static void msg_drop(struct machine *m, struct msg **msg)
 {
 	if (*msg)
-		msgpool_put(&m->msgs, *msg);
+		message_put(m, *msg);
 	*msg = NULL;
 }
 
@@ -288,6 +288,26 @@ bool tela_call_key(const struct tela_call *call, uint64_t ret_key[2])
 	return true;
 }
 
+/* The request still stands as it arrived, in the buffers of its datagrams. */
+static bool segmented(const struct call *c)
+{
+	return !c->pub.request && c->request_msg && c->request_msg->n_segments;
+}
+
+const struct tela_segment *tela_call_segments(
+	const struct tela_call *call, struct tela_segment *whole, size_t *ret_n)
+{
+	const struct call *c = call_of(call);
+
+	if (segmented(c)) {
+		*ret_n = c->request_msg->n_segments;
+		return segments_of(c->request_msg);
+	}
+	*whole = (struct tela_segment){call->request, call->request_len};
+	*ret_n = 1;
+	return whole;
+}
+
 void *tela_call_alloc(struct tela_call *pub, size_t size)
 {
 	struct call *c = call_of(pub);
@@ -432,8 +452,8 @@ static bool own_request(struct call *c)
 	uint32_t head = 0, envelope_len = 0;
 	struct msg *msg;
 
-	if (c->request_msg && c->pub.request >= c->request_msg->data &&
-		c->pub.request < c->request_msg->data + c->request_msg->cap)
+	if (segmented(c) || (c->request_msg && c->pub.request >= c->request_msg->data &&
+				    c->pub.request < c->request_msg->data + c->request_msg->cap))
 		return true; /* reassembled or copied before: it is the call's own already */
 	if (c->envelope.p) {
 		envelope_len = c->envelope_len;
@@ -449,7 +469,7 @@ static bool own_request(struct call *c)
 	}
 	memcpy(msg->data + head, c->pub.request, c->pub.request_len);
 	if (c->request_msg)
-		msgpool_put(&m->msgs, c->request_msg);
+		message_put(m, c->request_msg);
 	c->request_msg = msg;
 	c->pub.request = msg->data + head;
 	return true;

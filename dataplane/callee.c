@@ -41,7 +41,8 @@ static void receive_start(struct machine *m, struct callee_session *s, struct ca
 		callee_refuse_as(m, s->path, h, no);
 	if (no)
 		return;
-	rx = bulk_rx_start(m, s->path, h->body_length, h->envelope_length);
+	rx = (callee_wants_segments(a.chain->method) ? bulk_rx_start_segments : bulk_rx_start)(
+		m, s->path, h->body_length, h->envelope_length);
 	if (!rx) {
 		callee_refuse(m, s->path, h, TELA_RESOURCE_EXHAUSTED,
 			"no message buffer for a request of this size");
@@ -61,6 +62,7 @@ static void receive(struct machine *m, struct callee_session *s, struct callee_s
 	struct bulk_rx *rx = slot->rx;
 	uint64_t deadline_ns = rx->deadline_ns;
 	uint16_t had = rx->have;
+	const uint8_t *at;
 	struct envelope e;
 	struct msg *msg;
 	int rc = -EBADMSG;
@@ -81,9 +83,16 @@ static void receive(struct machine *m, struct callee_session *s, struct callee_s
 	bulk_rx_end(m, rx);
 	slot->rx = NULL;
 	callee_slot_gone(slot, GONE_REFUSED);
-	if (envelope_read(msg->data, h->envelope_length, &e)) {
+	at = bulk_envelope(msg, h->envelope_length);
+	if (envelope_read(at, h->envelope_length, &e)) {
 		count(m->counts, count_drop_envelope);
-		msgpool_put(&m->msgs, msg);
+		message_put(m, msg);
+		return;
+	}
+	if (msg->n_segments && !callee_takes_segments(m, s, &e)) {
+		message_put(m, msg);
+		callee_refuse(m, s->path, h, TELA_UNAVAILABLE,
+			"the method has changed while the request arrived");
 		return;
 	}
 	/* Its time runs since the first fragment came. */

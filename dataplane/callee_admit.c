@@ -1,6 +1,7 @@
 /* callee_admit.c - from a whole request to its chain: what its envelope may ask
  * for, and who runs it. */
 #include "callee.h"
+#include "caller.h"
 #include "descent.h"
 #include "identity.h"
 #include "nest.h"
@@ -175,6 +176,24 @@ const struct refusal *callee_admit(struct machine *m, struct callee_session *s,
 	const struct refusal *no = admit(m, s, e, true, ret);
 
 	return no && no->ask ? NULL : no;
+}
+
+bool callee_takes_segments(
+	struct machine *m, const struct callee_session *s, const struct envelope *e)
+{
+	const struct tela_image *image = NULL;
+	struct tela_service *svc = NULL;
+	const struct chain *chain;
+
+	if (e->bind && e->bind <= s->n_binds)
+		svc = s->binds[e->bind - 1].service;
+	else if (!e->bind)
+		named_service(
+			m, frame_Envelope_service(e->table), frame_Envelope_schema(e->table), &svc);
+	if (svc)
+		image = atomic_load_explicit(&svc->image, memory_order_acquire);
+	chain = image ? image_method(image, e->method) : NULL;
+	return !chain || callee_wants_segments(chain->method); /* none: refused as ever */
 }
 
 /* ---- running ---- */
@@ -371,13 +390,15 @@ static inline __attribute__((always_inline)) void serve(struct machine *m, struc
 	if (unlikely(!c)) {
 		callee_slot_gone(slot, GONE_REFUSED);
 		if (msg)
-			msgpool_put(&m->msgs, msg);
+			message_put(m, msg);
 		callee_refuse(
 			m, s->path, h, TELA_RESOURCE_EXHAUSTED, "too many calls are being served");
 		return;
 	}
 	c->arrived_ns = m->now_ns - m->shed.queue_ns;
 	c->request_msg = msg;
+	if (unlikely(msg && msg->n_segments))
+		c->pub.request = NULL;
 	c->session = s;
 	c->slot = slot;
 	c->reply_limit = e->reply_limit;
@@ -427,7 +448,7 @@ void callee_serve(struct machine *m, struct callee_session *s, struct callee_slo
 __attribute__((cold)) void callee_serve_message(struct machine *m, struct callee_session *s,
 	struct callee_slot *slot, const frame_Packet *h, struct msg *msg, const struct envelope *e)
 {
-	serve(m, s, slot, h, msg->data, msg, e);
+	serve(m, s, slot, h, bulk_envelope(msg, h->envelope_length), msg, e);
 }
 
 /* A local caller sees at once what a remote one is told with the refusal. */
@@ -453,7 +474,7 @@ void callee_serve_local(struct machine *m, struct caller_slot *s)
 		caller_fail(m, s, TELA_DEADLINE_EXCEEDED, "deadline passed before the call ran");
 		return;
 	}
-	c = call_open(m, body + at, s->body_len - at);
+	c = call_open(m, caller_payload(s), s->body_len - at);
 	if (!c) {
 		s->on_wire = false;
 		caller_fail(m, s, TELA_RESOURCE_EXHAUSTED, "too many calls are being served");
@@ -462,7 +483,7 @@ void callee_serve_local(struct machine *m, struct caller_slot *s)
 	count(m->counts, count_calls_local);
 	c->local = s;
 	s->serving = c;
-	c->reply_limit = s->reply_limit;
+	c->reply_limit = caller_reply_limit(s);
 	c->one_way = s->flags & frame_PacketFlag_one_way;
 	c->envelope = frame_Envelope_root(body);
 	c->envelope_bytes = body;

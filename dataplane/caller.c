@@ -98,7 +98,7 @@ static inline uint8_t packet_flags(const struct tela_method_desc *m, const struc
 static __attribute__((cold, noinline)) bool flags_allowed(
 	const struct caller_session *s, uint32_t flags)
 {
-	return !(flags & ~TELA_CALL_FLAGS) && !s->path;
+	return !(flags & ~TELA_CALL_FLAGS) && !(flags & TELA_CALL_DIRECT && s->path);
 }
 
 static inline __attribute__((always_inline)) int begin(struct machine *m, struct caller_session *s,
@@ -111,9 +111,6 @@ static inline __attribute__((always_inline)) int begin(struct machine *m, struct
 	uint16_t token;
 	bool bound;
 
-	if (unlikely(o && o->flags & ~(TELA_CALL_FLAGS & ~TELA_CALL_DIRECT)) &&
-		!flags_allowed(s, o->flags))
-		return -EINVAL;
 	/* A peer that leaves still waits for what is called for its own calls. */
 	if (unlikely(s->path &&
 		     (s->path->state == PATH_DOWN || (s->path->draining && !(o && o->context)))))
@@ -180,42 +177,98 @@ static void cancel_nested(struct machine *m, void *child)
 		caller_fail(m, s, TELA_CANCELLED, "nobody waits for the call that it was made for");
 }
 
+/* Its envelope, and its payload so far, in a message buffer, which also says where the rest is. */
+static int slot_to_msg(struct machine *m, struct caller_slot *s)
+{
+	struct msg *msg = s->msg;
+
+	if (msg)
+		return 0;
+	msg = msgpool_get(&m->msgs, SLOT_REQUEST_BYTES);
+	if (!msg)
+		return -ENOBUFS;
+	memcpy(msg->data, s->bytes, ALIGN8(s->body_len));
+	s->msg = msg;
+	s->body = msg->data;
+	return 0;
+}
+
+int caller_lend(struct machine *m, struct caller_slot *s, const void *from, uint32_t len)
+{
+	DCHECK(s->body_len == ALIGN8(s->envelope_len));
+	if (slot_to_msg(m, s))
+		return -ENOBUFS;
+	s->msg->from = from;
+	s->body_len += len;
+	return 0;
+}
+
+/* The call says how its reply may come. */
+static int reply_wanted(struct machine *m, const struct tela_options *o, struct tela_request *r)
+{
+	struct caller_slot *s = r->slot;
+
+	if (slot_to_msg(m, s)) {
+		caller_abandon(m, s);
+		return -ENOBUFS;
+	}
+	s->msg->len = s->reply_limit;
+	s->reply_limit = 0;
+	s->msg->into = o->reply_into;
+	s->msg->wants_segments = o->flags & TELA_CALL_SEGMENTS;
+	r->payload = s->body + ALIGN8(s->envelope_len);
+	return 0;
+}
+
 /* A call made for another. */
-static __attribute__((noinline)) int begin_nested(struct machine *m, struct caller_session *s,
+static void nested(struct machine *m, const struct tela_options *o, struct caller_slot *slot,
+	const struct tela_context *context, uint64_t above)
+{
+	slot->nested = nest_serial(m);
+	if (context->trace_flags & TELA_TRACE_SAMPLED)
+		trace_out(m, context, above, slot->session->service, slot->method);
+	nest_add(m, o, &(struct nest_child){cancel_nested, slot, &slot->nested, slot->nested});
+}
+
+/* What few calls are: made for another, direct, or with a word about their reply. */
+static __attribute__((noinline)) int begin_special(struct machine *m, struct caller_session *s,
 	const struct tela_method_desc *method, size_t size, const struct tela_options *o,
 	struct tela_request *ret)
 {
 	struct tela_options own = *o;
 	struct tela_context context;
-	struct caller_slot *slot;
-	int rc = nest_context(m, o, &context);
-	bool sampled = !rc && context.trace_flags & TELA_TRACE_SAMPLED;
-	uint64_t above;
+	uint64_t above = 0, deadline_us = call_deadline_us(method, o);
+	int rc;
 
-	own.context = &context;
-	above = context.span;
-	if (sampled)
-		context.span = trace_id(m);
-	if (!rc)
-		rc = begin(m, s, method, size, &own,
-			min_u64(call_deadline_us(method, o),
-				caller_budget_left_us(m->now_ns, context.deadline_ns)),
-			ret);
-	if (rc)
-		return rc;
-	slot = ret->slot;
-	slot->nested = nest_serial(m);
-	if (sampled)
-		trace_out(m, &context, above, s->service, method);
-	nest_add(m, o, &(struct nest_child){cancel_nested, slot, &slot->nested, slot->nested});
-	return 0;
+	if (!flags_allowed(s, o->flags) || (o->reply_into && !o->max_reply_bytes))
+		return -EINVAL;
+	if (o->parent || o->context) {
+		rc = nest_context(m, o, &context);
+		if (rc)
+			return rc;
+		own.context = &context;
+		above = context.span;
+		if (context.trace_flags & TELA_TRACE_SAMPLED)
+			context.span = trace_id(m);
+		deadline_us =
+			min_u64(deadline_us, caller_budget_left_us(m->now_ns, context.deadline_ns));
+	}
+	rc = begin(m, s, method, size, &own, deadline_us, ret);
+	if (!rc && own.context)
+		nested(m, o, ret->slot, &context, above);
+	if (!rc && (o->reply_into || o->flags & TELA_CALL_SEGMENTS))
+		rc = reply_wanted(m, o, ret);
+	return rc;
 }
+
+enum { FLAGS_PLAIN = TELA_CALL_FLAGS & ~(TELA_CALL_DIRECT | TELA_CALL_SEGMENTS) };
 
 int caller_begin(struct machine *m, struct caller_session *s, const struct tela_method_desc *method,
 	size_t size, const struct tela_options *o, struct tela_request *ret)
 {
-	if (unlikely(o && (o->parent || o->context)))
-		return begin_nested(m, s, method, size, o, ret);
+	if (unlikely(o && ((uintptr_t)o->parent | (uintptr_t)o->context | (uintptr_t)o->reply_into |
+				  (o->flags & ~(uint32_t)FLAGS_PLAIN))))
+		return begin_special(m, s, method, size, o, ret);
 	return begin(m, s, method, size, o, call_deadline_us(method, o), ret);
 }
 
@@ -228,6 +281,10 @@ static __attribute__((cold, noinline)) void transmit_fragments(
 	if (!s->tx)
 		return; /* tried again when a ping shows it unanswered */
 	s->tx->request = s;
+	if (s->msg->from) {
+		s->tx->split = ALIGN8(s->envelope_len);
+		s->tx->rest = s->msg->from;
+	}
 	s->state = CALLER_SENDING;
 	s->on_wire = true;
 }
@@ -440,6 +497,16 @@ void caller_result_of(const struct machine *m, const struct call *c, uint8_t scr
 	*ret = r;
 }
 
+void caller_put_into(const struct caller_slot *s, struct tela_result *r)
+{
+	uint8_t *into = caller_into(s);
+
+	if (!into || r->code || !r->payload)
+		return;
+	memcpy(into, r->payload, r->len);
+	r->payload = into;
+}
+
 void caller_local_done(struct machine *m, struct call *c)
 {
 	uint8_t scratch[ENVELOPE_MAX] __attribute__((aligned(8)));
@@ -447,6 +514,8 @@ void caller_local_done(struct machine *m, struct call *c)
 	struct tela_result r;
 
 	caller_result_of(m, c, scratch, &r);
+	if (unlikely(s->msg != NULL))
+		caller_put_into(s, &r);
 	c->local = NULL;
 	s->serving = NULL;
 	caller_finish(m, s, &r);

@@ -38,6 +38,24 @@ static inline frame_Packet caller_header(const struct caller_slot *s, uint8_t fl
 	};
 }
 
+/* Where the request's payload stands. */
+static inline const uint8_t *caller_payload(const struct caller_slot *s)
+{
+	return unlikely(s->msg && s->msg->from) ? s->msg->from : s->body + ALIGN8(s->envelope_len);
+}
+
+/* Where the reply's shall; NULL: the caller has not said. */
+static inline uint8_t *caller_into(const struct caller_slot *s)
+{
+	return s->msg ? s->msg->into : NULL;
+}
+
+/* 0 in the slot: such a call, see elsewhere(). */
+static inline uint32_t caller_reply_limit(const struct caller_slot *s)
+{
+	return s->reply_limit ? s->reply_limit : s->msg->len;
+}
+
 static inline uint32_t caller_budget_left_us(uint64_t now_ns, uint64_t deadline_ns)
 {
 	return deadline_ns <= now_ns ? 0 : saturate_u32((deadline_ns - now_ns + 999) / NS_PER_US);
@@ -60,6 +78,11 @@ void caller_session_restart(struct caller_session *s);
  * the token in whose place it has an index (identity.h), 0: none. */
 uint32_t caller_envelope(const struct machine *m, const struct caller_session *s, uint16_t method,
 	const struct tela_options *o, uint32_t budget_us, uint8_t *to, uint16_t *ret_token);
+/* Before it is sent: the payload is `len` bytes at `from`, more than a packet takes; it was begun
+ * with none. 0 or -ENOBUFS. */
+int caller_lend(struct machine *m, struct caller_slot *s, const void *from, uint32_t len);
+/* A reply that came in one packet, or from this node, goes where its caller wants it. */
+void caller_put_into(const struct caller_slot *s, struct tela_result *r);
 /* Before it is sent: other metadata, another payload. 0, or -ENOBUFS, -EMSGSIZE with nothing
  * changed. */
 int caller_replace(struct machine *m, struct caller_slot *s, const struct tela_pair *metadata,

@@ -44,7 +44,7 @@ static void options_again(const struct machine *m, const struct caller_slot *s,
 	frame_Id128 id;
 
 	if (s->reply_limit != REPLY_LIMIT_DEFAULT)
-		o->max_reply_bytes = s->reply_limit;
+		o->max_reply_bytes = caller_reply_limit(s);
 	if (s->bound)
 		return; /* the canonical one holds no more */
 	o->metadata = pairs;
@@ -79,7 +79,8 @@ static void options_again(const struct machine *m, const struct caller_slot *s,
 static int rebuild(struct machine *m, struct caller_slot *s, const struct tela_options *o,
 	const uint8_t *payload, uint32_t len)
 {
-	struct msg *msg = msgpool_get(&m->msgs, len + ENVELOPE_MAX + 8);
+	bool lent = s->msg && s->msg->from == payload;
+	struct msg *msg = msgpool_get(&m->msgs, (lent ? 0 : len) + ENVELOPE_MAX + 8);
 	uint32_t envelope_len, head;
 	uint16_t token;
 
@@ -93,11 +94,17 @@ static int rebuild(struct machine *m, struct caller_slot *s, const struct tela_o
 	}
 	head = ALIGN8(envelope_len);
 	memset(msg->data + envelope_len, 0, head - envelope_len);
-	memcpy(msg->data + head, payload, len);
+	if (!lent)
+		memcpy(msg->data + head, payload, len);
 	if (s->tx)
 		bulk_tx_end(m, s->tx);
-	if (s->msg)
+	if (s->msg) {
+		msg->from = lent ? s->msg->from : NULL;
+		msg->len = s->msg->len;
+		msg->into = s->msg->into;
+		msg->wants_segments = s->msg->wants_segments;
 		msgpool_put(&m->msgs, s->msg);
+	}
 	token_carry(m, s, token);
 	s->tx = NULL;
 	s->msg = msg;
@@ -136,7 +143,7 @@ static void bind_again(struct machine *m, struct caller_slot *s)
 	s->session->bind = 0;
 	s->on_wire = false;
 	options_again(m, s, &o, pairs, key, &context);
-	rc = rebuild(m, s, &o, s->body + head, s->body_len - head);
+	rc = rebuild(m, s, &o, caller_payload(s), s->body_len - head);
 	if (rc) {
 		caller_fail(m, s, TELA_UNAVAILABLE,
 			rc == -ENOBUFS ? "no memory to bind again"

@@ -76,6 +76,27 @@ static void no_room(struct machine *m, struct caller_slot *s)
 	caller_finish(m, s, &r);
 }
 
+/* The payload of a call that says where it goes, or that it may come in pieces. False: it is larger
+ * than the caller takes. */
+static __attribute__((cold, noinline)) bool elsewhere(
+	const struct caller_slot *s, struct tela_result *r)
+{
+	const struct bulk_rx *rx = s->rx;
+
+	if (r->len > caller_reply_limit(s))
+		return false;
+	if (rx && rx->msg->n_segments) {
+		r->payload = NULL;
+		r->segments = segments_of(rx->msg);
+		r->n_segments = rx->msg->n_segments;
+	} else if (rx && rx->into) {
+		r->payload = rx->into;
+	} else {
+		caller_put_into(s, r);
+	}
+	return true;
+}
+
 /* Everything has arrived: checks it and tells the caller. */
 static void deliver(struct machine *m, struct caller_slot *s, const uint8_t *body, uint32_t len,
 	uint32_t envelope_len, frame_Timing timing, uint8_t flags)
@@ -105,7 +126,7 @@ static void deliver(struct machine *m, struct caller_slot *s, const uint8_t *bod
 	if (likely(r.code == TELA_OK && !(s->flags & frame_PacketFlag_one_way))) {
 		r.payload = body + at;
 		r.len = len - at;
-		if (unlikely(r.len > s->reply_limit)) {
+		if (unlikely(r.len > s->reply_limit) && !elsewhere(s, &r)) {
 			bad_response(m, s, count_drop_reply_limit,
 				"response larger than the caller takes");
 			return;
@@ -129,6 +150,19 @@ static void answered(struct path *p, const struct caller_slot *s)
 		p->answered_ns = s->sent_ns;
 }
 
+/* Memory for a reply in several packets, where the caller wants it. */
+static struct bulk_rx *reply_start(
+	struct machine *m, struct path *p, const struct caller_slot *s, const frame_Packet *h)
+{
+	uint8_t *into = caller_into(s);
+
+	if (into)
+		return bulk_rx_start_into(m, p, h->body_length, h->envelope_length, into);
+	return (s->msg && s->msg->wants_segments && !s->method->verify_response
+			? bulk_rx_start_segments
+			: bulk_rx_start)(m, p, h->body_length, h->envelope_length);
+}
+
 static void response_fragment(struct machine *m, struct path *p, struct caller_slot *s,
 	const frame_Packet *h, const uint8_t *body, uint32_t len)
 {
@@ -136,13 +170,13 @@ static void response_fragment(struct machine *m, struct path *p, struct caller_s
 	int rc;
 
 	if (!rx) {
-		if (h->body_length - ALIGN8(h->envelope_length) > s->reply_limit) {
+		if (h->body_length - ALIGN8(h->envelope_length) > caller_reply_limit(s)) {
 			caller_tell(m, s, frame_Kind_release);
 			bad_response(m, s, count_drop_reply_limit,
 				"response larger than the caller takes");
 			return;
 		}
-		rx = bulk_rx_start(m, p, h->body_length, h->envelope_length);
+		rx = reply_start(m, p, s, h);
 		if (!rx) {
 			caller_tell(m, s, frame_Kind_release);
 			no_room(m, s);
@@ -177,7 +211,8 @@ static void response_fragment(struct machine *m, struct path *p, struct caller_s
 		return;
 	}
 	caller_tell(m, s, frame_Kind_release);
-	deliver(m, s, rx->msg->data, rx->len, rx->envelope_len, rx->timing, h->flags);
+	deliver(m, s, bulk_envelope(rx->msg, rx->envelope_len), rx->len, rx->envelope_len,
+		rx->timing, h->flags);
 }
 
 void caller_response(

@@ -45,6 +45,19 @@ void caller_resend(struct machine *m, struct path *p, uint64_t before_ns)
 	}
 }
 
+static void send_first(struct machine *m, struct path *p, const struct caller_slot *s)
+{
+	frame_Packet h = caller_header(s, frame_PacketFlag_resent);
+	uint8_t *to = path_append(m, p, ALIGN8(WIRE_PACKET + p->fragment));
+
+	if (!to)
+		return;
+	h.length = (uint16_t)(WIRE_PACKET + p->fragment);
+	wire_packet_store(to, h);
+	bulk_copy(to + WIRE_PACKET, s->body, ALIGN8(s->envelope_len), caller_payload(s), 0,
+		p->fragment);
+}
+
 static void probe(struct machine *m, struct caller_slot *s)
 {
 	struct path *p = s->session->path;
@@ -57,7 +70,7 @@ static void probe(struct machine *m, struct caller_slot *s)
 		/* The first fragment is enough to ask. */
 		caller_to_sent(m, p, s);
 		s->state = CALLER_WAITING;
-		path_packet(m, p, caller_header(s, frame_PacketFlag_resent), s->body, p->fragment);
+		send_first(m, p, s);
 		return;
 	}
 	caller_transmit(m, p, s, frame_PacketFlag_resent);

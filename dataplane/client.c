@@ -1,5 +1,6 @@
 #include "client.h"
 
+#include "caller.h"
 #include "mesh.h"
 #include "node.h"
 #include "out.h"
@@ -249,6 +250,25 @@ void tela_request_abandon(struct tela_request *r)
 		mesh_abandon(r->session);
 	else
 		caller_abandon(&core->m, r->slot);
+}
+
+int tela_request_lend(struct tela_client *c, const struct tela_method_desc *m, const void *payload,
+	size_t len, const struct tela_options *o, tela_done_fn done, void *arg)
+{
+	bool seen = o && o->parent && call_of(o->parent)->image->n_out; /* by links */
+	bool lent = len > PORT_MTU_MAX && len <= MSG_PAYLOAD_MAX && !c->mesh && !seen;
+	struct tela_request r;
+	int rc = tela_request_begin(c, m, lent ? 0 : len, o, &r);
+
+	if (rc)
+		return rc;
+	if (!lent)
+		memcpy(r.payload, payload, len);
+	else
+		rc = caller_lend(&core_current->m, r.slot, payload, (uint32_t)len);
+	if (rc)
+		tela_request_abandon(&r);
+	return rc ? rc : tela_request_send(&r, done, arg);
 }
 
 struct tela_core *tela_core_self(void)

@@ -84,6 +84,7 @@
 	EVENT(interrupts_missed, "frames that were there after a sleep that none ended")           \
 	EVENT(qsbr_wakes, "waits for a grace period that this core woke")                          \
 	EVENT(ends_full, "failed calls that found no place among those told apart by reason")      \
+	EVENT(segments_copied, "messages for which no receive buffers were left to hold: copied")  \
 	EVENT(latency_full, "calls whose times found no place: raise the budget latencies")        \
 	EVENT(loop_gaps, "pauses of the poll loop above 100 us")                                   \
 	EVENT(envelopes_general, "envelopes read by the general path")                             \

@@ -320,7 +320,8 @@ void tela_node_print_budgets(
 {
 	static const char *const name[] = {"paths", "sessions", "slots", "slots_per_session",
 		"calls", "detached", "messages_2k", "messages_64k", "messages_1m", "in_flight",
-		"window", "pending", "retained_kib", "reassembly_kib", "latencies", "identities"};
+		"window", "pending", "retained_kib", "reassembly_kib", "segments", "latencies",
+		"identities"};
 	const struct machine *m = &n->cores[0]->m;
 	const uint32_t *value = (const uint32_t *)&m->cfg.budgets;
 	const struct session_bytes s = machine_session_bytes();

@@ -13,6 +13,7 @@
 #include "ends.h"
 #include "latency.h"
 #include "path.h"
+#include "segments.h"
 #include "shed.h"
 #include "wire.h"
 
@@ -26,6 +27,17 @@ struct machine_ops {
 	void (*send)(void *io, const struct path *p, void *buf, uint32_t len);
 	/* Gives a buffer back unsent. */
 	void (*drop)(void *io, void *buf);
+	/* The same as send() with `more` (more_len bytes) behind the first `len` bytes, read where
+	 * it stands, and no more once settle() has returned. NULL: there is none. */
+	void (*send_from)(void *io, const struct path *p, void *buf, uint32_t len, const void *more,
+		uint32_t more_len);
+	/* Whether that may be used on the path just now. */
+	bool (*borrows)(void *io, const struct path *p);
+	void (*settle)(void *io);
+	/* Keeps the datagram in hand, inside machine_rx(), until it is released. NULL: it cannot be
+	 * kept. Both NULL: none can. */
+	void *(*hold)(void *io, const struct path *p);
+	void (*release)(void *io, void *held);
 	/* A datagram outside of any path (handshake and version answers). */
 	void (*send_raw)(void *io, const struct net_addr *to, const void *data, uint32_t len);
 	/* Fills p->head. 0; -EAGAIN: the neighbour's address is being asked for. */
@@ -149,6 +161,7 @@ struct machine {
 	struct expiry retained,
 		arriving;          /* large replies, large requests; owners are callee slots */
 	uint64_t reassembly_bytes; /* of buffers that messages arrive in, either way */
+	uint32_t segments_held;    /* buffers of datagrams that messages hold, or will */
 	uint32_t n_pending;
 	uint64_t gap_s[GAP_SECONDS], gap_second; /* longest of each second; the latest one */
 	uint64_t due_ns;   /* nothing in `sessions` and `pending` is due before */

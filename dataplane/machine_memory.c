@@ -50,6 +50,7 @@ static void budgets_default(struct tela_budgets *b)
 		.pending = UINT32_MAX,
 		.retained_kib = UINT32_MAX,
 		.reassembly_kib = UINT32_MAX,
+		.segments = 4096,
 		.latencies = 64,
 		.identities = 512};
 	const uint32_t *from = (const uint32_t *)&d;

@@ -44,7 +44,13 @@ static void end_with(struct mesh_call *k, const struct tela_result *r)
 {
 	tela_done_fn done = k->done;
 	void *arg = k->arg;
+	struct tela_result elsewhere;
 
+	if (unlikely(k->into && !r->code && r->payload)) { /* two attempts shall not write there */
+		elsewhere = *r;
+		elsewhere.payload = memcpy(k->into, r->payload, r->len);
+		r = &elsewhere;
+	}
 	call_free(k);
 	if (done)
 		done(arg, r);
@@ -208,7 +214,8 @@ int mesh_begin(struct core *core, struct tela_client *c, const struct tela_metho
 	struct mesh_call *k;
 	int rc;
 
-	if (unlikely(o && o->flags & (~TELA_CALL_FLAGS | TELA_CALL_DIRECT)))
+	if (unlikely(o && (o->flags & (~TELA_CALL_FLAGS | TELA_CALL_DIRECT) ||
+				  (o->reply_into && !o->max_reply_bytes))))
 		return -EINVAL;
 	if (!only || (o && o->n_metadata > METADATA_MAX) || size > MSG_1M - ENVELOPE_MAX - 8)
 		return only ? -EMSGSIZE : -EINVAL;
@@ -230,6 +237,7 @@ int mesh_begin(struct core *core, struct tela_client *c, const struct tela_metho
 		.flags = o ? o->flags : 0,
 		.hash = o ? o->hash : 0,
 		.max_reply_bytes = o ? o->max_reply_bytes : 0,
+		.into = o ? o->reply_into : NULL,
 		.code = TELA_UNAVAILABLE,
 		.deadline_ns = core->m.now_ns + mesh_deadline_us(c, m, o) * NS_PER_US};
 	list_init(&k->waiting);

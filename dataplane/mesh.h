@@ -38,6 +38,7 @@ struct mesh_call {
 	uint32_t len, n_metadata, flags, rounds;
 	uint8_t code; /* of the last attempt that failed */
 	bool has_key, maybe, over, hedged;
+	void *into;          /* the caller's memory for the reply, NULL: none */
 	struct call *answer; /* it ends with what a link of request_out has said; NULL: no */
 	struct call *held;   /* is with such a link; NULL: no */
 	struct mesh_attempt attempt[2];

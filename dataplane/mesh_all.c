@@ -91,6 +91,8 @@ int tela_mesh_all(struct tela_client *c, const struct tela_method_desc *m, const
 		.arg = arg};
 	list_init(&a->waiting);
 	own.deadline_us = mesh_deadline_us(c, m, o);
+	own.flags &= ~(uint32_t)TELA_CALL_SEGMENTS;
+	own.reply_into = NULL;
 	for (uint32_t i = 0; i < c->mesh->balance.n; i++)
 		ask(a, i, m, payload, len, &own);
 	return 0;

@@ -31,7 +31,7 @@ int msgpool_init(struct msgpool *p, const uint32_t n[MSG_CLASSES])
 			struct msg *m = (struct msg *)at;
 
 			m->cap = class_cap[c];
-			m->class = (uint32_t)c;
+			m->class = (uint16_t)c;
 			m->units = 1;
 			msgpool_put(p, m);
 			at += MSG_HEADER + class_cap[c];
@@ -108,7 +108,10 @@ struct msg *msgpool_get(struct msgpool *p, uint32_t size)
 		p->free[c] = m->next;
 		p->n_free[c]--;
 		m->next = NULL;
-		m->len = 0;
+		m->len = m->n_segments = 0;
+		m->wants_segments = false;
+		m->from = NULL;
+		m->into = NULL;
 		return m;
 	}
 	return arena_get(p, size);

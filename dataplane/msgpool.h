@@ -29,14 +29,17 @@ enum {
 struct msg {
 	struct msg *next;
 	uint32_t cap; /* bytes of data */
-	uint32_t class;
-	uint32_t len;   /* for the holder */
-	uint32_t units; /* of its class that it takes: 1, or pages */
-	uint32_t place; /* in the heap of what has an end, see expiry.h */
-	uint32_t reserved;
+	uint16_t class;
+	bool wants_segments; /* of a call made: so its reply may come */
+	uint32_t len;        /* for the holder */
+	uint32_t units;      /* of its class that it takes: 1, or pages */
+	uint32_t place;      /* in the heap of what has an end, see expiry.h */
+	uint32_t n_segments; /* of a list of them (segments.h), 0: it is none */
 	uint64_t expires_ns;
 	void *owner; /* whose end that is */
-	uint64_t reserved1[2];
+	const uint8_t
+		*from; /* of a call made: its payload, lent by its caller; NULL: it is in `data` */
+	uint8_t *into; /* of a call made: where the reply's payload goes, NULL: nowhere else */
 	uint8_t data[];
 };
 

@@ -98,11 +98,26 @@ static void transmit_backlog(struct netif *nif)
 	}
 }
 
+/* Bytes that stand elsewhere come into the frame: there is room for the largest. */
+static void take_in(struct rte_mbuf *m)
+{
+	struct rte_mbuf *more = m->next;
+
+	memcpy(rte_pktmbuf_mtod_offset(m, uint8_t *, m->data_len),
+		rte_pktmbuf_mtod(more, const void *), more->data_len);
+	m->data_len = (uint16_t)m->pkt_len;
+	m->next = NULL;
+	m->nb_segs = 1;
+	rte_pktmbuf_free_seg(more);
+}
+
 /* What is urgent has places of its own, and goes before the rest. */
 static void keep_for_later(struct netif *nif, struct rte_mbuf **m, uint16_t n)
 {
 	count_add(nif->counts, count_tx_refused, n);
 	for (uint16_t i = 0; i < n; i++) {
+		if (m[i]->nb_segs > 1)
+			take_in(m[i]);
 		if (m[i]->hash.usr == NET_URGENT && nif->n_first < NET_FIRST) {
 			nif->first[nif->n_first++] = m[i];
 		} else if (nif->n_backlog < NET_BACKLOG) {
@@ -317,7 +332,9 @@ static void offload(struct rte_mbuf *m, const struct net_head *h, uint8_t *udp, 
 	m->l3_len = IPV4_LEN;
 }
 
-void netif_send(struct netif *nif, struct rte_mbuf *m, const struct net_head *head, uint32_t len)
+/* Headers and lengths of a datagram of `len` bytes. */
+static inline __attribute__((always_inline)) void write_heads(
+	struct netif *nif, struct rte_mbuf *m, const struct net_head *head, uint32_t len)
 {
 	uint8_t *frame = rte_pktmbuf_mtod(m, uint8_t *), *ip = frame + ETHER_LEN,
 		*udp = ip + IPV4_LEN;
@@ -341,7 +358,49 @@ void netif_send(struct netif *nif, struct rte_mbuf *m, const struct net_head *he
 			memcpy(udp + UDP_CHECKSUM, &sum, 2);
 		}
 	}
+}
+
+void netif_send(struct netif *nif, struct rte_mbuf *m, const struct net_head *head, uint32_t len)
+{
+	write_heads(nif, m, head, len);
 	net_out(nif, m);
+}
+
+bool netif_borrows(const struct netif *nif)
+{
+	return nif->borrow && has_queue(nif) &&
+	       !atomic_load_explicit(&nif->fault, memory_order_relaxed);
+}
+
+static void nothing(void *bytes, void *arg)
+{
+	(void)bytes;
+	(void)arg;
+}
+
+void netif_send_from(struct netif *nif, struct rte_mbuf *m, const struct net_head *head,
+	uint32_t len, const void *more, uint32_t more_len)
+{
+	struct rte_mbuf *x = rte_pktmbuf_alloc(nif->borrow);
+	struct rte_mbuf_ext_shared_info *shared;
+
+	write_heads(nif, m, head, len + more_len);
+	m->data_len = (uint16_t)(m->data_len - more_len);
+	if (unlikely(!x)) {
+		memcpy(rte_pktmbuf_mtod_offset(m, uint8_t *, m->data_len), more, more_len);
+		m->data_len = (uint16_t)m->pkt_len;
+		net_out(nif, m);
+		return;
+	}
+	shared = rte_mbuf_to_priv(x);
+	shared->free_cb = nothing;
+	rte_mbuf_ext_refcnt_set(shared, 1);
+	rte_pktmbuf_attach_extbuf(
+		x, (void *)(uintptr_t)more, RTE_BAD_IOVA, (uint16_t)more_len, shared);
+	x->data_len = (uint16_t)more_len;
+	m->next = x;
+	m->nb_segs = 2;
+	enqueue(nif, m);
 }
 
 /* ---- in ---- */
@@ -463,8 +522,19 @@ static inline bool settle(struct netif *nif, int verdict)
 void net_input(
 	struct netif *nif, struct rte_mbuf *m, uint64_t now_ns, net_deliver_fn deliver, void *arg)
 {
+	nif->in_hand = m;
 	if (settle(nif, input(nif, m, now_ns, deliver, arg)))
 		rte_pktmbuf_free(m);
+}
+
+struct rte_mbuf *netif_hold(const struct netif *nif)
+{
+	struct rte_mbuf *m = nif->in_hand;
+
+	if (unlikely(m->pool != nif->pool))
+		return NULL;
+	rte_mbuf_refcnt_update(m, 1);
+	return m;
 }
 
 /* One queue announces for the port. */
@@ -512,6 +582,7 @@ void netif_input(struct netif *nif, uint64_t now_ns, net_deliver_fn deliver, voi
 		if (i + PREFETCH < n)
 			rte_prefetch0(rte_pktmbuf_mtod(m[i + PREFETCH], void *));
 		bytes += this->pkt_len;
+		nif->in_hand = this;
 		if (likely(settle(nif, input(nif, this, now_ns, deliver, arg))))
 			m[n_free++] = this; /* never beyond i */
 	}

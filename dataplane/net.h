@@ -53,13 +53,14 @@ struct net_head {
 
 struct netif {
 	struct port *port;
-	struct rte_mempool *pool;
+	struct rte_mempool *pool, *borrow; /* borrow: of a port that copies, else NULL */
 	struct counts *counts;
 	uint16_t queue, index, port_index; /* port_index: of the core's first netif at this port */
 	uint16_t udp_port;                 /* the node's own */
 	uint16_t ip_id;
 	uint16_t n_cores; /* of the node, if each has UDP ports of its own (hand.h); else 0 */
 	bool up;          /* as last seen; a rise is announced (gratuitous ARP) */
+	struct rte_mbuf *in_hand; /* the frame that is worked on */
 	uint16_t n_in, n_out, n_backlog, backlog_head, n_first;
 	struct rte_mbuf *in[NET_BURST];
 	struct rte_mbuf *out[NET_BURST];
@@ -103,6 +104,10 @@ unsigned netif_rx(struct netif *nif, uint64_t now_ns, net_deliver_fn deliver, vo
 void net_input(
 	struct netif *nif, struct rte_mbuf *m, uint64_t now_ns, net_deliver_fn deliver, void *arg);
 
+/* Inside a callback of netif_input or net_input: the frame stays, with what was handed up, until it
+ * is given to netif_free(). NULL: it cannot, it is of another core's pool. */
+struct rte_mbuf *netif_hold(const struct netif *nif);
+
 /* Fills the template for datagrams to `to` (through the gateway where it is not on the link). 0;
  * -EAGAIN: the link address is not known yet and has been asked for (at most once in 100 ms per
  * neighbour); -EHOSTUNREACH. Call it again every few seconds for a path in use: in the last of a
@@ -122,6 +127,13 @@ void netif_free(struct rte_mbuf *m);
  * identification, and checksums (UDP checksum 0 on shared memory). Takes `m`. Sent by netif_flush
  * or when a burst is full. */
 void netif_send(struct netif *nif, struct rte_mbuf *m, const struct net_head *head, uint32_t len);
+
+/* Whether netif_send_from() may be used just now. */
+bool netif_borrows(const struct netif *nif);
+/* The same with `more_len` bytes behind those in `m`, which are read where they stand; what the
+ * device has not taken once netif_flush() has returned was copied. */
+void netif_send_from(struct netif *nif, struct rte_mbuf *m, const struct net_head *head,
+	uint32_t len, const void *more, uint32_t more_len);
 
 /* A whole frame that another core has made for this queue. Takes `m`. */
 void netif_forward(struct netif *nif, struct rte_mbuf *m);

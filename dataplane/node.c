@@ -22,6 +22,7 @@
 
 enum {
 	MBUFS_PER_CORE = 8191,
+	SEGMENTS_OF_THESE = 4096, /* may be held by messages */
 	PEER_SILENCE_DEFAULT_US = 5000,
 	PAUSE_SHARED_MS = 1000,
 	SHED_TARGET_US = 20000,
@@ -50,6 +51,33 @@ static void io_drop(void *io, void *buf)
 {
 	(void)io;
 	netif_free(buf);
+}
+
+static void io_send_from(void *io, const struct path *p, void *buf, uint32_t len, const void *more,
+	uint32_t more_len)
+{
+	struct core *c = io;
+
+	net_mark(buf, false);
+	netif_send_from(&c->netif[p->peer.netif], buf, &p->head, len, more, more_len);
+}
+
+static bool io_borrows(void *io, const struct path *p)
+{
+	return netif_borrows(&((struct core *)io)->netif[p->peer.netif]);
+}
+
+static void io_settle(void *io)
+{
+	struct core *c = io;
+
+	for (uint32_t i = 0; i < c->n_polled; i++)
+		netif_flush(&c->netif[i]);
+}
+
+static void *io_hold(void *io, const struct path *p)
+{
+	return netif_hold(&((struct core *)io)->netif[p->peer.netif]);
 }
 
 static void io_send_raw(void *io, const struct net_addr *to, const void *data, uint32_t len)
@@ -118,6 +146,11 @@ static uint16_t io_attempts(void *io, uint16_t netif)
 const struct machine_ops core_machine_ops = {.get = io_get,
 	.send = io_send,
 	.drop = io_drop,
+	.send_from = io_send_from,
+	.borrows = io_borrows,
+	.settle = io_settle,
+	.hold = io_hold,
+	.release = io_drop,
 	.send_raw = io_send_raw,
 	.resolve = io_resolve,
 	.random = io_random,
@@ -161,6 +194,7 @@ static int add_netif(struct tela_node *n, struct core *c, uint32_t port, uint32_
 
 	if (rc)
 		return rc;
+	nif->borrow = n->borrow[port][c->index];
 	nif->port_index = (uint16_t)port;
 	nif->core = c;
 	nif->n_cores = (uint16_t)n->n_cores;
@@ -170,6 +204,12 @@ static int add_netif(struct tela_node *n, struct core *c, uint32_t port, uint32_
 	}
 	c->n_netifs++;
 	return 0;
+}
+
+/* That messages may hold beyond those of the usual ones that they may. */
+static uint32_t more_bufs(const struct tela_budgets *b)
+{
+	return b->segments - min_u32(b->segments, SEGMENTS_OF_THESE);
 }
 
 static int open_port(struct tela_node *n, const struct tela_node_config *cfg, uint32_t index,
@@ -183,12 +223,17 @@ static int open_port(struct tela_node *n, const struct tela_node_config *cfg, ui
 	if (rc)
 		return rc;
 	for (uint32_t i = 0; i < n->n_cores; i++) {
-		pools[i] = port_pool_create(p, (uint16_t)i, MBUFS_PER_CORE, eal_socket(i));
-		if (!pools[i])
+		uint32_t n_bufs = MBUFS_PER_CORE + more_bufs(&n->cores[i]->m.cfg.budgets);
+
+		pools[i] = port_pool_create(p, (uint16_t)i, n_bufs, eal_socket(i));
+		if (p->copies)
+			n->borrow[index][i] =
+				port_borrow_pool_create(p, (uint16_t)i, eal_socket(i));
+		if (!pools[i] || (p->copies && !n->borrow[index][i]))
 			return say(err, err_len, -ENOMEM,
 				"ports[%u]: no memory for %u packet buffers (%zu MiB): raise "
 				"memory_mib",
-				index, MBUFS_PER_CORE, port_pool_bytes(p, MBUFS_PER_CORE) >> 20);
+				index, n_bufs, port_pool_bytes(p, n_bufs) >> 20);
 	}
 	n_queues = port_queues(p, n->n_cores);
 	for (uint32_t q = 0; q < n_queues; q++)
@@ -551,9 +596,10 @@ static void free_core(struct core *c)
 static void close_port(struct tela_node *n, uint32_t index)
 {
 	port_close(&n->ports[index]);
-	for (uint32_t q = 0; q < PORT_QUEUES_MAX; q++)
-		if (n->pools[index][q])
-			port_pool_free(n->pools[index][q]);
+	for (uint32_t q = 0; q < PORT_QUEUES_MAX; q++) {
+		port_pool_free(n->pools[index][q]);
+		port_pool_free(n->borrow[index][q]);
+	}
 }
 
 void tela_node_halt(struct tela_node *n)

@@ -30,6 +30,7 @@ struct tela_node {
 	struct directory *directory;
 	struct port *ports;
 	struct rte_mempool *pools[NODE_PORTS_MAX][PORT_QUEUES_MAX];
+	struct rte_mempool *borrow[NODE_PORTS_MAX][PORT_QUEUES_MAX]; /* of ports that copy */
 	struct node_peer *peers;
 	struct tela_service *services[SERVICES_MAX]; /* written under services_lock */
 	pthread_mutex_t services_lock;

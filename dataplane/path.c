@@ -76,7 +76,9 @@ bool path_packet(struct machine *m, struct path *p, frame_Packet h, const void *
 	return true;
 }
 
-void path_send(struct machine *m, struct path *p, struct dgram *d, uint64_t now_ns)
+/* Header and stamps. */
+static inline __attribute__((always_inline)) void write_header(
+	struct machine *m, struct path *p, const struct dgram *d, uint64_t now_ns)
 {
 	uint64_t age = (now_ns - m->now_ns) / WIRE_STAMP_NS;
 	uint64_t number;
@@ -98,6 +100,11 @@ void path_send(struct machine *m, struct path *p, struct dgram *d, uint64_t now_
 	};
 	memset(d->data + WIRE_DATAGRAM, 0, p->header_len - WIRE_DATAGRAM);
 	wire_datagram_store(d->data, h);
+}
+
+void path_send(struct machine *m, struct path *p, struct dgram *d, uint64_t now_ns)
+{
+	write_header(m, p, d, now_ns);
 	if (p->integrity == frame_Integrity_crc32c) {
 		uint32_t crc = crc32c(0, d->data, d->len);
 
@@ -107,6 +114,19 @@ void path_send(struct machine *m, struct path *p, struct dgram *d, uint64_t now_
 	p->congest.tx_bytes += d->len;
 	m->urgent = d->urgent;
 	m->ops->send(m->io, p, d->buf, d->len);
+	count(m->counts, count_tx_datagrams);
+	d->buf = NULL;
+}
+
+void path_send_from(struct machine *m, struct path *p, const void *more, uint32_t more_len)
+{
+	struct dgram *d = &p->open;
+
+	DCHECK(!p->congest.paced && p->integrity == frame_Integrity_none);
+	write_header(m, p, d, m->now_ns);
+	p->congest.tx_bytes += d->len + more_len;
+	m->urgent = false;
+	m->ops->send_from(m->io, p, d->buf, d->len, more, more_len);
 	count(m->counts, count_tx_datagrams);
 	d->buf = NULL;
 }

@@ -83,6 +83,9 @@ static inline uint8_t *path_append(struct machine *m, struct path *p, uint32_t l
 	return d->data + d->len - len;
 }
 
+/* Sends the open datagram with more behind it: see machine_ops.send_from. Of paths that are not
+ * paced, and without a trailer. */
+void path_send_from(struct machine *m, struct path *p, const void *more, uint32_t more_len);
 /* A packet of `body` (len bytes, copied) with the header `h`; h->length is filled in. Returns
  * whether it went. */
 bool path_packet(struct machine *m, struct path *p, frame_Packet h, const void *body, uint32_t len);

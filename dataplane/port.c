@@ -286,7 +286,7 @@ static void read_checksums(struct port *p, const struct rte_eth_dev_info *info)
 int port_probe(struct port *p, const struct tela_port_config *c, char *err, size_t err_len)
 {
 	struct rte_eth_dev_info info;
-	char role[16] = "";
+	char role[16] = "", zero_copy[8] = "no";
 	int ret;
 
 	memset(p, 0, sizeof(*p));
@@ -318,6 +318,8 @@ int port_probe(struct port *p, const struct tela_port_config *c, char *err, size
 			  (!strcmp(role, "server") || !strcmp(role, "master"));
 	p->memif_client = device_is(p->device, "net_memif") && !p->memif_server;
 	p->hashes = !p->shared_memory;
+	device_value(p->device, "zero-copy", zero_copy, sizeof(zero_copy));
+	p->copies = device_is(p->device, "net_memif") && strcmp(zero_copy, "yes");
 	read_checksums(p, &info);
 	choose_mac(p);
 	ret = choose_mtu(p, c->mtu, &info, err, err_len);
@@ -335,6 +337,17 @@ struct rte_mempool *port_pool_create(const struct port *p, uint16_t queue, uint3
 
 	snprintf(name, sizeof(name), "port%u-%u", p->id, queue);
 	return rte_pktmbuf_pool_create(name, n, n >= 4 * CACHE ? CACHE : 0, 0, p->mbuf_room,
+		p->socket >= 0 ? p->socket : socket);
+}
+
+struct rte_mempool *port_borrow_pool_create(const struct port *p, uint16_t queue, int socket)
+{
+	enum { BORROWS = 255, CACHE = 64 };
+	char name[RTE_MEMPOOL_NAMESIZE];
+
+	snprintf(name, sizeof(name), "port%u-%u-borrow", p->id, queue);
+	return rte_pktmbuf_pool_create(name, BORROWS, CACHE,
+		RTE_ALIGN(sizeof(struct rte_mbuf_ext_shared_info), RTE_MBUF_PRIV_ALIGN), 0,
 		p->socket >= 0 ? p->socket : socket);
 }
 

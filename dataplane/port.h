@@ -33,6 +33,7 @@ struct port {
 				peer has) */
 	bool interrupts;       /* set before port_open(): receive interrupts are wanted */
 	bool lent;             /* set before port_open(): buffers of other pools are sent too */
+	bool copies;           /* all that it sends, before it returns: memif */
 	bool hashes;           /* spreads datagrams over its queues by a hash of their addresses */
 	uint8_t mac[6];
 	uint32_t ip, netmask, gateway; /* network byte order; gateway 0: none */
@@ -60,6 +61,8 @@ int port_probe(struct port *p, const struct tela_port_config *c, char *err, size
 /* A pool for one queue: `n` buffers on the port's socket (its device's or else the caller's
  * `socket`). */
 struct rte_mempool *port_pool_create(const struct port *p, uint16_t queue, uint32_t n, int socket);
+/* A pool of the few buffers that netif_send_from() has under way. */
+struct rte_mempool *port_borrow_pool_create(const struct port *p, uint16_t queue, int socket);
 void port_pool_free(struct rte_mempool *pool);
 /* Bytes of memory such a pool takes. */
 size_t port_pool_bytes(const struct port *p, uint32_t n);

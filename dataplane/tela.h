@@ -67,7 +67,12 @@ struct tela_node;
 
 /* ---- what telac emits for an rpc_service ---- */
 
-enum { TELA_METHOD_IDEMPOTENT = 1 };
+enum {
+	TELA_METHOD_IDEMPOTENT = 1,
+	/* Its request is bytes (verify_request NULL), and its links take what came in several
+	 * packets where it arrived: tela_call_segments(). */
+	TELA_METHOD_SEGMENTS = 2,
+};
 
 /* What the schema says of a method beside its types: `idempotent`, `streaming`, words of one's own.
  */
@@ -145,11 +150,19 @@ struct tela_pass {
 	uint32_t core;   /* tela_core_index() */
 };
 
+/* A piece of a payload. */
+struct tela_segment {
+	const void *data;
+	size_t len;
+};
+
 /* The public head of a call; read it, do not write it. */
 struct tela_call {
-	const uint8_t *request; /* verified payload */
-	uint32_t request_len;
-	uint16_t identity; /* proved identity of the caller, 0: none */
+	/* Verified payload; NULL of a TELA_METHOD_SEGMENTS whose request came in several packets.
+	 */
+	const uint8_t *request;
+	uint32_t request_len; /* in all */
+	uint16_t identity;    /* proved identity of the caller, 0: none */
 	uint8_t hops;
 	uint8_t reply_code; /* enum tela_code as set so far */
 	const struct tela_method_desc *method;
@@ -162,13 +175,22 @@ struct tela_call {
 	const struct tela_pass *pass; /* of the core that runs it */
 };
 
-/* The request's payload as it now stands. [core] */
+/* The request's payload as it now stands; NULL: in segments. [core] */
 static inline const void *tela_call_request(const struct tela_call *call, size_t *ret_len)
 {
 	if (ret_len)
 		*ret_len = call->request_len;
 	return call->request;
 }
+
+/* The request of any method as the pieces that it stands in, in order, `*ret_n` of them, none
+ * empty but that of an empty request. Those of a TELA_METHOD_SEGMENTS are the buffers that its
+ * packets came in, not copied; they are held until the call has ended, also while it is pending.
+ * One that is whole is put into `*whole`. A request of such a method that came in one packet, from
+ * this node itself, or when more buffers were held than the budget `segments` allows, is whole.
+ * [core], and a link that blocks */
+const struct tela_segment *tela_call_segments(
+	const struct tela_call *call, struct tela_segment *whole, size_t *ret_n);
 
 /* Later links and the handler see `len` bytes at `payload` instead, which must satisfy the method's
  * verifier and are copied into the call's arena. 0, -EBADMSG (not a valid request), -ENOMEM (the
@@ -304,7 +326,10 @@ enum {
 	TELA_CALL_REPEAT = 16,
 	/* Of a client of this node itself: the chain runs inside tela_request_send(). */
 	TELA_CALL_DIRECT = 32,
-	TELA_CALL_FLAGS = 63, /* all of them: others are refused */
+	/* The reply of a method whose response is bytes (verify_response NULL) may come in pieces:
+	 * tela_result_segments(). */
+	TELA_CALL_SEGMENTS = 64,
+	TELA_CALL_FLAGS = 127, /* all of them: others are refused */
 };
 
 /* Options of one call; zero everywhere is the default. */
@@ -325,6 +350,13 @@ struct tela_options {
 	 * any); what decides for TELA_BALANCE_HASH. */
 	const char *instance;
 	uint64_t hash;
+	/* Memory of the caller's for the reply's payload, max_reply_bytes of it (0 there: -EINVAL).
+	 * It is the library's from tela_request_send() until the completion begins, however the
+	 * call ends, or until the request is abandoned; nothing is written to it after. A payload
+	 * stands there, and the result points to it; whatever else was there is lost even if the
+	 * call fails. NULL: the library's own memory. Not used by tela_thread_call() and
+	 * tela_mesh_all(). */
+	void *reply_into;
 };
 
 struct tela_pair {
@@ -356,7 +388,24 @@ struct tela_result {
 	const void *envelope; /* verified frame_Envelope, NULL if there is none */
 	size_t envelope_len;
 	struct tela_str message; /* of a status, {NULL, 0} if none */
+	/* With TELA_CALL_SEGMENTS, of a payload in pieces: then `payload` is NULL and `len` what
+	 * they hold in all. See tela_result_segments(). */
+	const struct tela_segment *segments;
+	size_t n_segments;
 };
+
+/* The reply's payload as the pieces that it stands in, in order; a whole one is put into `*whole`.
+ * They are the buffers that it came in, until the completion returns. [any] */
+static inline const struct tela_segment *tela_result_segments(
+	const struct tela_result *r, struct tela_segment *whole, size_t *ret_n)
+{
+	*ret_n = r->segments ? r->n_segments : 1;
+	if (r->segments)
+		return r->segments;
+	whole->data = r->payload;
+	whole->len = r->len;
+	return whole;
+}
 
 typedef void (*tela_done_fn)(void *arg, const struct tela_result *result);
 
@@ -394,6 +443,16 @@ int tela_request_begin(struct tela_client *c, const struct tela_method_desc *m, 
  * arrived. */
 int tela_request_send(struct tela_request *r, tela_done_fn done, void *arg);
 void tela_request_abandon(struct tela_request *r);
+
+/* A call whose payload stands in the caller's memory, any that its process may read: begins and
+ * sends it. Those `len` bytes are lent from here until `done` begins, however the call ends, and
+ * must not change: they are sent, and sent again where packets were lost, from where they stand.
+ * The first packet's worth of them, and on devices that do not copy what they send all of them, are
+ * copied packet by packet; a client of many instances, one with links of request_out, and a payload
+ * of up to 9,000 bytes have all of it copied at once. Errors as tela_request_begin(): then nothing
+ * was lent. [core] */
+int tela_request_lend(struct tela_client *c, const struct tela_method_desc *m, const void *payload,
+	size_t len, const struct tela_options *o, tela_done_fn done, void *arg);
 
 /* Where calls of `service` go: to the node named `peer` in the configuration, or to this node
  * itself (NULL). `sessions` per core, 0: one. The descriptor must outlive the client. NULL with

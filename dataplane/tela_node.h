@@ -74,10 +74,12 @@ struct tela_budgets {
 	uint32_t pending;           /* calls whose handlers answer later: all of `calls` */
 	uint32_t retained_kib;      /* large replies kept for duplicates: all message memory */
 	uint32_t reassembly_kib;    /* messages that are arriving: all message memory */
-	uint32_t latencies;         /* methods whose times are kept, those called and those served,
-				       a power of two: 64 */
-	uint32_t identities;        /* sessions served whose callers have proved who they are, and
-				       tokens of calls made: 512 of either */
+	uint32_t segments;   /* receive buffers that messages taken as segments may hold; what
+				is more than 4096 is added to each port's buffers: 4096 */
+	uint32_t latencies;  /* methods whose times are kept, those called and those served,
+				a power of two: 64 */
+	uint32_t identities; /* sessions served whose callers have proved who they are, and
+				tokens of calls made: 512 of either */
 };
 
 struct tela_node_config {

@@ -24,7 +24,7 @@
 extern "C" {
 #endif
 
-#define TELA_PLUGIN_ABI 15
+#define TELA_PLUGIN_ABI 17
 
 /* Names the chain of a callback that belongs to no schema: every call from outside walks it first.
  */

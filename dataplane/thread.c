@@ -104,6 +104,8 @@ static bool call_try(struct core *c, struct thread_msg *msg)
 		return true;
 	}
 	o.deadline_us = (msg->deadline_ns - c->m.now_ns + 999) / NS_PER_US;
+	o.flags &= ~(uint32_t)TELA_CALL_SEGMENTS; /* the thread gets a copy of its own */
+	o.reply_into = NULL;
 	rc = o.flags & TELA_CALL_DIRECT ? -EINVAL
 					: out_begin(c, msg->client, msg->method, msg->len, &o, &r);
 	if (rc == -EAGAIN)

@@ -157,6 +157,7 @@ static struct call *copy_call(struct worker *w, const struct call *from)
 	c->subject = from->subject;
 	c->one_way = from->one_way;
 	c->nest = from->nest; /* no core writes there while the call is pending */
+	c->request_msg = from->request_msg;
 	c->envelope = from->envelope;
 	c->envelope_bytes = from->envelope_bytes;
 	c->envelope_len = from->envelope_len;

@@ -61,7 +61,8 @@ static bool listed(const char *list, const char *name)
 
 static bool takes(const struct cache *c, const struct tela_call *call)
 {
-	return call->method->flags & TELA_METHOD_IDEMPOTENT && call->request_len <= c->bytes &&
+	return call->method->flags & TELA_METHOD_IDEMPOTENT && call->request &&
+	       call->request_len <= c->bytes &&
 	       (!c->methods[0] || listed(c->methods, call->method->name));
 }
 

@@ -61,7 +61,8 @@ struct kept {
 
 static void keep_request(struct log *l, struct call_starts *asked, struct tela_call *call)
 {
-	const uint32_t len = min_u32(call->request_len, l->most);
+	/* One in segments is bytes, of which there is nothing to print. */
+	const uint32_t len = call->request ? min_u32(call->request_len, l->most) : 0;
 	struct kept *k = tela_call_alloc(call, sizeof(*k) + len);
 
 	if (!k)

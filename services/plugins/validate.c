@@ -57,7 +57,8 @@ static enum tela_verdict enter(struct tela_call *call, void *self)
 	if (unlikely(call->request_len > v->max_bytes))
 		fault = (struct validate_fault){
 			"request", "bytes", "are more than this service takes"};
-	else if (likely(validator_check(
+	else if (unlikely(!call->request) || /* in segments: bytes, and no fields */
+		 likely(validator_check(
 			 v->validator, call->method->id, call->request, call->request_len, &fault)))
 		return TELA_CONTINUE;
 	return refuse(v, call, &fault);

@@ -31,6 +31,7 @@ static void wire_put(
 	CHECK(f && len <= sizeof(f->bytes));
 	f->at_ns = p->now_ns + p->delay_ns +
 		   (chance(p, p->reorder) ? pair_random(p) % (20 * p->delay_ns + 1) : 0);
+	f->refs = 1;
 	f->len = len;
 	f->to = to;
 	f->from = *from;
@@ -76,9 +77,68 @@ static void io_drop(void *io, void *buf)
 	free(buf);
 }
 
+static void frame_put(struct pair_frame *f)
+{
+	if (--f->refs == 0)
+		free(f);
+}
+
+static void *io_hold(void *io, const struct path *path)
+{
+	struct pair_end *e = io;
+
+	(void)path;
+	if (!e->in_hand || e->holds_none)
+		return NULL;
+	e->in_hand->refs++;
+	e->n_held++;
+	return e->in_hand;
+}
+
+static void io_release(void *io, void *held)
+{
+	((struct pair_end *)io)->n_held--;
+	frame_put(held);
+}
+
+static void io_settle(void *io)
+{
+	struct pair_end *e = io;
+
+	for (uint32_t i = 0; i < e->n_borrowed; i++) {
+		const struct pair_borrowed *b = &e->borrowed[i];
+		struct buffer *buffer = b->buf;
+
+		CHECK(b->len + b->more_len <= sizeof(buffer->bytes));
+		memcpy(buffer->bytes + b->len, b->more, b->more_len);
+		transmit(e, buffer->bytes, b->len + b->more_len);
+		io_drop(e, buffer);
+	}
+	e->n_borrowed = 0;
+}
+
+static void io_send_from(void *io, const struct path *path, void *buf, uint32_t len,
+	const void *more, uint32_t more_len)
+{
+	struct pair_end *e = io;
+
+	(void)path;
+	if (e->n_borrowed == ARRAY_SIZE(e->borrowed))
+		io_settle(e);
+	e->borrowed[e->n_borrowed++] = (struct pair_borrowed){buf, more, len, more_len};
+	e->pair->n_borrowed++;
+}
+
+static bool io_borrows(void *io, const struct path *path)
+{
+	(void)path;
+	return ((struct pair_end *)io)->pair->borrows;
+}
+
 static void io_send(void *io, const struct path *path, void *buf, uint32_t len)
 {
 	(void)path;
+	io_settle(io); /* in order */
 	transmit(io, ((struct buffer *)buf)->bytes, len);
 	io_drop(io, buf);
 }
@@ -121,6 +181,11 @@ static bool io_shared(void *io, uint16_t netif)
 static const struct machine_ops ops = {.get = io_get,
 	.send = io_send,
 	.drop = io_drop,
+	.send_from = io_send_from,
+	.borrows = io_borrows,
+	.settle = io_settle,
+	.hold = io_hold,
+	.release = io_release,
 	.send_raw = io_send_raw,
 	.resolve = io_resolve,
 	.random = io_random,
@@ -231,9 +296,11 @@ static void receive(struct pair *p, int end)
 		}
 		left--;
 		memmove(p->wire + i, p->wire + i + 1, (--p->n_wire - i) * sizeof(*p->wire));
+		p->end[end].in_hand = f;
 		if (!p->end[end].deaf)
 			machine_rx(&p->end[end].m, &f->from, f->bytes, f->len);
-		free(f);
+		p->end[end].in_hand = NULL;
+		frame_put(f);
 	}
 }
 

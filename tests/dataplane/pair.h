@@ -12,10 +12,18 @@ enum { PAIR_WIRE = 4096, PAIR_DATAGRAM = 2048 };
 
 struct pair_frame {
 	uint64_t at_ns; /* arrives */
+	uint32_t refs;  /* in whose hands it is */
 	uint32_t len;
 	uint8_t to;
 	struct net_addr from;
 	uint8_t bytes[PAIR_DATAGRAM];
+};
+
+/* Sent, and read when it has to be. */
+struct pair_borrowed {
+	void *buf;
+	const void *more;
+	uint32_t len, more_len;
 };
 
 struct pair_end {
@@ -29,6 +37,11 @@ struct pair_end {
 	struct path *path;
 	bool frozen, deaf; /* not polled; nothing reaches it */
 	uint32_t burst;    /* datagrams that a pass takes at most; 0: all */
+	struct pair_borrowed borrowed[64];
+	uint32_t n_borrowed;
+	struct pair_frame *in_hand; /* NULL: what is worked on cannot be held */
+	uint32_t n_held;
+	bool holds_none;
 };
 
 struct pair {
@@ -39,6 +52,8 @@ struct pair {
 	uint64_t seed;
 	double loss, duplicate, reorder, corrupt;
 	bool shared_memory;
+	bool borrows; /* machines send messages from where they stand */
+	uint64_t n_borrowed;
 	uint16_t mtu;
 	uint64_t n_buffers;    /* handed out and not given back */
 	uint64_t buffers_fail; /* 1 in n fails, 0: none */

@@ -3,6 +3,8 @@
  * if it has fewer, by its request key. */
 #include "sim.h"
 
+#include "caller.h"
+
 enum { PATIENCE_NS = 20000000, PROBE_LARGE = 200000, PROBE_HUGE = 3 << 20, PROBE_ATTEMPTS = 6 };
 
 /* ---- the services ---- */
@@ -12,7 +14,10 @@ static struct record *record_of(struct node *n, const struct tela_call *call)
 	uint64_t id, key[2];
 
 	if (call->request_len >= 8) {
-		memcpy(&id, call->request, 8);
+		struct tela_segment whole;
+		size_t pieces;
+
+		memcpy(&id, tela_call_segments(call, &whole, &pieces)->data, 8);
 	} else {
 		if (!tela_call_key(call, key) || key[1] != ~key[0])
 			sim_violation("node %u: a call of %u bytes has not its key", n->index,
@@ -67,7 +72,7 @@ static enum tela_verdict echo(struct tela_call *call, void *self)
 	struct record *r = &n->sim->record[n->call_record[call_of(call)->index]];
 	uint32_t *own;
 
-	if (r->alloc && (own = tela_call_alloc(call, 100))) {
+	if (r->alloc && call->request && (own = tela_call_alloc(call, 100))) {
 		memset(own, 0x5a, 100);
 		if (tela_call_replace(call, call->request, call->request_len) == -EBADMSG)
 			sim_violation("call %u: its own request no longer verifies", r->id);
@@ -120,6 +125,8 @@ static const struct tela_method_desc methods[] = {
 	{"nobody", METHOD_NOBODY, 0, 0, verify, NULL},
 	{"chain", METHOD_CHAIN, 0, 0, verify, NULL},
 	{"repeat", METHOD_REPEAT, TELA_METHOD_IDEMPOTENT, 0, verify, NULL},
+	{"bytes", METHOD_BYTES, TELA_METHOD_SEGMENTS, 0, NULL, NULL},
+	{"keep_bytes", METHOD_KEEP_BYTES, TELA_METHOD_SEGMENTS, 0, NULL, NULL},
 };
 static const uint64_t before_42[] = {41}, before_43[] = {42};
 
@@ -139,19 +146,23 @@ const struct tela_service_desc *const app_desc[SERVICES][2] = {
 uint32_t app_links(struct node *n, struct tela_image_link *to)
 {
 	static const struct tela_link gate = {TELA_REQUEST_IN, NULL, 0, gate_enter, gate_leave};
-	static const struct tela_link link[SERVICES][6] = {
+	static const struct tela_link link[SERVICES][8] = {
 		{{NULL, &desc[0][1], METHOD_ECHO, echo, NULL},
 			{NULL, &desc[0][1], METHOD_PARK, park, NULL},
 			{NULL, &desc[0][1], METHOD_REFUSE, refuse, NULL},
 			{NULL, &desc[0][1], METHOD_CHAIN, park, NULL},
 			{NULL, &desc[0][1], METHOD_CHAIN, echo, NULL},
-			{NULL, &desc[0][1], METHOD_REPEAT, echo, NULL}},
+			{NULL, &desc[0][1], METHOD_REPEAT, echo, NULL},
+			{NULL, &desc[0][1], METHOD_BYTES, echo, NULL},
+			{NULL, &desc[0][1], METHOD_KEEP_BYTES, park, NULL}},
 		{{NULL, &desc[1][1], METHOD_ECHO, echo, NULL},
 			{NULL, &desc[1][1], METHOD_PARK, park, NULL},
 			{NULL, &desc[1][1], METHOD_REFUSE, refuse, NULL},
 			{NULL, &desc[1][1], METHOD_CHAIN, park, NULL},
 			{NULL, &desc[1][1], METHOD_CHAIN, echo, NULL},
-			{NULL, &desc[1][1], METHOD_REPEAT, echo, NULL}}};
+			{NULL, &desc[1][1], METHOD_REPEAT, echo, NULL},
+			{NULL, &desc[1][1], METHOD_BYTES, echo, NULL},
+			{NULL, &desc[1][1], METHOD_KEEP_BYTES, park, NULL}}};
 	uint32_t count = 0;
 
 	to[count++] = (struct tela_image_link){&gate, n, "gate"};
@@ -159,6 +170,19 @@ uint32_t app_links(struct node *n, struct tela_image_link *to)
 		for (uint32_t i = 0; i < ARRAY_SIZE(link[s]); i++)
 			to[count++] = (struct tela_image_link){&link[s][i], n, "sim"};
 	return count;
+}
+
+static bool parked_same(struct node *n, const struct parked *p, const struct record *r)
+{
+	const struct call *c = call_by_handle(&n->m, p->handle);
+	const struct tela_segment *s;
+	struct tela_segment whole;
+	size_t pieces;
+
+	if (p->request)
+		return oracle_same(p->request, r->id, SALT_REQUEST, p->len);
+	s = tela_call_segments(&c->pub, &whole, &pieces);
+	return oracle_same_pieces(s, pieces, r->id, SALT_REQUEST, p->len);
 }
 
 /* A parked call goes on, whoever still waits for it. */
@@ -175,7 +199,7 @@ static void resume(struct node *n, uint32_t what)
 	p->over = true;
 	if (!call_by_handle(&n->m, p->handle))
 		sim_violation("call %u is parked and its handle names nothing", r->id);
-	if (p->len != r->len || !oracle_same(p->request, r->id, SALT_REQUEST, p->len))
+	if (p->len != r->len || !parked_same(n, p, r))
 		sim_violation("call %u is parked and its request has changed", r->id);
 	trace(sim, "resumes", n->index, r->id, r->how, 0);
 	if (r->method == METHOD_CHAIN && r->len >= 8 && r->len <= sizeof(bytes)) {
@@ -255,11 +279,13 @@ static uint32_t draw_len(struct sim *sim, struct rng *r)
 static void draw_method(struct sim *sim, struct rng *rng, struct record *r)
 {
 	static const enum method some[] = {METHOD_ECHO, METHOD_ECHO, METHOD_ECHO, METHOD_ECHO,
-		METHOD_REPEAT, METHOD_REFUSE, METHOD_NOBODY};
+		METHOD_REPEAT, METHOD_REFUSE, METHOD_NOBODY, METHOD_BYTES, METHOD_BYTES};
 
 	r->method = (uint8_t)some[rng_below(rng, ARRAY_SIZE(some))];
 	if (rng_below(rng, 100) < sim->s.park)
-		r->method = rng_below(rng, 3) ? METHOD_PARK : METHOD_CHAIN;
+		r->method = rng_below(rng, 3)   ? METHOD_PARK
+			    : rng_below(rng, 2) ? METHOD_KEEP_BYTES
+						: METHOD_CHAIN;
 	r->park_ns = rng_scale(rng, 1000, 50 * NS_PER_MS);
 	r->how = rng_below(rng, 4) == 0;
 	r->early_reply = rng_below(rng, 4) == 0;
@@ -281,7 +307,8 @@ static struct record *draw_call(struct sim *sim, uint32_t caller)
 	r->len = draw_len(sim, rng);
 	r->reply_len = draw_len(sim, rng);
 	r->keyed = rng_below(rng, 10) == 0 || r->len < 8;
-	r->invalid = rng_below(rng, 40) == 0 && r->len >= 8;
+	r->invalid = rng_below(rng, 40) == 0 && r->len >= 8 && r->method != METHOD_BYTES &&
+		     r->method != METHOD_KEEP_BYTES;
 	if (rng_below(rng, 20) == 0)
 		r->reply_limit = (uint32_t)rng_scale(rng, 16, 4096);
 	r->deadline_us = (uint32_t)rng_scale(rng, 5000, 300000);
@@ -298,6 +325,9 @@ static struct record *draw_call(struct sim *sim, uint32_t caller)
 	if (rng_below(rng, 100) < sim->s.local)
 		r->peer = UINT32_MAX;
 	r->one_way = rng_below(rng, 100) < sim->s.one_way;
+	r->lends = rng_below(rng, 3) == 0 && r->len > 9000;
+	r->goes_into = rng_below(rng, 6) == 0;
+	r->in_segments = rng_below(rng, 3) == 0;
 	return r;
 }
 
@@ -340,7 +370,8 @@ static int make(struct node *n, struct record *r)
 	uint64_t key[2] = {r->id, ~(uint64_t)r->id};
 	struct tela_options o = {.deadline_us = r->deadline_us,
 		.max_reply_bytes = r->reply_limit,
-		.flags = r->one_way ? TELA_CALL_ONE_WAY : 0};
+		.flags = (r->one_way ? TELA_CALL_ONE_WAY : 0) |
+			 (r->in_segments ? TELA_CALL_SEGMENTS : 0)};
 	struct caller_session *s = session_of(n, r);
 	struct tela_request request;
 	int rc;
@@ -349,11 +380,27 @@ static int make(struct node *n, struct record *r)
 		o.key = key;
 	if (r->metadata)
 		o.metadata = &who, o.n_metadata = 1;
-	rc = caller_begin(&n->m, s, &methods[r->method - 1], r->len, &o, &request);
-	if (rc)
+	if (r->goes_into) {
+		o.max_reply_bytes = r->reply_limit ? r->reply_limit : REPLY_LIMIT_DEFAULT;
+		/* Exactly what may be written there, so that a sanitizer sees more. */
+		o.reply_into = r->into =
+			malloc(r->reply_len <= o.max_reply_bytes ? r->reply_len + 1u : 1);
+	}
+	rc = caller_begin(&n->m, s, &methods[r->method - 1], r->lends ? 0 : r->len, &o, &request);
+	if (!rc && r->lends) {
+		r->lent = malloc(r->len);
+		rc = caller_lend(&n->m, request.slot, r->lent, r->len);
+		if (rc)
+			caller_abandon(&n->m, request.slot);
+		request.payload = r->lent;
+	}
+	if (rc) {
+		oracle_take_back(r);
 		return rc;
+	}
 	if (r->id % 64 == 63 && !r->probe && !n->sim->s.study) { /* built, and not sent after all */
 		caller_abandon(&n->m, request.slot);
+		oracle_take_back(r);
 		return -ECANCELED;
 	}
 	oracle_fill(request.payload, r->id, SALT_REQUEST, r->len);

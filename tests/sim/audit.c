@@ -11,6 +11,7 @@ struct held {
 	uint32_t caller_blocks, callee_blocks, chunks, callee_sessions, busy_callers, calls,
 		detached, pending, retained, arriving;
 	uint32_t dgrams, in_wheel; /* held back for pacing */
+	uint32_t segments, held;
 	uint64_t reassembly, due_ns;
 };
 
@@ -30,6 +31,15 @@ static void hold_msg(struct held *h, const struct msg *msg)
 		return;
 	HOLDS(h, msg->class < MSG_CLASSES, "a message of class %u", msg->class);
 	h->msgs[msg->class] += msg->units;
+	h->segments += msg->n_segments;
+	for (uint32_t i = 0; i < msg->n_segments; i++) {
+		uintptr_t owner = segments_owners(msg)[i];
+
+		if (owner & SEGMENT_OWN)
+			hold_msg(h, (const struct msg *)(owner ^ SEGMENT_OWN));
+		else
+			h->held += owner != 0;
+	}
 }
 
 static void hold_tx(struct held *h, const struct bulk_tx *t)
@@ -358,6 +368,11 @@ void audit_node(const struct node *n)
 		"a reply is kept for very long");
 	HOLDS(&h, n->m.due_ns <= h.due_ns, "something is due %llu us before the machine looks",
 		(unsigned long long)(n->m.due_ns - h.due_ns) / 1000);
+	HOLDS(&h, h.segments == n->m.segments_held, "%u buffers are for messages, %u said to be",
+		h.segments, n->m.segments_held);
+	HOLDS(&h, h.held == n->n_held, "messages hold %u datagrams, %u are held", h.held,
+		n->n_held);
+	HOLDS(&h, !n->n_borrowed, "%u frames may still read messages", n->n_borrowed);
 	HOLDS(&h, n->n_buffers == n->n_tx + h.dgrams, "%u buffers are out, %u are to be sent",
 		n->n_buffers, n->n_tx + h.dgrams);
 }

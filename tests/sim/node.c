@@ -60,7 +60,8 @@ static void io_drop(void *io, void *buf)
 	frame_free(n->sim, buf);
 }
 
-static void queue(struct node *n, struct frame *f, const struct net_addr *to, uint32_t len)
+/* False: dropped. */
+static bool queue(struct node *n, struct frame *f, const struct net_addr *to, uint32_t len)
 {
 	f->from = n->index;
 	f->to = to->ip - 0x0a000001u;
@@ -70,14 +71,69 @@ static void queue(struct node *n, struct frame *f, const struct net_addr *to, ui
 		n->sim->fault_hit[FAULT_rings]++;
 		trace_frame(n->sim, "has no place for", f);
 		io_drop(n, f);
-		return;
+		return false;
 	}
 	n->tx[(n->tx_head + n->n_tx++) % RING_MAX] = f;
+	return true;
+}
+
+/* Between two nodes that share memory; what was borrowed is read as late as it may be. */
+static bool io_borrows(void *io, const struct path *path)
+{
+	return io_shared(io, path->peer.netif);
+}
+
+static void io_send_from(void *io, const struct path *path, void *buf, uint32_t len,
+	const void *more, uint32_t more_len)
+{
+	struct node *n = io;
+
+	CHECK(n->n_borrowed < ARRAY_SIZE(n->borrowed));
+	if (queue(n, frame_of(buf), &path->peer, len + more_len))
+		n->borrowed[n->n_borrowed++] = (struct borrowed){buf, more, more_len};
+}
+
+static void io_settle(void *io)
+{
+	struct node *n = io;
+
+	for (uint32_t i = 0; i < n->n_borrowed; i++) {
+		const struct borrowed *b = &n->borrowed[i];
+
+		memcpy(b->frame->bytes + b->frame->len - b->len, b->more, b->len);
+	}
+	n->n_borrowed = 0;
 }
 
 static void io_send(void *io, const struct path *path, void *buf, uint32_t len)
 {
 	queue(io, frame_of(buf), &path->peer, len);
+}
+
+static void taken_put(struct taken *t)
+{
+	if (--t->refs)
+		return;
+	list_del(&t->of_node);
+	free(t);
+}
+
+static void *io_hold(void *io, const struct path *path)
+{
+	struct node *n = io;
+
+	(void)path;
+	if (alloc_fails())
+		return NULL;
+	n->in_hand->refs++;
+	n->n_held++;
+	return n->in_hand;
+}
+
+static void io_release(void *io, void *held)
+{
+	((struct node *)io)->n_held--;
+	taken_put(held);
 }
 
 static void io_send_raw(void *io, const struct net_addr *to, const void *data, uint32_t len)
@@ -112,6 +168,11 @@ static uint64_t io_clock(void *io)
 static const struct machine_ops ops = {.get = io_get,
 	.send = io_send,
 	.drop = io_drop,
+	.send_from = io_send_from,
+	.borrows = io_borrows,
+	.settle = io_settle,
+	.hold = io_hold,
+	.release = io_release,
 	.send_raw = io_send_raw,
 	.resolve = io_resolve,
 	.random = io_random,
@@ -126,6 +187,7 @@ void node_create(struct node *n, struct sim *sim, uint32_t index)
 	struct rng r = {rng_mix(sim->s.seed ^ 0xa0000 ^ (uint64_t)index << 20)};
 
 	n->sim = sim;
+	list_init(&n->taken);
 	n->index = index;
 	n->random.s = rng_next(&r);
 	n->offset_ns = NS_PER_S + rng_below(&r, 1000 * NS_PER_S);
@@ -254,6 +316,13 @@ static void rings_empty(struct node *n)
 {
 	for (; n->n_rx; n->n_rx--, n->rx_head = (n->rx_head + 1) % RING_MAX)
 		frame_free(n->sim, n->rx[n->rx_head]);
+	while (!list_empty(&n->taken)) {
+		struct taken *t = list_entry(n->taken.next, struct taken, of_node);
+
+		list_del(&t->of_node);
+		free(t);
+	}
+	n->n_held = 0;
 	for (; n->n_tx; n->n_tx--, n->tx_head = (n->tx_head + 1) % RING_MAX)
 		io_drop(n, n->tx[n->tx_head]);
 }
@@ -325,16 +394,20 @@ static uint32_t receive(struct node *n)
 		struct net_addr from = {
 			.ip = 0x0a000001u + f->from, .udp = 7447, .netif = f->netif};
 		/* Exactly its length, so that a sanitizer sees a read beyond it. */
-		uint8_t *copy = malloc(f->len ? f->len : 1);
+		struct taken *t = malloc(sizeof(*t) + f->len);
 
-		CHECK(copy);
-		memcpy(copy, f->bytes, f->len);
+		CHECK(t);
+		t->refs = 1;
+		list_add_tail(&n->taken, &t->of_node);
+		memcpy(t->bytes, f->bytes, f->len);
+		n->in_hand = t;
 		n->rx_head = (n->rx_head + 1) % RING_MAX;
 		n->n_rx--;
 		sim->max_age_ns = max_u64(sim->max_age_ns, sim->now_ns - f->born_ns);
 		trace_frame(sim, "takes", f);
-		machine_rx(&n->m, &from, copy, f->len);
-		free(copy);
+		machine_rx(&n->m, &from, t->bytes, f->len);
+		n->in_hand = NULL;
+		taken_put(t);
 		frame_free(sim, f);
 		if (machine_flush_early(&n->m))
 			transmit(n);

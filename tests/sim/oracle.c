@@ -31,6 +31,34 @@ bool oracle_same(const uint8_t *bytes, uint32_t id, uint32_t salt, size_t len)
 	return true;
 }
 
+bool oracle_same_pieces(
+	const struct tela_segment *s, size_t n, uint32_t id, uint32_t salt, size_t len)
+{
+	uint8_t *flat;
+	size_t at = 0;
+	bool same;
+
+	if (n == 1)
+		return s->len == len && oracle_same(s->data, id, salt, len);
+	flat = malloc(len ? len : 1);
+	CHECK(flat);
+	for (size_t i = 0; i < n; at += s[i++].len) {
+		if (s[i].len > len - at)
+			break;
+		memcpy(flat + at, s[i].data, s[i].len);
+	}
+	same = at == len && oracle_same(flat, id, salt, len);
+	free(flat);
+	return same;
+}
+
+void oracle_take_back(struct record *r)
+{
+	free(r->lent);
+	free(r->into);
+	r->lent = r->into = NULL;
+}
+
 struct record *oracle_record(struct sim *sim, uint64_t id, const char *who)
 {
 	if (id >= sim->n_records)
@@ -108,6 +136,9 @@ static void in_time(struct node *n, struct record *r, const struct tela_call *ca
 void oracle_executes(struct node *n, struct record *r, const struct tela_call *call)
 {
 	struct sim *sim = n->sim;
+	const struct tela_segment *s;
+	struct tela_segment whole;
+	size_t pieces;
 
 	sim->n_executed++;
 	trace(sim, "runs", n->index, r->id, r->executions, call->request_len);
@@ -119,7 +150,9 @@ void oracle_executes(struct node *n, struct record *r, const struct tela_call *c
 		strcmp(call->service->name, app_desc[r->service][0]->name))
 		sim_violation("call %u of method %u runs as %s.%s", r->id, r->method,
 			call->service->name, call->method->name);
-	if (call->request_len != r->len || !oracle_same(call->request, r->id, SALT_REQUEST, r->len))
+	s = tela_call_segments(call, &whole, &pieces);
+	if (call->request_len != r->len ||
+		!oracle_same_pieces(s, pieces, r->id, SALT_REQUEST, r->len))
 		sim_violation("call %u runs with bytes that are not its own", r->id);
 	if (r->executions++ && r->method != METHOD_REPEAT)
 		sim_violation("call %u runs twice", r->id);
@@ -155,15 +188,23 @@ static void check_accepted(const struct record *r, const struct tela_result *res
 
 static void check_ok(const struct record *r, const struct tela_result *result)
 {
+	const struct tela_segment *s;
+	struct tela_segment whole;
 	struct tela_str left;
+	size_t pieces;
 
 	if (r->method == METHOD_REFUSE || r->method == METHOD_NOBODY || r->invalid ||
-		(r->method == METHOD_PARK && r->how))
+		((r->method == METHOD_PARK || r->method == METHOD_KEEP_BYTES) && r->how))
 		sim_violation("call %u ends OK, it cannot", r->id);
 	if (result->outcome != TELA_EXECUTED)
 		sim_violation("call %u ends OK and with outcome %u", r->id, result->outcome);
+	if (result->segments && !r->in_segments)
+		sim_violation("call %u ends with segments, it did not ask for them", r->id);
+	if (r->into && result->len && result->payload != r->into)
+		sim_violation("call %u ends with its reply elsewhere", r->id);
+	s = tela_result_segments(result, &whole, &pieces);
 	if (result->len != r->reply_len ||
-		!oracle_same(result->payload, r->id, SALT_REPLY, r->reply_len))
+		!oracle_same_pieces(s, pieces, r->id, SALT_REPLY, r->reply_len))
 		sim_violation(
 			"call %u ends with %zu bytes that are not its own", r->id, result->len);
 	left = tela_result_metadata(result, "left");
@@ -214,7 +255,8 @@ static bool code_possible(
 	case TELA_UNIMPLEMENTED:
 		return r->method == METHOD_NOBODY && !r->one_way;
 	case TELA_NOT_FOUND:
-		return r->method == METHOD_PARK && r->how && !r->one_way;
+		return (r->method == METHOD_PARK || r->method == METHOD_KEEP_BYTES) && r->how &&
+		       !r->one_way;
 	default:
 		return false;
 	}
@@ -262,6 +304,7 @@ void oracle_done(struct record *r, const struct tela_result *result)
 	sim->n_ok += result->code == TELA_OK;
 	sim->by_code[result->code]++;
 	sim->by_outcome[result->outcome]++;
+	oracle_take_back(r);
 }
 
 /* The caller's process has ended, its calls with it. */
@@ -271,6 +314,7 @@ void oracle_died(struct node *n)
 		struct record *r = &n->sim->record[n->under_way];
 
 		r->state = RECORD_DIED;
+		oracle_take_back(r);
 		n->under_way = r->next;
 	}
 }

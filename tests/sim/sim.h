@@ -170,7 +170,9 @@ enum method {
 	METHOD_REFUSE,
 	METHOD_NOBODY,
 	METHOD_CHAIN,
-	METHOD_REPEAT
+	METHOD_REPEAT,
+	METHOD_BYTES,     /* its request may be segments */
+	METHOD_KEEP_BYTES /* and is, until later */
 };
 
 enum record_state { RECORD_NEW, RECORD_MADE, RECORD_DONE, RECORD_DIED /* with its caller */ };
@@ -188,7 +190,10 @@ struct record {
 	uint32_t call_no;
 	int32_t next; /* among those of its caller that are under way, -1: last */
 	uint8_t method, service, state, how /* resumed */, code, outcome;
-	bool keyed, metadata, invalid, cancelled, probe, alloc, early_reply, marked, one_way;
+	bool keyed, metadata, invalid, cancelled, probe, alloc, early_reply, marked, one_way,
+		in_segments;
+	bool lends, goes_into;
+	uint8_t *lent, *into; /* the caller's memory for request and reply, while the call has it */
 	uint8_t attempt;
 };
 
@@ -210,6 +215,20 @@ struct frame {
 	uint32_t from, to, len;
 	uint16_t netif;
 	uint8_t bytes[];
+};
+
+/* A datagram that was received: as long as its machine holds it. */
+struct taken {
+	struct list of_node;
+	uint32_t refs;
+	uint8_t bytes[];
+};
+
+/* Of a frame that was sent: its last bytes stand elsewhere until the machine says otherwise. */
+struct borrowed {
+	struct frame *frame;
+	const void *more;
+	uint32_t len;
 };
 
 enum todo_kind { TODO_CALL, TODO_RESUME, TODO_CANCEL, TODO_DRAIN, TODO_LINK_DOWN };
@@ -244,6 +263,11 @@ struct node {
 	uint32_t rx_head, n_rx, rx_ring, tx_head, n_tx, tx_ring, tx_burst;
 	uint32_t n_buffers;
 	uint64_t sent;
+	struct borrowed borrowed[BULK_PER_PASS];
+	uint32_t n_borrowed;
+	struct list taken;
+	struct taken *in_hand;
+	uint32_t n_held;
 	/* what it is to do in its next pass */
 	struct todo todo[TODO_MAX];
 	uint32_t n_todo, n_probes;
@@ -383,7 +407,7 @@ void app_probe(struct sim *sim);
 void app_connect(struct node *n);
 uint32_t app_links(struct node *n, struct tela_image_link *to);
 extern const struct tela_service_desc *const app_desc[SERVICES][2];
-enum { APP_LINKS = 16 };
+enum { APP_LINKS = 20 };
 
 struct record *oracle_record(struct sim *sim, uint64_t id, const char *who);
 /* NULL: the run has had its fill. */
@@ -395,6 +419,10 @@ void oracle_died(struct node *n);
 void oracle_after_pass(struct node *n, bool timers);
 void oracle_end(struct sim *sim);
 enum { SALT_REQUEST = 1, SALT_REPLY, SALT_REPLACED };
+bool oracle_same_pieces(
+	const struct tela_segment *s, size_t n, uint32_t id, uint32_t salt, size_t len);
+/* Memory that the caller has given for the call is its own again. */
+void oracle_take_back(struct record *r);
 void oracle_fill(uint8_t *to, uint32_t id, uint32_t salt, size_t len);
 bool oracle_same(const uint8_t *bytes, uint32_t id, uint32_t salt, size_t len);
 
