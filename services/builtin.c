@@ -7,6 +7,7 @@ const struct tela_plugin *const tela_builtin_plugins[] = {
 	&echo_plugin,
 	&kv_plugin,
 	&calculator_plugin,
+	&bytes_plugin,
 	&reflection_plugin,
 	&auth_plugin,
 	&cache_plugin,

@@ -6,7 +6,8 @@
 
 extern const struct tela_plugin *const tela_builtin_plugins[]; /* NULL-terminated */
 
-extern const struct tela_plugin echo_plugin, kv_plugin, calculator_plugin, reflection_plugin;
+extern const struct tela_plugin echo_plugin, kv_plugin, calculator_plugin, bytes_plugin,
+	reflection_plugin;
 extern const struct tela_plugin auth_plugin, cache_plugin, check_plugin, counter_plugin,
 	fault_plugin, log_plugin, override_plugin, rate_limit_plugin, request_plugin, stamp_plugin,
 	status_plugin, tracer_plugin, validate_plugin;
