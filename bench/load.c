@@ -1,5 +1,6 @@
 #include "load.h"
 
+#include "../services/bytes_desc.h"
 #include "echo_rpc.h"
 #include "frame.h"
 
@@ -24,6 +25,7 @@ static inline uint64_t ticks(void)
 
 static void done(void *arg, const struct tela_result *r);
 static void slow_done(void *arg, const struct tela_result *r);
+static void put_done(void *arg, const struct tela_result *r);
 
 uint64_t load_ticks(void)
 {
@@ -87,6 +89,14 @@ static bool issue(struct load *l, struct load_call *c, uint64_t due_ticks)
 
 	c->id = id;
 	c->due_ticks = 0;
+	if (l->put) {
+		c->due_ticks = ticks();
+		rc = tela_request_lend(
+			l->client, &bytes_methods[l->put - 1], l->data, l->bytes, &o, put_done, c);
+		l->next_id += !rc;
+		l->outstanding += !rc;
+		return !rc;
+	}
 	if (__builtin_expect(large(l), 0)) {
 		memcpy(l->data, &id, sizeof(id));
 		o.max_reply_bytes = l->one_way ? 1 : l->bytes + 64;
@@ -187,6 +197,15 @@ static inline void add(_Atomic uint64_t *to, uint64_t n)
 		to, atomic_load_explicit(to, memory_order_relaxed) + n, memory_order_relaxed);
 }
 
+static inline void measured(struct load *l, const struct load_call *c)
+{
+	if (!atomic_load_explicit(&l->measure, memory_order_relaxed))
+		return;
+	add(&l->measured, 1);
+	if (c->due_ticks)
+		hist_add(&l->hist, (uint64_t)((double)(ticks() - c->due_ticks) * l->ns_per_tick));
+}
+
 /* The call has ended: what holds for every one. */
 static inline void account(struct load *l, const struct load_call *c, const struct tela_result *r,
 	struct tela_bytes (*data_of)(const struct tela_result *r))
@@ -207,12 +226,7 @@ static inline void account(struct load *l, const struct load_call *c, const stru
 		if (l->stamped)
 			check_stamps(l, r);
 	}
-	if (atomic_load_explicit(&l->measure, memory_order_relaxed)) {
-		add(&l->measured, 1);
-		if (c->due_ticks)
-			hist_add(&l->hist,
-				(uint64_t)((double)(ticks() - c->due_ticks) * l->ns_per_tick));
-	}
+	measured(l, c);
 }
 
 static inline void put_free(struct load *l, struct load_call *c)
@@ -235,6 +249,25 @@ static void done(void *arg, const struct tela_result *r)
 	if (l->interval_ticks > 0 ||
 		atomic_load_explicit(&l->state, memory_order_relaxed) != LOAD_RUN ||
 		!issue(l, c, 0))
+		put_free(l, c);
+}
+
+/* Its reply tells what has arrived. */
+static void put_done(void *arg, const struct tela_result *r)
+{
+	struct load_call *c = arg;
+	struct load *l = c->load;
+	struct bytes_taken taken;
+
+	l->outstanding--;
+	add(&l->done, 1);
+	l->resent_calls += r->resends > 0;
+	if (r->code || r->len != sizeof(taken))
+		failed(l, r);
+	else if (memcpy(&taken, r->payload, sizeof(taken)), taken.len != l->bytes)
+		l->wrong++;
+	measured(l, c);
+	if (atomic_load_explicit(&l->state, memory_order_relaxed) != LOAD_RUN || !issue(l, c, 0))
 		put_free(l, c);
 }
 

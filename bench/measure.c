@@ -112,7 +112,8 @@ void load_on(struct bench *b, struct figure *f, struct tela_client *client, bool
 {
 	struct load *l = b->load;
 
-	l->client = client;
+	l->put = b->options->put;
+	l->client = l->put ? b->put : client;
 	l->in_flight = f->in_flight;
 	l->bytes = b->options->bytes;
 	l->stamped = stamped;
@@ -267,8 +268,8 @@ void show(struct bench *b)
 		"swaps, %llu calls failed, "
 		"%llu executed twice, "
 		"%u checks failed\n",
-		figure_gbit(&b->figure[0]), b->options->one_way ? "one" : "each", b->options->bytes,
-		b->figure[0].frame_bytes, (unsigned long long)sum_swaps(b),
+		figure_gbit(&b->figure[0]), b->options->one_way || b->options->put ? "one" : "each",
+		b->options->bytes, b->figure[0].frame_bytes, (unsigned long long)sum_swaps(b),
 		(unsigned long long)sum_failed(b), (unsigned long long)b->executed_twice,
 		b->n_failed_checks);
 	if (b->figure[0].rate > 0)

@@ -5,6 +5,7 @@
 #include "telabench.h"
 
 #include "../control/conf.h"
+#include "../services/bytes_desc.h"
 
 #include <getopt.h>
 #include <signal.h>
@@ -28,6 +29,8 @@ static const char usage[] =
 	"  -b, --bytes N          data bytes of a call, 8 to 16777152 (32)\n"
 	"  -o, --one-way          large messages go, none come back: a caller that takes no reply "
 	"so large (run)\n"
+	"      --put HOW          run: bytes to the service `bytes` in place of echo, lent and "
+	"not copied by the caller; HOW the handler takes them: pieces, or whole\n"
 	"  -B, --both             serve echo too, on the same core: the peer is a telabench with "
 	"--both, "
 	"which calls at the same time (run)\n"
@@ -96,8 +99,19 @@ static double decimal(const char *text, double min, double max, const char *what
 	return v;
 }
 
+static unsigned put_method(const char *how)
+{
+	if (!strcmp(how, "pieces"))
+		return BYTES_PUT;
+	if (strcmp(how, "whole"))
+		bad_usage("--put: expected pieces or whole");
+	return BYTES_PUT_WHOLE;
+}
+
 static void check_options(struct options *o)
 {
+	if (o->put && (o->demo || o->one_way || o->both || o->rate > 0 || o->slow > 0))
+		bad_usage("--put is for run, and not with --one-way, --both, --rate or --slow");
 	if (o->demo && (o->rate > 0 || o->slow > 0 || o->both))
 		bad_usage("--rate, --slow and --both are for run");
 	if (o->one_way && (o->demo || o->bytes <= LOAD_BYTES_OWN))
@@ -115,8 +129,9 @@ static void read_options(struct options *o, int argc, char **argv)
 		{"bytes", 1, NULL, 'b'}, {"one-way", 0, NULL, 'o'}, {"both", 0, NULL, 'B'},
 		{"seconds", 1, NULL, 't'}, {"rounds", 1, NULL, 'r'}, {"swaps", 1, NULL, 'w'},
 		{"words", 1, NULL, 'W'}, {"pairs", 1, NULL, 'P'}, {"rate", 1, NULL, 'R'},
-		{"slow", 1, NULL, 'L'}, {"slow-us", 1, NULL, 'U'}, {"yardsticks", 1, NULL, 'y'},
-		{"json", 0, NULL, 'j'}, {"help", 0, NULL, 'h'}, {"version", 0, NULL, 'V'}, {NULL}};
+		{"put", 1, NULL, 'T'}, {"slow", 1, NULL, 'L'}, {"slow-us", 1, NULL, 'U'},
+		{"yardsticks", 1, NULL, 'y'}, {"json", 0, NULL, 'j'}, {"help", 0, NULL, 'h'},
+		{"version", 0, NULL, 'V'}, {NULL}};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "c:p:a:n:s:b:t:r:w:y:R:jhVoB", known, NULL)) != -1) {
@@ -144,6 +159,9 @@ static void read_options(struct options *o, int argc, char **argv)
 			break;
 		case 'B':
 			o->both = true;
+			break;
+		case 'T':
+			o->put = put_method(optarg);
 			break;
 		case 't':
 			o->seconds = decimal(optarg, 0.05, 600, "--seconds");
@@ -231,8 +249,9 @@ static int open_bench(struct bench *b, const struct conf *conf)
 	b->echo_one = tela_client_open(b->node, o->peer, &echo_Echo_service, 1);
 	b->kv = tela_client_open(b->node, o->peer, &kv_Kv_service, 4);
 	b->calculator = tela_client_open(b->node, o->peer, &calculator_Calculator_service, 1);
+	b->put = tela_client_open(b->node, o->peer, &bytes_service, o->sessions);
 	if (!b->load || !b->load_data || !b->load_generation || !b->storm.mask || !b->echo ||
-		!b->echo_one || !b->kv || !b->calculator) {
+		!b->echo_one || !b->kv || !b->calculator || !b->put) {
 		report(NULL, "no such peer in the configuration, or out of memory");
 		return -1;
 	}
