@@ -27,6 +27,16 @@ static bool asked(const struct core *c)
 	       atomic_load(&c->stop);
 }
 
+/* What was looked at since the pass is visible, too, to whoever reads `passes` behind a grace
+ * period.
+ */
+static void go_offline(struct core *c)
+{
+	atomic_store_explicit(&c->passes, atomic_load_explicit(&c->passes, memory_order_relaxed),
+		memory_order_release);
+	rcu_thread_offline();
+}
+
 static void sleep_a_while(struct core *c)
 {
 	uint64_t ns =
@@ -42,7 +52,7 @@ static void sleep_a_while(struct core *c)
 		return;
 	}
 	count(&c->counts, count_sleeps);
-	rcu_thread_offline();
+	go_offline(c);
 	wake_sleep(&c->wake, ns);
 	rcu_thread_online();
 	c->m.slept_ns = ns; /* chosen, so it is no stall */
@@ -89,7 +99,7 @@ static void sleep_for(struct core *c, uint64_t ns)
 	bool interrupted;
 
 	count(&c->counts, count_sleeps);
-	rcu_thread_offline();
+	go_offline(c);
 	interrupted = wake_sleep_too(&c->wake, c->events, ns);
 	if (interrupted)
 		take_events(c);
