@@ -101,6 +101,17 @@ def confused(names, n):
     return named(names, (0, 0, 0, 0, 12, 16, 0, 4, 8), make, rest)
 
 
+def inside(names, n, text_inside):
+    """The tables name a vector of strings that is part of a nested buffer, which names it too: its strings may stand behind
+    that buffer's end."""
+    one = struct.pack('<IHHi', 8, 4, 4, 4)
+    two = struct.pack('<I6HiII', 16, 12, 8, 0, 0, 0, 4, 12, 4, n) + struct.pack('<I', 4 * n) * n + bytes(4 * n + 8)
+    size = len(two) if text_inside else 28 + 4 * n
+    rest = struct.pack('<I', len(one)) + one + struct.pack('<I', size) + two
+    return named(names, (0, 0, 0, 4, 0, 0, 8), lambda i, at, end: [
+        end + 44 - at - 4, end + (16 if i == names - 1 else 0) - at - 8], rest)
+
+
 def chain(levels):
     """So many buffers inside each other."""
     out = struct.pack('<IHHi', 8, 4, 4, 4)
@@ -128,6 +139,9 @@ def crafted():
     yield 'X', shared(20, 600, 4000, 20)                 # 400 that differ are not
     yield 'Z', confused(200, 60)
     yield 'Z', confused(1, 60)
+    yield 'Y', inside(600, 60, True)             # more nested buffers than may be around one
+    yield 'Z', inside(200, 60, False)
+    yield 'Z', inside(1, 60, False)
     yield 'Y', chain(17)
     yield 'Y', chain(300)
     yield 'Y', buffer([(40, fan(8))], kids)             # shared, but it fits
