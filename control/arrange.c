@@ -208,7 +208,7 @@ static int step_remove(struct draft *d, const struct change_step *step)
 		return no_such(d, step->plugin);
 	if (at == 0)
 		return change_fail(d->c, -EINVAL,
-			"'%s' is the service itself: pause or deactivate it instead", step->plugin);
+			"'%s' is the service itself: pause, deactivate or remove it as one", step->plugin);
 	d->removed[d->n_removed++] = d->list[at]->plugin->name;
 	memmove(&d->list[at], &d->list[at + 1], (d->n - at - 1) * sizeof(d->list[0]));
 	d->n--;

@@ -12,13 +12,14 @@ static bool is_control(const unsigned char *s)
 	return *s < 0x20 || *s == 0x7f || (*s == 0xc2 && s[1] >= 0x80 && s[1] < 0xa0);
 }
 
-static void string_clean(json_t *string)
+/* `lines`: it may have several. */
+static void string_clean(json_t *string, bool lines)
 {
 	char *copy = strdup(json_string_value(string));
 	bool any = false;
 
 	for (char *s = copy; s && *s; s++) {
-		if (!is_control((unsigned char *)s))
+		if (!is_control((unsigned char *)s) || (lines && *s == '\n'))
 			continue;
 		if ((unsigned char)*s == 0xc2)
 			*s++ = '?';
@@ -32,12 +33,16 @@ static void string_clean(json_t *string)
 
 void reply_clean(json_t *v)
 {
+	json_t *item, *message = json_object_get(json_object_get(v, "error"), "message");
 	const char *key;
-	json_t *item;
 	size_t i;
 
+	if (json_is_string(message)) { /* what is wrong with a file */
+		string_clean(message, true);
+		return;
+	}
 	if (json_is_string(v))
-		string_clean(v);
+		string_clean(v, false);
 	json_object_foreach(v, key, item) reply_clean(item);
 	json_array_foreach(v, i, item) reply_clean(item);
 }

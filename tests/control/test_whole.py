@@ -95,6 +95,9 @@ class Whole(Life):
         ran = self.node.ctl("service", "add", "-", input="name: rec\nglobal: perhaps\n")
         self.assertEqual((ran.returncode, ran.stderr), (1, "telactl: INVALID_ARGUMENT: standard input:2: global: "
                                                            "expected true or false, found 'perhaps'\n"))
+        ran = self.node.ctl("service", "add", "-", input="name: rec\nweight: 0\nglobal: 7\n")
+        self.assertEqual(ran.stderr, "telactl: INVALID_ARGUMENT: standard input:2: weight: expected 1..1000000, found '0'\n"
+                                     "standard input:3: global: expected true or false, found '7'\n")
         ran = self.node.ctl("service", "add", path + ".none")
         self.assertEqual((ran.returncode, ran.stderr), (2, f"telactl: {path}.none: cannot be read: No such file or directory\n"))
         with open(path, "wb") as f:
