@@ -64,6 +64,7 @@ static const char *const limit_keys[] = {"limit", "limits.rate", NULL};
 static const char *const needs_auth[] = {"auth", NULL};
 static const char *const wraps_service[] = {"svc", NULL};
 static const char *const needs_ghost[] = {"ghost", NULL};
+static const char *const plain_name[] = {"plain", NULL};
 
 static const struct tela_plugin svc = {.abi = TELA_PLUGIN_ABI,
 	.n_links = 1,
@@ -112,6 +113,13 @@ static const struct tela_plugin lonely = {.abi = TELA_PLUGIN_ABI,
 	.version = "1.0",
 	.links = every,
 	.needs = needs_ghost};
+static const struct tela_plugin snake = {.abi = TELA_PLUGIN_ABI,
+	.n_links = 1,
+	.name = "snake",
+	.version = "1.0",
+	.links = every,
+	.needs = plain_name,
+	.wraps = plain_name};
 static const struct tela_plugin failing = {.abi = TELA_PLUGIN_ABI,
 	.n_links = 1,
 	.name = "failing",
@@ -120,4 +128,4 @@ static const struct tela_plugin failing = {.abi = TELA_PLUGIN_ABI,
 	.start = start_fails};
 
 const struct tela_plugin *const tela_builtin_plugins[] = {&svc, &svc2, &plain, &counts, &auth,
-	&limit, &wrapper, &lonely, &failing, &recorder, &recorder_a, &recorder_b, &crew, NULL};
+	&limit, &wrapper, &lonely, &snake, &failing, &recorder, &recorder_a, &recorder_b, &crew, NULL};

@@ -172,6 +172,8 @@ class Chain(NodeTest):
                 "limits.rate")
         refused(ask("chain.add", service="svc", plugin="svc2"), "INVALID_ARGUMENT", "svc2")
         refused(ask("chain.add", service="svc", plugin="lonely"), "NOT_FOUND", "lonely", "ghost")
+        refused(ask("chain.add", service="svc", plugin="snake"), "FAILED_PRECONDITION", "a cycle in the call order: ",
+                "snake", "plain1")
         refused(ask("chain.add", service="svc", plugin="failing"), "FAILED_PRECONDITION", "failing", "on purpose")
         refused(ask("chain.remove", service="svc", name="auth"), "FAILED_PRECONDITION", "auth", "limit")
         refused(ask("chain.remove", service="svc", name="svc"), "INVALID_ARGUMENT", "pause")
@@ -592,6 +594,7 @@ class Check(unittest.TestCase):
         self.assertEqual(self.check(self.HEAD), (0, "n.yaml: right\n"))
         for tail, error in (
             ("  plugins:\n  - {plugin: ghost}\n", "n.yaml:6: services[0].plugins[0]: no plugin named 'ghost' is linked in"),
+            ("  plugins:\n  - {plugin: plain}\n  - {plugin: snake}\n", "n.yaml:4: services.svc: a cycle in the call order: "),
             ("  plugins:\n  - {plugin: lonely}\n", "n.yaml:4: services.svc: lonely needs or wraps 'ghost'"),
             ("  plugins:\n  - {plugin: plain, config: {x: 1}}\n", "n.yaml:6: services[0].plugins[0].config: plugin plain has "
              "no key 'x'"),
