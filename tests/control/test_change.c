@@ -219,11 +219,25 @@ static void on_updated(struct tela_hook *h, const struct tela_hook *old)
 	obey(h, old && old->config != h->config ? "updated" : "same");
 }
 
+static bool is_not_held_by(void *arg, const char *key, bool bag, const struct tela_entry *e)
+{
+	char own[40];
+
+	(void)key;
+	(void)bag;
+	snprintf(own, sizeof(own), ", instance %llu", *(unsigned long long *)arg);
+	CHECK(!strstr(e->holder, own) || strcmp(strstr(e->holder, own), own));
+	return true;
+}
+
+/* Nobody finds any more what is about to end. */
 static void on_stop(struct tela_hook *h)
 {
 	struct self *self = h->self;
+	unsigned long long id = h->instance->id;
 
 	CHECK(self->lives);
+	tela_registry_each(h->node, is_not_held_by, &id);
 	say(h->claimed ? "stop-claimed" : "stop", h);
 	if (!h->claimed) /* else the workers go on with it */
 		self->lives = false;
