@@ -114,6 +114,18 @@ class Calling(mesh.Case):
         self.assertEqual(other.receive(number)['status'], 'OK')
         other.close()
 
+    def test_retry_budget(self):
+        """Nobody takes calls: a fresh client has ten rounds of retries, a call earns a fifth of one; then calls end at once."""
+        self.pause('a')
+        self.pause('b')
+        fresh = {'hedge_us': 77_777, 'deadline_ms': 60_000}  # a client that no other test has
+        for rounds in (10, 0, 0):
+            before = self.front.counters()['retries']
+            got = self.call(**fresh)
+            self.assertEqual((got.status, got.outcome), ('UNAVAILABLE', 'not executed'), got)
+            self.assertEqual(self.front.counters()['retries'] - before, rounds)
+        self.assertEqual(self.shares(), {'a': 0, 'b': 0})
+
     def test_what_may_have_run_is_not_repeated(self):
         """echo.later is not idempotent: after a deadline of the attempt nobody knows, and nobody tries again."""
         made = self.front.counters()['calls_made']
