@@ -198,6 +198,72 @@ int tela_node_latency(const struct tela_node *n, uint32_t core,
 	return 0;
 }
 
+/* What was told of a series of core `core`. */
+static struct latency_hist *told_of(
+	const struct tela_node *n, uint32_t core, const struct latency_series *s)
+{
+	const struct latency *l = &n->cores[core]->m.latency;
+
+	return &n->latency_told[(core * l->n + (uint32_t)(s - l->series)) * LATENCY_PARTS];
+}
+
+/* As add_up(), of what all cores have had since. */
+static bool add_up_since(const struct tela_node *n, uint32_t core, const struct latency_series *s,
+	struct latency_hist sum[LATENCY_PARTS])
+{
+	memset(sum, 0, LATENCY_PARTS * sizeof(*sum));
+	for (uint32_t c = 0; c < n->n_cores; c++) {
+		const struct latency_series *other = same_series(n, c, s);
+
+		if (other && c < core)
+			return false;
+		for (int i = 0; other && i < LATENCY_PARTS; i++)
+			latency_since(&sum[i], &other->part[i], &told_of(n, c, other)[i]);
+	}
+	return true;
+}
+
+static void tell_latency(struct tela_node *n, tela_latency_fn emit, void *arg)
+{
+	struct latency_hist *sum = malloc(LATENCY_PARTS * sizeof(*sum));
+
+	for (uint32_t c = 0; sum && c < n->n_cores; c++) { /* no memory: next time */
+		const struct latency *l = &n->cores[c]->m.latency;
+
+		for (uint32_t i = 0; i < l->n; i++)
+			if (used(&l->series[i]) && add_up_since(n, c, &l->series[i], sum) && emit)
+				emit_parts(&l->series[i], sum, emit, arg);
+	}
+	free(sum);
+}
+
+int tela_node_on_latency(struct tela_node *n, tela_latency_fn fn, void *arg)
+{
+	free(n->latency_told);
+	n->latency_told = NULL;
+	n->on_latency = NULL;
+	if (!fn)
+		return 0;
+	n->latency_told = calloc((size_t)n->n_cores * n->cores[0]->m.latency.n * LATENCY_PARTS,
+		sizeof(*n->latency_told));
+	if (!n->latency_told)
+		return -ENOMEM;
+	tell_latency(n, NULL, NULL);
+	n->on_latency = fn;
+	n->on_latency_arg = arg;
+	return 0;
+}
+
+void node_tell_latency(struct tela_node *n)
+{
+	uint64_t now_ns = n->on_latency ? core_clock(n->cores[0]) : 0;
+
+	if (!n->on_latency || now_ns - n->latency_told_ns < NS_PER_S)
+		return;
+	n->latency_told_ns = now_ns;
+	tell_latency(n, n->on_latency, n->on_latency_arg);
+}
+
 void tela_node_counters(const struct tela_node *n, uint32_t core,
 	void (*emit)(void *arg, const char *name, const char *help, bool drop, uint64_t value),
 	void *arg)

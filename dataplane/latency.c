@@ -39,6 +39,30 @@ void latency_merge(struct latency_hist *to, const struct latency_hist *from)
 	set(&to->max_ns, max_u64(get(&to->max_ns), get(&from->max_ns)));
 }
 
+/* Since `from` was last looked at. */
+static uint64_t since(_Atomic uint64_t *told, const _Atomic uint64_t *now)
+{
+	uint64_t n = get(now) - get(told);
+
+	set(told, get(told) + n);
+	return n;
+}
+
+void latency_since(
+	struct latency_hist *to, const struct latency_hist *now, struct latency_hist *told)
+{
+	for (uint32_t i = 0; i < LATENCY_BUCKETS; i++) {
+		uint64_t n = since(&told->bucket[i], &now->bucket[i]);
+
+		if (!n)
+			continue;
+		set(&to->bucket[i], get(&to->bucket[i]) + n);
+		set(&to->max_ns,
+			max_u64(get(&to->max_ns), min_u64(latency_value(i), get(&now->max_ns))));
+	}
+	set(&to->samples, get(&to->samples) + since(&told->samples, &now->samples));
+}
+
 uint64_t latency_calls(const struct latency_hist *h)
 {
 	uint64_t n = 0;

@@ -83,6 +83,10 @@ uint64_t latency_value(uint32_t bucket);
 void latency_add(struct latency_hist *h, uint64_t ns, uint64_t calls);
 /* A copy that can be added up: `to` is written by the caller alone. */
 void latency_merge(struct latency_hist *to, const struct latency_hist *from);
+/* Adds to `to` what `now` has beyond `told`, which is then the same as `now`. The longest is known
+ * by its bucket. */
+void latency_since(
+	struct latency_hist *to, const struct latency_hist *now, struct latency_hist *told);
 uint64_t latency_calls(const struct latency_hist *h);
 /* So many of a thousand calls took no longer. */
 uint64_t latency_quantile(const struct latency_hist *h, uint32_t permille);

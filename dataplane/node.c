@@ -642,6 +642,7 @@ void tela_node_destroy(struct tela_node *n)
 	directory_destroy(n);
 	storage_destroy(n->store);
 	names_destroy(n->names);
+	free(n->latency_told);
 	free(n->cores);
 	free(n->ports);
 	free(n->peers);

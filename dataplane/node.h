@@ -65,6 +65,10 @@ struct tela_node {
 	tela_ends_fn on_ends;
 	void *on_ends_arg;
 	uint64_t ends_told_ns;
+	tela_latency_fn on_latency;
+	void *on_latency_arg;
+	uint64_t latency_told_ns;
+	struct latency_hist *latency_told; /* by core, series and part; NULL: nobody asks */
 	tela_trace_fn on_trace;
 	void *on_trace_arg;
 };
@@ -100,6 +104,7 @@ void node_running_name(const struct tela_node *n, uint32_t key, char ret[TELA_RU
 
 /* inspect.c: see tela_node_on_ends(). */
 void node_tell_ends(struct tela_node *n);
+void node_tell_latency(struct tela_node *n);
 int directory_create(struct tela_node *n);
 void directory_destroy(struct tela_node *n);
 /* What a client of many instances knows of them from now on. Control thread. */

@@ -493,6 +493,7 @@ void tela_node_poll(struct tela_node *n)
 {
 	drain_traces(n);
 	node_tell_ends(n);
+	node_tell_latency(n);
 	for (uint32_t i = 0; i < n->n_cores && n->cores[i] && n->cores[i]->m.reports; i++)
 		report_drain(n->cores[i]->m.reports, i, n->on_report, n->on_report_arg);
 	workers_poll(n);

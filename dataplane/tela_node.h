@@ -204,8 +204,8 @@ void tela_service_drain(struct tela_service *s, const char *reason);
 bool tela_service_settled(const struct tela_service *s);
 /* Ends the pending calls of the service under its image of that generation (UINT64_MAX: under any),
  * UNAVAILABLE, maybe executed, a moment later: leave hooks run, the image is let go, their handlers
- * find out when they resume them. Not so while a worker runs a link of the call, and until calls made
- * for it have ended, which are cancelled too: then call this again. */
+ * find out when they resume them. Not so while a worker runs a link of the call, and until calls
+ * made for it have ended, which are cancelled too: then call this again. */
 void tela_service_cancel(struct tela_service *s, uint64_t generation);
 /* Calls of this service that are pending now. */
 uint32_t tela_service_in_flight(const struct tela_service *s);
@@ -319,10 +319,15 @@ struct tela_latency {
 	uint64_t calls, samples; /* that it stands for; of these, looked at */
 	uint64_t p50_ns, p90_ns, p99_ns, p999_ns, max_ns;
 };
+typedef void (*tela_latency_fn)(void *arg, const struct tela_latency *l);
 /* Calls emit for each part of each method on each side that has been seen on `core` (UINT32_MAX: on
  * any, added up). 0, -EINVAL (no such core), -ENOMEM. [any but data cores] */
-int tela_node_latency(const struct tela_node *n, uint32_t core,
-	void (*emit)(void *arg, const struct tela_latency *l), void *arg);
+int tela_node_latency(const struct tela_node *n, uint32_t core, tela_latency_fn emit, void *arg);
+
+/* Tells, out of tela_node_poll() and at most once a second, the same of the calls alone that have
+ * been looked at since it told last, or since this call: how many, and how long they took. How
+ * those ended that did not end well, tela_node_on_ends() tells. NULL: no more. 0 or -ENOMEM. */
+int tela_node_on_latency(struct tela_node *n, tela_latency_fn fn, void *arg);
 
 struct tela_core_info {
 	int cpu;

@@ -645,6 +645,48 @@ static void test_told(void **state)
 	assert_true(sum >= 3);
 }
 
+/* Calls that handlers of the front have answered, and how long the longest took. */
+struct heard {
+	uint64_t calls, max_ns;
+};
+
+static void hear(void *arg, const struct tela_latency *l)
+{
+	struct heard *h = arg;
+
+	if (strcmp(l->side, "callee") || strcmp(l->part, "queue") ||
+		strcmp(l->service, "test.Back"))
+		return;
+	h->calls += l->calls;
+	h->max_ns = max_u64(h->max_ns, l->max_ns);
+	assert_true(l->p50_ns <= l->max_ns);
+}
+
+/* Whoever wants to hear how many calls there are, and how long they take, is told of those since:
+ * together they are what tela_node_latency() shows. */
+static void test_told_of_all(void **state)
+{
+	struct heard before = {0}, after = {0}, since = {0};
+
+	(void)state;
+	assert_int_equal(tela_node_latency(node, UINT32_MAX, hear, &before), 0);
+	assert_int_equal(tela_node_on_latency(node, hear, &since), 0);
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < 20; i++)
+			ask(GO, "nothing", false);
+		node->latency_told_ns = 0; /* a second is over */
+		tela_node_poll(node);
+	}
+	assert_int_equal(tela_node_latency(node, UINT32_MAX, hear, &after), 0);
+	assert_true(since.calls > 0);
+	assert_int_equal(since.calls, after.calls - before.calls);
+	assert_true(since.max_ns <= after.max_ns);
+	node->latency_told_ns = 0;
+	tela_node_poll(node); /* nothing new */
+	assert_int_equal(since.calls, after.calls - before.calls);
+	assert_int_equal(tela_node_on_latency(node, NULL, NULL), 0);
+}
+
 /* Each call holds a call object more while it is on its way out: when there is none, it is not
  * made, and all is there again afterwards (tear_down). */
 static void test_again_and_again(void **state)
@@ -669,6 +711,7 @@ int main(void)
 		cmocka_unit_test(test_blocking),
 		cmocka_unit_test(test_without_a_parent),
 		cmocka_unit_test(test_told),
+		cmocka_unit_test(test_told_of_all),
 		cmocka_unit_test(test_again_and_again),
 	};
 	const struct CMUnitTest last[] = {cmocka_unit_test(test_shut_down_meanwhile)};
