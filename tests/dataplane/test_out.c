@@ -199,13 +199,20 @@ static void *resume_all(void *arg)
 	return arg;
 }
 
+/* Those that the thread keeps, when it has taken all that links have left to it. */
 static uint32_t n_kept(void)
 {
-	uint32_t n;
+	uint32_t n, left = 1;
 
-	pthread_mutex_lock(&later.lock);
-	n = later.n_kept;
-	pthread_mutex_unlock(&later.lock);
+	for (int i = 0; left && i < 5000; i++) {
+		pthread_mutex_lock(&later.lock);
+		left = later.n;
+		n = later.n_kept;
+		pthread_mutex_unlock(&later.lock);
+		if (left)
+			usleep(1000);
+	}
+	assert_int_equal(left, 0);
 	return n;
 }
 
@@ -229,6 +236,9 @@ static void let_go(void)
 	uint64_t dropped = tela_node_counter(node, "drop_detached");
 	uint32_t n = n_kept();
 
+	/* Its caller hears first; then the call that was made for it ends. */
+	for (int i = 0; i < 5000 && tela_node_in_flight(node) > n; i++)
+		usleep(1000);
 	pthread_mutex_lock(&later.lock);
 	for (; later.n_kept; later.n_kept--)
 		while (tela_thread_continue(thread, later.kept[later.n_kept - 1], NULL, 0))
