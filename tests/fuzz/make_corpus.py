@@ -194,6 +194,10 @@ def verify_seeds():
     yield 'envelope-empty', b'\0' + struct.pack('<IHHi', 8, 4, 4, 4)
     for which, name in ((1, 'message'), (3, 'item'), (4, 'key')):
         yield name, bytes([which]) + message + string
+    # plans of tests/telac/random/shapes.h: what is shared overlaps, takes turns, is 20 buffers deep, is changed
+    for name, plan in (('overlap', (60, 0, 2, 0)), ('apart', (60, 1, 30, 8, 50, 0)), ('deep', (40, 1, 20, 8, 30, 1, 20)),
+                       ('changed', (40, 1, 20, 8, 30, 0, 3, 7, 1, 1, 90, 64))):
+        yield 'shape-' + name, bytes([251, 1, 2, 3, 4, *plan])
     yield 'delayed', b'\2' + struct.pack('<IHHHHiII', 12, 8, 12, 4, 8, 8, 7, 4) + string
     yield 'value', b'\5' + struct.pack('<IHHHHiII', 12, 8, 12, 4, 8, 8, 1, 4) + string
     yield 'stats', b'\6' + struct.pack('<IHHHHHHiIQQQ', 16, 10, 32, 8, 16, 24, 0, 12, 0, 1, 2, 3)
