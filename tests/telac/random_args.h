@@ -1,7 +1,7 @@
 /* random_args.h - seeded arguments for builders, for the tests of telac.
  *
- * A generator gives numbers with many zeros and extremes among them; what arguments point to lives in
- * its arena until reset.
+ * A generator gives numbers with many zeros and extremes among them; what arguments point to lives
+ * in its arena until reset.
  */
 #pragma once
 
@@ -85,3 +85,25 @@ static inline struct tela_str random_str(struct random_args *r, unsigned absent)
 	s.len = b.len;
 	return s;
 }
+
+/* Of arguments with a member for each kind of number. */
+#define RANDOM_NUMBERS(r, a)                                                                       \
+	do {                                                                                       \
+		(a)->i8 = (int8_t)random_bits(r);                                                  \
+		(a)->u8 = (uint8_t)random_bits(r);                                                 \
+		(a)->i16 = (int16_t)random_bits(r);                                                \
+		(a)->u16 = (uint16_t)random_bits(r);                                               \
+		(a)->i32 = (int32_t)random_bits(r);                                                \
+		(a)->u32 = (uint32_t)random_bits(r);                                               \
+		(a)->i64 = (int64_t)random_bits(r);                                                \
+		(a)->u64 = random_bits(r);                                                         \
+		(a)->f32 = (float)random_real(r);                                                  \
+		(a)->f64 = random_real(r);                                                         \
+	} while (0)
+
+/* The vector `values` of `n` as member `field`, if `there`; the number is taken only then. */
+#define RANDOM_VECTOR(a, field, there, values, n)                                                  \
+	do {                                                                                       \
+		(a)->field = (there) ? (values) : NULL;                                            \
+		(a)->field##_len = (a)->field ? (n) : 0;                                           \
+	} while (0)

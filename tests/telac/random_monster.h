@@ -72,8 +72,7 @@ static inline void random_rack(struct random_args *r, struct depot_stock_Rack_ar
 	for (i = 0; i < 4; i++)
 		random_shelf(r, &s[i]);
 	a->shelf = random_below(r, 2) ? &s[3] : NULL;
-	a->shelves = random_below(r, 3) ? s : NULL;
-	a->shelves_len = a->shelves ? random_below(r, 4) : 0;
+	RANDOM_VECTOR(a, shelves, random_below(r, 3), s, random_below(r, 4));
 }
 
 static inline const struct depot_stock_Crate_args *random_crate(
@@ -164,8 +163,7 @@ static inline void random_bin(struct random_args *r, struct depot_stock_Bin_args
 		a->ambiguous.c2 = random_crate(r, depth);
 	for (i = 0; i < 4; i++)
 		loads[i] = random_load(r, depth);
-	a->loads = random_below(r, 3) ? loads : NULL;
-	a->loads_len = a->loads ? random_below(r, 4) : 0;
+	RANDOM_VECTOR(a, loads, random_below(r, 3), loads, random_below(r, 4));
 	a->needed = loads[3];
 }
 
@@ -342,13 +340,10 @@ static inline void random_house(
 	room->walls[1] = walls[1];
 	a->wall = random_below(r, 2) ? &walls[2] : NULL;
 	a->room = random_below(r, 2) ? room : NULL;
-	a->walls = random_below(r, 2) ? walls : NULL;
-	a->walls_len = a->walls ? random_below(r, 4) : 0;
-	a->samples = random_below(r, 2) ? samples : NULL;
-	a->samples_len = a->samples ? 3 : 0;
+	RANDOM_VECTOR(a, walls, random_below(r, 2), walls, random_below(r, 4));
+	RANDOM_VECTOR(a, samples, random_below(r, 2), samples, 3);
 	a->bytes = random_blob(r, 1);
-	a->names = random_below(r, 2) ? names : NULL;
-	a->names_len = a->names ? random_below(r, 4) : 0;
+	RANDOM_VECTOR(a, names, random_below(r, 2), names, random_below(r, 4));
 	for (i = 0; depth && i < 3; i++)
 		random_house(r, &annex[i], depth - 1);
 	if (depth && random_below(r, 2)) {
@@ -359,8 +354,7 @@ static inline void random_house(
 	}
 	if (random_below(r, 2))
 		a->part = parts[random_below(r, 3)];
-	a->parts = random_below(r, 2) ? parts : NULL;
-	a->parts_len = a->parts ? random_below(r, 4) : 0;
+	RANDOM_VECTOR(a, parts, random_below(r, 2), parts, random_below(r, 4));
 }
 
 static inline void random_aliased(struct random_args *r, struct depot_stock_Aliased_args *a)
@@ -370,20 +364,9 @@ static inline void random_aliased(struct random_args *r, struct depot_stock_Alia
 
 	memset(v8, (int)random_below(r, 256), 3);
 	vf64[0] = vf64[1] = vf64[2] = random_real(r);
-	a->i8 = (int8_t)random_bits(r);
-	a->u8 = (uint8_t)random_bits(r);
-	a->i16 = (int16_t)random_bits(r);
-	a->u16 = (uint16_t)random_bits(r);
-	a->i32 = (int32_t)random_bits(r);
-	a->u32 = (uint32_t)random_bits(r);
-	a->i64 = (int64_t)random_bits(r);
-	a->u64 = random_bits(r);
-	a->f32 = (float)random_real(r);
-	a->f64 = random_real(r);
-	a->v8 = random_below(r, 2) ? v8 : NULL;
-	a->v8_len = a->v8 ? 3 : 0;
-	a->vf64 = random_below(r, 2) ? vf64 : NULL;
-	a->vf64_len = a->vf64 ? 3 : 0;
+	RANDOM_NUMBERS(r, a);
+	RANDOM_VECTOR(a, v8, random_below(r, 2), v8, 3);
+	RANDOM_VECTOR(a, vf64, random_below(r, 2), vf64, 3);
 }
 
 static inline void random_item_structs(struct random_args *r, struct depot_stock_Item_args *a)
@@ -409,12 +392,10 @@ static inline void random_item_structs(struct random_args *r, struct depot_stock
 	deep->a.b = pairs[1];
 	places[0].x = places[0].y = places[1].x = places[1].y = pos->x;
 	a->pos = random_below(r, 2) ? pos : NULL;
-	a->pairs = random_below(r, 2) ? pairs : NULL;
-	a->pairs_len = a->pairs ? 3 : 0;
+	RANDOM_VECTOR(a, pairs, random_below(r, 2), pairs, 3);
 	a->inlined = &pairs[2];
 	a->deep = random_below(r, 2) ? deep : NULL;
-	a->places = random_below(r, 2) ? places : NULL;
-	a->places_len = a->places ? 2 : 0;
+	RANDOM_VECTOR(a, places, random_below(r, 2), places, 2);
 }
 
 static inline void random_item_rest(struct random_args *r, struct depot_stock_Item_args *a)
@@ -442,11 +423,9 @@ static inline void random_item_rest(struct random_args *r, struct depot_stock_It
 	a->aliases = random_below(r, 2) ? aliased : NULL;
 	a->nothing = random_below(r, 2) ? nothing : NULL;
 	memset(colours, depot_stock_Colour_red | depot_stock_Colour_blue, 4);
-	a->colours = random_below(r, 2) ? colours : NULL;
-	a->colours_len = a->colours ? 4 : 0;
+	RANDOM_VECTOR(a, colours, random_below(r, 2), colours, 4);
 	longs[0] = longs[1] = (int64_t)random_bits(r);
-	a->longs = random_below(r, 2) ? longs : NULL;
-	a->longs_len = a->longs ? 2 : 0;
+	RANDOM_VECTOR(a, longs, random_below(r, 2), longs, 2);
 }
 
 static inline void random_item(

@@ -39,16 +39,7 @@ static inline void random_wide_scalars(struct random_args *r, struct test_wide_W
 	if (random_below(r, 3) == 0)
 		return;
 	a->b = random_below(r, 2);
-	a->i8 = (int8_t)random_bits(r);
-	a->u8 = (uint8_t)random_bits(r);
-	a->i16 = (int16_t)random_bits(r);
-	a->u16 = (uint16_t)random_bits(r);
-	a->i32 = (int32_t)random_bits(r);
-	a->u32 = (uint32_t)random_bits(r);
-	a->i64 = (int64_t)random_bits(r);
-	a->u64 = random_bits(r);
-	a->f32 = (float)random_real(r);
-	a->f64 = random_real(r);
+	RANDOM_NUMBERS(r, a);
 	a->small = (test_wide_Small)random_bits(r);
 	a->large = random_bits(r);
 	a->flags = (test_wide_Flags)random_bits(r);
@@ -78,20 +69,13 @@ static inline void random_wide_vectors(struct random_args *r, struct test_wide_W
 		outers[i] = random_outer(r);
 		texts[i] = random_str(r, 0);
 	}
-	a->shorts = present & 1 ? shorts : NULL;
-	a->doubles = present & 2 ? doubles : NULL;
-	a->ulongs = present & 4 ? ulongs : NULL;
-	a->bools = present & 8 ? bools : NULL;
-	a->smalls = present & 16 ? smalls : NULL;
-	a->outers = present & 32 ? outers : NULL;
-	a->texts = present & 64 ? texts : NULL;
-	a->shorts_len = a->shorts ? n : 0;
-	a->doubles_len = a->doubles ? n : 0;
-	a->ulongs_len = a->ulongs ? n : 0;
-	a->bools_len = a->bools ? n : 0;
-	a->smalls_len = a->smalls ? n : 0;
-	a->outers_len = a->outers ? n : 0;
-	a->texts_len = a->texts ? n : 0;
+	RANDOM_VECTOR(a, shorts, present & 1, shorts, n);
+	RANDOM_VECTOR(a, doubles, present & 2, doubles, n);
+	RANDOM_VECTOR(a, ulongs, present & 4, ulongs, n);
+	RANDOM_VECTOR(a, bools, present & 8, bools, n);
+	RANDOM_VECTOR(a, smalls, present & 16, smalls, n);
+	RANDOM_VECTOR(a, outers, present & 32, outers, n);
+	RANDOM_VECTOR(a, texts, present & 64, texts, n);
 }
 
 static inline void random_wide(struct random_args *r, struct test_wide_Wide_args *a, unsigned depth)
@@ -115,8 +99,7 @@ static inline void random_wide(struct random_args *r, struct test_wide_Wide_args
 	for (i = 0; i < 3; i++)
 		random_leaf(r, &leaves[i]);
 	a->leaf = random_below(r, 2) ? leaves : NULL;
-	a->leaves = random_below(r, 2) ? leaves : NULL;
-	a->leaves_len = a->leaves ? random_below(r, 4) : 0;
+	RANDOM_VECTOR(a, leaves, random_below(r, 2), leaves, random_below(r, 4));
 	if (depth && random_below(r, 2)) {
 		for (i = 0; i < 3; i++)
 			random_wide(r, &more[i], depth - 1);
@@ -181,8 +164,7 @@ static inline void random_envelope(struct random_args *r, struct frame_Envelope_
 	a->trace = random_below(r, 2) ? trace : NULL;
 	a->root = random_below(r, 2) ? &ids[0] : NULL;
 	a->key = random_below(r, 2) ? &ids[1] : NULL;
-	a->metadata = random_below(r, 2) ? pairs : NULL;
-	a->metadata_len = a->metadata ? random_below(r, 5) : 0;
+	RANDOM_VECTOR(a, metadata, random_below(r, 2), pairs, random_below(r, 5));
 	a->status = random_below(r, 2) ? status : NULL;
 	a->reply_limit = (uint32_t)random_bits(r);
 }
