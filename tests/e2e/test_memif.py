@@ -15,7 +15,7 @@ class Services(mesh.Case):
     @classmethod
     def arrange(cls):
         mesh.schemas('echo', 'calculator', 'kv')
-        cls.server = cls.mesh.server()
+        cls.server = cls.mesh.server(('echo', 'calculator', 'kv', 'bytes'))
         cls.client = cls.mesh.client()
 
     def call(self, service, method, payload=b'', **options):
@@ -69,6 +69,24 @@ class Services(mesh.Case):
         self.assertEqual(self.server.in_flight(), 1, 'the other call had to wait for the slow one')
         thread.join()
         self.assertEqual(self.server.in_flight(), 0)
+
+    def test_bytes(self):
+        """The handler sees them in the buffers that they came in, or in one piece."""
+        for size in (0, 1, 1500, 5_000, 65_536, 200_000):
+            data = random.randbytes(size)
+            for method, pieces in (('sum', size > 4_000), ('put_whole', False)):
+                got = self.client.call_fast('bytes', method, data, 'server')
+                self.assertEqual(got.status, 'OK', got)
+                taken, n, total = struct.unpack('<3Q', got.payload)
+                self.assertEqual(taken, size)
+                self.assertEqual(n > 1, pieces)
+                expected = 0
+                for b in data if method == 'sum' else b'':
+                    expected = (expected * 31 + b) & (1 << 64) - 1
+                self.assertEqual(total, expected)
+        for size in (0, 10, 100_000):
+            got = self.client.call_fast('bytes', 'get', struct.pack('<Q', size), 'server')
+            self.assertEqual(got.payload, bytes((i * 7 + (i >> 8)) & 255 for i in range(size)))
 
     def test_kv(self):
         keys = [b'\0', b'\0\0', b'a\0b', bytes(range(200)), b'\xff' * 32]
