@@ -370,6 +370,8 @@ void audit_node(const struct node *n)
 		(unsigned long long)(n->m.due_ns - h.due_ns) / 1000);
 	HOLDS(&h, h.segments == n->m.segments_held, "%u buffers are for messages, %u said to be",
 		h.segments, n->m.segments_held);
+	HOLDS(&h, h.segments <= n->m.cfg.budgets.segments, "%u buffers are for messages, %u may be",
+		h.segments, n->m.cfg.budgets.segments);
 	HOLDS(&h, h.held == n->n_held, "messages hold %u datagrams, %u are held", h.held,
 		n->n_held);
 	HOLDS(&h, !n->n_borrowed, "%u frames may still read messages", n->n_borrowed);

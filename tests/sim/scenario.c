@@ -119,6 +119,7 @@ static void draw_nodes(struct scenario *s, struct rng *r)
 	draw_scarce(s, r, scarce && scenario_has(s, FAULT_scarce));
 	if (rng_below(r, 2))
 		s->shed_ns = rng_scale(r, 20000, 10 * NS_PER_MS);
+	s->budgets.segments = (uint32_t)rng_scale(r, 16, 4096);
 }
 
 static void draw_load(struct scenario *s, struct rng *r)
