@@ -41,12 +41,14 @@ static int start_fails(struct tela_hook *h, void **ret_self)
 static int start_counts(struct tela_hook *h, void **ret_self)
 {
 	static const uint8_t value[] = {1, 2, 255};
+	int rc;
 
 	/* The first of them has the name; all are in the bag. */
 	(void)tela_name_register(
 		h->owner, "counts.first", (struct tela_bytes){value, sizeof(value)}, NULL, 0);
-	*ret_self = malloc(8);
-	return tela_bag_add(h->owner, "counts", (struct tela_bytes){(const uint8_t *)"one", 3});
+	rc = tela_bag_add(h->owner, "counts", (struct tela_bytes){(const uint8_t *)"one", 3});
+	*ret_self = rc ? NULL : malloc(8);
+	return rc || *ret_self ? rc : -ENOMEM;
 }
 
 static void stop_counts(struct tela_hook *h)
