@@ -243,7 +243,8 @@ static void test_from_a_handler(void **state)
 
 static void test_only_here(void **state)
 {
-	const struct tela_options o = {.flags = TELA_CALL_DIRECT}, unknown = {.flags = 64};
+	const struct tela_options o = {.flags = TELA_CALL_DIRECT},
+				  unknown = {.flags = TELA_CALL_FLAGS + 1};
 	struct tela_request r;
 
 	(void)state;
