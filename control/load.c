@@ -95,7 +95,11 @@ struct unload {
 
 static int run_unload(struct lifecycle_job *job)
 {
-	return plugin_close(container_of(job, struct unload, job)->plugin);
+	struct unload *u = container_of(job, struct unload, job);
+
+	if (tela_node_clients_use(u->control->node, plugin_holds, u->plugin))
+		return -EUSERS;
+	return plugin_close(u->plugin);
 }
 
 static void unload_done(struct lifecycle_job *job, int error)
@@ -108,7 +112,9 @@ static void unload_done(struct lifecycle_job *job, int error)
 		/* Still mapped. It may be used again, so it is listed again. */
 		u->plugin->state = PLUGIN_LOADED;
 		plugin_keep(u->plugin, error == -EDEADLK ? "another load hangs"
-							 : "the dynamic linker cannot unload it");
+				       : error == -EUSERS
+					       ? "clients that it opened live as long as the node"
+					       : "the dynamic linker cannot unload it");
 		registry_add(u->control->registry, u->plugin);
 		log_warn("plugin %s stays loaded: %s", u->name, u->plugin->reason);
 	} else {

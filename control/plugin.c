@@ -454,6 +454,15 @@ void plugin_serve_end(struct plugin *p)
 		rest(p);
 }
 
+bool plugin_holds(const void *at, void *plugin)
+{
+	const struct plugin *p = plugin;
+	Dl_info here, there;
+
+	return p->handle && dladdr(p->desc, &here) && dladdr(at, &there) &&
+	       here.dli_fbase == there.dli_fbase;
+}
+
 void plugin_keep(struct plugin *p, const char *reason)
 {
 	if (p->state == PLUGIN_LINKED || p->state == PLUGIN_KEPT)

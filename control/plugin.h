@@ -73,6 +73,8 @@ void plugin_put(struct plugin *p);
 /* A service of the node refers to its schema, and does not any more. */
 void plugin_serve(struct plugin *p);
 void plugin_serve_end(struct plugin *p);
+/* Does `at` stand in the object that `plugin`, a struct plugin, was loaded from? [lifecycle] */
+bool plugin_holds(const void *at, void *plugin);
 /* Never unload it, because of `reason`. */
 void plugin_keep(struct plugin *p, const char *reason);
 /* A loaded one without users for `linger_ns`; NULL if there is none. */

@@ -75,6 +75,18 @@ struct tela_client *client_of_mesh(
 	return c;
 }
 
+bool tela_node_clients_use(
+	struct tela_node *n, bool (*in)(const void *descriptor, void *arg), void *arg)
+{
+	bool used = false;
+
+	pthread_mutex_lock(&n->threads_lock);
+	for (const struct tela_client *c = n->clients; c && !used; c = c->next)
+		used = in(c->service, arg);
+	pthread_mutex_unlock(&n->threads_lock);
+	return used;
+}
+
 void client_free(struct tela_client *c)
 {
 	if (c)

@@ -455,8 +455,9 @@ int tela_request_lend(struct tela_client *c, const struct tela_method_desc *m, c
 	size_t len, const struct tela_options *o, tela_done_fn done, void *arg);
 
 /* Where calls of `service` go: to the node named `peer` in the configuration, or to this node
- * itself (NULL). `sessions` per core, 0: one. The descriptor must outlive the client. NULL with
- * errno ENOENT (no such peer), ENOMEM. Closed with the node. [any but data cores] */
+ * itself (NULL). `sessions` per core, 0: one. The descriptor must outlive the client: telad unloads
+ * no object that holds one. NULL with errno ENOENT (no such peer), ENOMEM. Closed with the node.
+ * [any but data cores] */
 struct tela_client *tela_client_open(struct tela_node *n, const char *peer,
 	const struct tela_service_desc *service, unsigned sessions);
 

@@ -324,6 +324,11 @@ typedef void (*tela_latency_fn)(void *arg, const struct tela_latency *l);
  * any, added up). 0, -EINVAL (no such core), -ENOMEM. [any but data cores] */
 int tela_node_latency(const struct tela_node *n, uint32_t core, tela_latency_fn emit, void *arg);
 
+/* Whether some client of the node has a descriptor for which `in` says that it stands there: what
+ * holds it must stay as long as the node. [any but data cores] */
+bool tela_node_clients_use(
+	struct tela_node *n, bool (*in)(const void *descriptor, void *arg), void *arg);
+
 /* Tells, out of tela_node_poll() and at most once a second, the same of the calls alone that have
  * been looked at since it told last, or since this call: how many, and how long they took. How
  * those ended that did not end well, tela_node_on_ends() tells. NULL: no more. 0 or -ENOMEM. */

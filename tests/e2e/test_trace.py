@@ -129,6 +129,18 @@ class Trace(mesh.Case):
         self.assertEqual((last['status'], last['error']), ('service_not_available', True))
         self.assertTrue(all(s.get('error') for s in spans if s['kind'] != 'own'), spans)
 
+    def test_object_of_clients_stays(self):
+        """The node's clients live as long as it does, and look at descriptors that stand in the object."""
+        self.front.do('chain.remove', service='echo', name='relay')
+        kept = mesh.until(lambda: [p for p in self.front.ask('plugins')['plugins']
+                                   if p['plugin'] == 'relay' and p['state'] == 'kept'], 'relay is not unloaded')
+        self.assertIn('clients', kept[0]['reason'])
+        for weight in (2, 1):  # an announcement, which steers clients by the names of their services
+            self.middle.do('service.weight', service='echo', weight=weight)
+            self.assertEqual(self.typed('call', 'echo.echo', '{"data": "hello"}').returncode, 0)
+        self.front.do('chain.add', service='echo', plugin='relay', object=OBJECT, config={'peer': 'middle'})
+        self.assertEqual(self.relayed(2).status, 'OK')
+
     def test_request_out(self):
         """A link of the caller adds to what goes over the wire, or keeps it from going."""
         got = self.relayed(2, trace=True)
