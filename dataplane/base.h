@@ -69,6 +69,17 @@ static inline void copy_words(void *to, const void *from, uint32_t len)
 		*t++ = *f++;
 }
 
+/* Zeroes `len` bytes, a multiple of 8 and known when it is compiled. GCC makes "rep stos" of a
+ * memset() of more than 64: 20 cycles before it begins, in every call. */
+static inline __attribute__((always_inline)) void zero_words(void *to, uint32_t len)
+{
+	any_word *t = (any_word *)to;
+
+#pragma GCC unroll 32
+	for (uint32_t i = 0; i < len / 8; i++)
+		t[i] = 0;
+}
+
 /* Zeroes what a message of `len` bytes leaves of its last word. */
 static inline void pad_word(uint8_t *message, uint32_t len)
 {

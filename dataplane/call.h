@@ -87,6 +87,7 @@ enum {
 	CALL_FRESH_FIRST = offsetof(struct call, envelope),
 	CALL_FRESH_END = offsetof(struct call, prover),
 };
+_Static_assert((CALL_FRESH_END - CALL_FRESH_FIRST) % 8 == 0, "zeroed by words");
 _Static_assert(TELA_EXECUTED == 0, "the outcome that a fresh call has");
 
 static inline struct call *call_of(const struct tela_call *pub)

@@ -215,7 +215,7 @@ static struct call *call_open(struct machine *m, const uint8_t *payload, uint32_
 	c->slot = NULL;
 	c->local = NULL;
 	c->arrived_ns = c->pub.began_ns = m->now_ns;
-	memset((uint8_t *)c + CALL_FRESH_FIRST, 0, CALL_FRESH_END - CALL_FRESH_FIRST);
+	zero_words((uint8_t *)c + CALL_FRESH_FIRST, CALL_FRESH_END - CALL_FRESH_FIRST);
 	return c;
 }
 
