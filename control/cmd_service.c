@@ -61,6 +61,10 @@ static void drained(void *arg, struct stack *s, int error, uint32_t cancelled)
 	char waits_for[192];
 	bool done = drain_show(s, waits_for, sizeof(waits_for));
 
+	if (cancelled) { /* by now they may have gone */
+		done = false;
+		snprintf(waits_for, sizeof(waits_for), "calls in flight");
+	}
 	if (error == -ENOMEM)
 		request_fail(r, error, "out of memory");
 	else if (error)

@@ -199,7 +199,7 @@ class Services(mesh.Case):
         self.assertEqual(status['ports'][0]['link'], 'up')
         names = {s['service']: s['state'] for s in self.server.ctl('services')[1]['services']}
         self.assertEqual(names, {'echo': 'running', 'calculator': 'running', 'kv': 'running',
-                                 'reflection': 'running'})
+                                 'bytes': 'running', 'reflection': 'running'})
         for command in ('plugins', 'commands', 'stats'):
             self.assertEqual(self.server.ctl(command)[0], 0)
         for words in (('chain', 'show', 'echo'), ('images', 'echo'), ('stats', 'drops=true')):

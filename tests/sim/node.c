@@ -89,6 +89,8 @@ static void io_send_from(void *io, const struct path *path, void *buf, uint32_t 
 	struct node *n = io;
 
 	CHECK(n->n_borrowed < ARRAY_SIZE(n->borrowed));
+	if (n->n_tx >= n->tx_ring) /* it is dropped, and told of whole */
+		memcpy(frame_of(buf)->bytes + len, more, more_len);
 	if (queue(n, frame_of(buf), &path->peer, len + more_len))
 		n->borrowed[n->n_borrowed++] = (struct borrowed){buf, more, more_len};
 }
