@@ -1,6 +1,6 @@
 """Plants bugs in the protocol machine, one at a time, and sees that the simulator finds each.
 
-usage: plant.py SOURCE_ROOT BUILD_ROOT [--only NAME]... [--seconds N] [--list]
+usage: plant.py SOURCE_ROOT BUILD_ROOT [--only NAME]... [--draw N] [--seconds N] [--list]
 
 A bug is an exact piece of a source file and what takes its place. The file is changed in a copy and compiled as the
 build compiles it, and linked with the rest of tela-sim as it was built. Then seeds are run, from 1 on, until one fails;
@@ -9,6 +9,8 @@ the same seed must pass without the bug. Ends with 1 if a bug is not found, or i
 import argparse
 import json
 import os
+import random
+import random
 import re
 import shlex
 import subprocess
@@ -72,7 +74,7 @@ BUGS = [
         '\tcall_run(m, c);\n\tif (local)\n\t\tcaller_accepted(m, local);\n',
         '\tif (local)\n\t\tcaller_accepted(m, local);\n\tcall_run(m, c);\n'),
     ('pinned', 'an image is held for ever', 'call.c',
-        '\t\timage_pin_add(c->image, m->cfg.core, -1);\n', ''),
+        '\timage_pin_add(c->image, m->cfg.core, -1);\n', ''),
     ('detached-lie', 'a call that was given up at its deadline "surely did not run"', 'call.c',
         '\t\tc->slot->gone = GONE_DETACHED;\n', '\t\tc->slot->gone = GONE_REFUSED;\n'),
     ('evicted-lie', 'a call whose reply was evicted "surely did not run"', 'callee_reply.c',
@@ -125,13 +127,18 @@ class Build:
         commands = must(['ninja', '-t', 'commands', 'tests/sim/tela-sim'], self.build).strip().split('\n')
         self.link = shlex.split(commands[-1])
 
-    def plant(self, bug, folder):
-        name, old, new = bug[2:5]
-        path = os.path.join(self.source, 'dataplane', name)
-        with open(path) as f:
+    def text_of(self, bug):
+        name, old = bug[2:4]
+        with open(os.path.join(self.source, 'dataplane', name)) as f:
             text = f.read()
         if text.count(old) != 1:
             raise Trouble(f'dataplane/{name} holds the piece to be changed {text.count(old)} times:\n{old}')
+        return text
+
+    def plant(self, bug, folder):
+        name, old, new = bug[2:5]
+        path = os.path.join(self.source, 'dataplane', name)
+        text = self.text_of(bug)
         changed = os.path.join(folder, name)
         with open(changed, 'w') as f:
             f.write(text.replace(old, new))
@@ -171,6 +178,7 @@ def main():
     words.add_argument('source')
     words.add_argument('build')
     words.add_argument('--only', action='append', metavar='NAME', help='this bug, not all')
+    words.add_argument('--draw', type=int, metavar='N', help='N of them, others each time')
     words.add_argument('--seconds', type=int, default=60, help='most that are spent on seeds for one bug (60)')
     words.add_argument('--list', action='store_true', help='says which bugs there are')
     told = words.parse_args()
@@ -182,6 +190,10 @@ def main():
     if not bugs:
         raise Trouble(f'no bug is named {told.only}; --list names them')
     build, missed = Build(told.source, told.build), 0
+    for bug in bugs:
+        build.text_of(bug)
+    if told.draw:
+        bugs = random.sample(bugs, min(told.draw, len(bugs)))
     print(f'{"bug":12} {"seed":>6} {"s":>5}  what was seen')
     for bug in bugs:
         began = time.monotonic()
