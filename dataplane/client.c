@@ -5,6 +5,10 @@
 #include "node.h"
 #include "out.h"
 
+/* Sessions that one call looks at for a free slot: of thousands on a path that holds back, none has
+ * any use, and the next call goes on with the others. */
+enum { TRIES = 64 };
+
 /* Core c of n calls the cores c, c + n, c + 2n... of a peer that has more than n, and c modulo its
  * number of one that has not: every core of the peer is called, and as few frames as can be come to
  * a core that they are not for. */
@@ -211,7 +215,7 @@ int client_begin(struct core *core, struct tela_client *c, const struct tela_met
 	ret->client_core = core;
 	if (unlikely(!cc->spread) && cc->session->path->state == PATH_UP)
 		client_spread(core, c, cc->session->path);
-	for (uint32_t i = 0; i < cc->n_sessions; i++) {
+	for (uint32_t i = 0; i < cc->n_sessions && i < TRIES; i++) {
 		struct caller_session *s = &cc->session[cc->next];
 		int got;
 
