@@ -235,8 +235,9 @@ def run_tests(step, build, wanted, what='tests', env=None, multiplier=1):
 # ---- the steps ----
 
 SANITIZED = ['-Djemalloc=disabled', '-Ddebug=true', '-Doptimization=1', '-Db_lundef=false', '-Db_ndebug=false']
-# All there is, by clang: with the fuzz targets, which run over their corpora among the tests and then on their own.
-ASAN = ['-Db_sanitize=address,undefined', '-Dfuzz=true', *SANITIZED]
+# All there is but the micro-benchmarks, by clang: with the fuzz targets, which run over their corpora among the tests and then
+# on their own.
+ASAN = ['-Db_sanitize=address,undefined', '-Dfuzz=true', '-Dbench=disabled', *SANITIZED]
 SANITIZER_ENV = {
     'ASAN_OPTIONS': 'detect_stack_use_after_return=1:strict_string_checks=1:abort_on_error=0',
     'UBSAN_OPTIONS': 'print_stacktrace=1:halt_on_error=1',
