@@ -203,6 +203,7 @@ int client_begin(struct core *core, struct tela_client *c, const struct tela_met
 	size_t size, const struct tela_options *o, struct tela_request *ret)
 {
 	struct client_core *cc = &c->core[core->index];
+	uint32_t tries = 0;
 	int rc;
 
 	if (unlikely(c->mesh != NULL))
@@ -215,7 +216,7 @@ int client_begin(struct core *core, struct tela_client *c, const struct tela_met
 	ret->client_core = core;
 	if (unlikely(!cc->spread) && cc->session->path->state == PATH_UP)
 		client_spread(core, c, cc->session->path);
-	for (uint32_t i = 0; i < cc->n_sessions && i < TRIES; i++) {
+	for (uint32_t i = 0; i < cc->n_sessions && tries < TRIES; i++) {
 		struct caller_session *s = &cc->session[cc->next];
 		int got;
 
@@ -226,6 +227,7 @@ int client_begin(struct core *core, struct tela_client *c, const struct tela_met
 		/* What can be called now is not kept waiting for a core that cannot. */
 		if (cc->n_paths > 1 && s->path->state != PATH_UP && cc->session != s)
 			continue;
+		tries++;
 		got = caller_begin(&core->m, s, m, size, o, ret);
 		if (unlikely(got == -EAGAIN))
 			rc = got;
