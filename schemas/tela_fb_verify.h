@@ -338,7 +338,7 @@ static inline bool tela_fb_verify_unions(const struct tela_fb_verifier *v,
 	const struct tela_fb_table *t, unsigned slot, bool required, uint32_t *ret_types,
 	uint32_t *ret_at, uint32_t *ret_n)
 {
-	uint32_t types, n;
+	uint32_t types, n = 0;
 
 	if (!tela_fb_verify_ref(v, t, slot - 2, false, &types) ||
 		!tela_fb_verify_offsets(v, t, slot, required, ret_at, ret_n))

@@ -419,9 +419,9 @@ bool same_pair(const depot_stock_Pair &a, const depot_stock_Pair &b)
 
 void compare_structs(depot_stock_Item_t t, const depot_stock_Item_args *a)
 {
-	depot_stock_Vec3 pos;
-	depot_stock_Pair pair;
-	depot_stock_Deep deep;
+	depot_stock_Vec3 pos = {};
+	depot_stock_Pair pair = {};
+	depot_stock_Deep deep = {};
 
 	CHECK(depot_stock_Item_pos(t, &pos) == !!a->pos);
 	CHECK(!a->pos ||
