@@ -11,6 +11,7 @@ void cmd_trace(struct control *c, struct request *r)
 	char err[200];
 	json_t *spans;
 
+	tela_node_poll(c->node); /* what has ended since the last tick is shown too */
 	if (!id) {
 		limit = limit < TRACES_LIST_MAX ? limit : TRACES_LIST_MAX;
 		request_ok(
