@@ -369,6 +369,8 @@ def main():
         else:
             for command in rest:
                 fail(f'{readme.path}: nothing runs: {command}')
+    for text in failures:  # again, where a log that was cut still has it
+        print('failed: ' + text[:600])
     print(f'{len(shown)} commands shown, {len(failures)} failures')
     return 1 if failures else 0
 
