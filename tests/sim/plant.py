@@ -3,13 +3,12 @@
 usage: plant.py SOURCE_ROOT BUILD_ROOT [--only NAME]... [--draw N] [--seconds N] [--list]
 
 A bug is an exact piece of a source file and what takes its place. The file is changed in a copy and compiled as the
-build compiles it, and linked with the rest of tela-sim as it was built. Then seeds are run, from 1 on, until one fails;
+build compiles it, and linked before the library that tela-sim is built from. Then seeds are run, from 1 on, until one fails;
 the same seed must pass without the bug. Ends with 1 if a bug is not found, or if its piece of source is no longer there.
 """
 import argparse
 import json
 import os
-import random
 import random
 import re
 import shlex
@@ -17,6 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+LIBRARY = 'tests/libmachine.a'
 
 # name, what it is, file, piece of source, what takes its place; the study that finds it, if seeds do not
 BUGS = [
@@ -142,18 +143,21 @@ class Build:
         changed = os.path.join(folder, name)
         with open(changed, 'w') as f:
             f.write(text.replace(old, new))
-        compiled = [c for c in self.compiles if c['output'].startswith('tests/sim/tela-sim.p/')
+        compiled = [c for c in self.compiles if c['output'].startswith(LIBRARY + '.p/')
                     and os.path.normpath(os.path.join(c['directory'], c['file'])) == path]
         if len(compiled) != 1:
-            raise Trouble(f'{len(compiled)} objects of tela-sim are made from {name}')
+            raise Trouble(f'{len(compiled)} objects of {LIBRARY} are made from {name}')
         before, planted = compiled[0]['output'], os.path.join(folder, name + '.o')
         words = [w for w in shlex.split(compiled[0]['command']) if w != '-Werror']
         words = [changed if w == compiled[0]['file'] else planted if w == before else w for w in words]
         must(words, self.build)
         program = os.path.join(folder, 'tela-sim')
-        if before not in self.link or 'tests/sim/tela-sim' not in self.link:
-            raise Trouble(f'the link command does not name {before}')
-        must([planted if w == before else program if w == 'tests/sim/tela-sim' else w for w in self.link], self.build)
+        if self.link.count(LIBRARY) != 1 or 'tests/sim/tela-sim' not in self.link:
+            raise Trouble(f'the link command does not name {LIBRARY}')
+        # the library's own is not taken, since all that it defines is there already
+        at = self.link.index(LIBRARY)
+        link = [*self.link[:at], planted, *self.link[at:]]
+        must([program if w == 'tests/sim/tela-sim' else w for w in link], self.build)
         return program
 
 
