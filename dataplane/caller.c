@@ -115,7 +115,7 @@ static inline __attribute__((always_inline)) int begin(struct machine *m, struct
 	if (unlikely(s->path &&
 		     (s->path->state == PATH_DOWN || (s->path->draining && !(o && o->context)))))
 		return -ENOTCONN;
-	if (unlikely(s->path && s->path->congest.n_held >= CONGEST_HELD_CALLS))
+	if (unlikely(s->path && caller_path_holds(s->path)))
 		return -EAGAIN;
 	if (unlikely(!slot || m->n_made >= m->cfg.budgets.in_flight)) {
 		caller_ask_credit(m, s);

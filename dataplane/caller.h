@@ -23,6 +23,12 @@ static inline void caller_to_sent(struct machine *m, struct path *p, struct call
 	list_add_tail(&p->sent, &s->sent);
 }
 
+/* Holds back what it has already: it takes no call of any session just now. */
+static inline bool caller_path_holds(const struct path *p)
+{
+	return p->congest.n_held >= CONGEST_HELD_CALLS;
+}
+
 /* Header of the request's packet, or of the first of them. */
 static inline frame_Packet caller_header(const struct caller_slot *s, uint8_t flags)
 {

@@ -5,8 +5,7 @@
 #include "node.h"
 #include "out.h"
 
-/* Sessions that one call looks at for a free slot: of thousands on a path that holds back, none has
- * any use, and the next call goes on with the others. */
+/* Sessions that one call looks at for a free slot; the next call goes on with the others. */
 enum { TRIES = 64 };
 
 /* Core c of n calls the cores c, c + n, c + 2n... of a peer that has more than n, and c modulo its
@@ -129,7 +128,8 @@ static bool open_sessions(struct core *core, struct tela_client *c, struct path 
 		cc->n_sessions++;
 		n++;
 	}
-	cc->n_paths += n > 0;
+	if (n)
+		cc->end[cc->n_paths++] = cc->n_sessions;
 	return n;
 }
 
@@ -199,11 +199,51 @@ static inline void fetch_ahead(const struct caller_session *s)
 	}
 }
 
+/* The session behind those of the path that session `at` is of. */
+static uint32_t path_end(const struct client_core *cc, uint32_t at)
+{
+	uint32_t k = 0;
+
+	while (cc->end[k] <= at)
+		k++;
+	return cc->end[k];
+}
+
+/* `up`: only where a call can go now. */
+static inline __attribute__((always_inline)) int begin_among(struct machine *machine,
+	struct client_core *cc, bool up, const struct tela_method_desc *m, size_t size,
+	const struct tela_options *o, struct tela_request *ret)
+{
+	int rc = -ENOTCONN;
+	uint32_t tries = 0;
+
+	for (uint32_t seen = 0; seen < cc->n_sessions && tries < TRIES; tries++) {
+		const uint32_t at = cc->next;
+		struct caller_session *s = &cc->session[at];
+		uint32_t end = at + 1;
+		int got = -ENOTCONN;
+
+		if (unlikely(cc->n_sessions > FETCH_SESSIONS) && cc->n_sessions - at > 5)
+			fetch_ahead(s);
+		if (!up || s->path->state == PATH_UP)
+			got = caller_begin(machine, s, m, size, o, ret);
+		if (unlikely(got == -EAGAIN))
+			rc = got;
+		/* What a path refuses it refuses to all of its sessions. */
+		if (unlikely(got && s->path) && (got == -ENOTCONN || caller_path_holds(s->path)))
+			end = path_end(cc, at);
+		cc->next = unlikely(end == cc->n_sessions) ? 0 : end;
+		if (likely(got != -EAGAIN && got != -ENOTCONN))
+			return got;
+		seen += end - at;
+	}
+	return rc;
+}
+
 int client_begin(struct core *core, struct tela_client *c, const struct tela_method_desc *m,
 	size_t size, const struct tela_options *o, struct tela_request *ret)
 {
 	struct client_core *cc = &c->core[core->index];
-	uint32_t tries = 0;
 	int rc;
 
 	if (unlikely(c->mesh != NULL))
@@ -212,29 +252,15 @@ int client_begin(struct core *core, struct tela_client *c, const struct tela_met
 	if (unlikely(rc))
 		return rc;
 	ret->session = NULL;
-	rc = -ENOTCONN;
 	ret->client_core = core;
 	if (unlikely(!cc->spread) && cc->session->path->state == PATH_UP)
 		client_spread(core, c, cc->session->path);
-	for (uint32_t i = 0; i < cc->n_sessions && tries < TRIES; i++) {
-		struct caller_session *s = &cc->session[cc->next];
-		int got;
-
-		if (++cc->next == cc->n_sessions)
-			cc->next = 0;
-		if (unlikely(cc->n_sessions > FETCH_SESSIONS) && cc->n_sessions - cc->next > 4)
-			fetch_ahead(s);
-		/* What can be called now is not kept waiting for a core that cannot. */
-		if (cc->n_paths > 1 && s->path->state != PATH_UP && cc->session != s)
-			continue;
-		tries++;
-		got = caller_begin(&core->m, s, m, size, o, ret);
-		if (unlikely(got == -EAGAIN))
-			rc = got;
-		else if (likely(got != -ENOTCONN))
-			return got;
+	/* What can be called now is not kept waiting for a core that cannot. */
+	for (bool up = cc->n_paths > 1;; up = false) {
+		rc = begin_among(&core->m, cc, up, m, size, o, ret);
+		if (likely(rc != -ENOTCONN || !up))
+			return rc;
 	}
-	return rc;
 }
 
 int tela_request_begin(struct tela_client *c, const struct tela_method_desc *m, size_t size,

@@ -6,13 +6,15 @@
 
 struct client_core {
 	bool open;
-	int error;           /* why it cannot be opened */
-	uint32_t next;       /* session to try first */
-	uint32_t n_sessions; /* of this core: fewer where slots ran out */
-	uint32_t n_paths;    /* callee cores that have sessions */
-	bool spread;         /* there will be no more of them */
+	int error;                      /* why it cannot be opened */
+	uint32_t next;                  /* session to try first */
+	uint32_t n_sessions;            /* of this core: fewer where slots ran out */
+	uint32_t n_paths;               /* callee cores that have sessions */
+	bool spread;                    /* there will be no more of them */
 	struct caller_session *session; /* in `memory`, each in lines of its own */
 	void *memory;
+	/* Of the sessions of each path, which stand one behind the other. */
+	uint32_t end[SPREAD_MAX];
 };
 
 struct tela_client {
