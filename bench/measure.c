@@ -246,8 +246,12 @@ static void show_yard(FILE *to, const char *name, const struct yard *y, uint32_t
 /* This node's drops: none is expected but those that faults bring. */
 static void show_drop(void *arg, const char *name, const char *help, bool drop, uint64_t value)
 {
-	if (value && (drop || !strcmp(name, "pings") || !strcmp(name, "loop_gaps") ||
-			     !strcmp(name, "paths_down")))
+	static const char *const also[] = {
+		"pings", "loop_gaps", "paths_down", "congested", "paced"};
+
+	for (size_t i = 0; i < sizeof(also) / sizeof(*also); i++)
+		drop |= !strcmp(name, also[i]);
+	if (value && drop)
 		fprintf(arg, "%-26s %10llu  %s\n", name, (unsigned long long)value, help);
 }
 

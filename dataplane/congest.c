@@ -142,7 +142,7 @@ bool congest_waits(struct machine *m, struct path *p)
 	const struct congest *c = &p->congest;
 
 	if (p->open.buf && p->open.len > p->header_len)
-		path_flush(m, p, m->now_ns); /* what it holds is to be paid for first */
+		path_flush_midway(m, p); /* what it holds is to be paid for first */
 	return c->n_held || c->next_ns > m->now_ns;
 }
 
@@ -244,7 +244,7 @@ static void round_end(struct machine *m, struct path *p, uint64_t since_ns)
 {
 	struct congest *c = &p->congest;
 	/* The shortest of all may have been forgotten a little since (congest_look). */
-	uint64_t queue_ns = c->round_min_ns - min_u64(c->min_ns, c->round_min_ns);
+	uint64_t queue_ns = c->network ? c->round_min_ns - min_u64(c->min_ns, c->round_min_ns) : 0;
 	uint64_t datagrams = p->tx_number - c->round_number;
 	bool lossy =
 		c->lost >= CONGEST_LOSS_MIN && c->lost * (uint64_t)CONGEST_LOSS_SHARE > datagrams;
@@ -280,7 +280,7 @@ void congest_delay(struct machine *m, struct path *p, uint64_t rtt_ns)
 	/* What comes seconds late says nothing of the path as it is. */
 	c->rtt_ns = (c->rtt_ns + min_u64(rtt_ns, CONGEST_RTT_MAX_NS)) / 2;
 	c->rtt_ns = max_u64(c->rtt_ns, CONGEST_RTT_MIN_NS);
-	above = rtt_ns - c->min_ns > good_ns(c);
+	above = c->network && rtt_ns - c->min_ns > good_ns(c);
 	if (!c->watched) {
 		if (above)
 			watch(m, p);

@@ -20,7 +20,9 @@
  * - Who has the larger window is cut at less delay, so that shares become equal (flow scaling).
  * - A path starts, and starts again after a pause, with a small window that doubles (slow start),
  * so that a hundred that start together do not meet in one queue; that holds back messages of
- * several fragments only. Shared memory has no queue of that kind, and starts without.
+ * several fragments only.
+ * - Shared memory has no queue of that kind: it starts without, and delay there is a loop's long
+ *   pass or a CPU that was taken away, for which sending less helps nobody. Loss counts there too.
  * - A round trip's shortest delay counts, as in CoDel (Nichols and Jacobson, 2012): that of a queue
  *   that did not empty. Jitter is no congestion.
  * - Loss counts where it is not chance: more than one datagram in 16 of a round trip.

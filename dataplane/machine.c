@@ -79,7 +79,7 @@ bool machine_flush_early(struct machine *m)
 
 	if (!p || !p->open.buf || p->open.len < EARLY_BYTES)
 		return false;
-	path_flush(m, p, m->now_ns);
+	path_flush_midway(m, p);
 	return true;
 }
 

@@ -35,7 +35,7 @@ static bool path_open(struct machine *m, struct path *p)
 	d->urgent = false;
 	if (!p->dirty) {
 		if (unlikely(m->n_dirty == MACHINE_DIRTY)) {
-			path_flush(m, m->dirty[0], m->now_ns);
+			path_flush_midway(m, m->dirty[0]);
 			m->dirty[0]->dirty = false;
 			m->dirty[0] = m->dirty[--m->n_dirty];
 		}
@@ -49,8 +49,7 @@ uint8_t *path_append_next(struct machine *m, struct path *p, uint32_t len)
 {
 	struct dgram *d = &p->open;
 
-	if (d->buf)
-		path_flush(m, p, m->now_ns);
+	path_flush_midway(m, p);
 	if (!path_open(m, p) || d->len + len > d->room)
 		return NULL;
 	d->len += len;
@@ -139,6 +138,14 @@ void path_flush(struct machine *m, struct path *p, uint64_t now_ns)
 		path_send(m, p, &p->open, now_ns);
 }
 
+/* With the pass's time a datagram seems to have been under way since the pass began, to be a queue
+ * of its network where a pass takes long. */
+void path_flush_midway(struct machine *m, struct path *p)
+{
+	if (p->open.buf)
+		path_flush(m, p, unlikely(p->congest.network) ? machine_clock(m) : m->now_ns);
+}
+
 /* ---- datagrams in: replay and round trip ---- */
 
 bool path_replay_check(struct path *p, uint64_t number)
@@ -213,6 +220,9 @@ void path_stamps(struct machine *m, struct path *p, uint32_t stamp, uint32_t ech
 	if (!echo || m->gap_ns || back > INT32_MAX)
 		return;
 	rtt_ns = (uint64_t)back * WIRE_STAMP_NS;
+	/* Or was: what was stamped before may have left after it. */
+	if (unlikely(rtt_ns > m->now_ns - m->shed.back_ns) && m->shed.away_ns > rtt_ns / 8)
+		return;
 	path_rtt_sample(p, rtt_ns);
 	/* Nobody knows how much of the longest wait it was. What may have waited for long says that
 	 * there is a queue, if it was late even so; never that the path is shorter than was known.

@@ -92,6 +92,8 @@ bool path_packet(struct machine *m, struct path *p, frame_Packet h, const void *
 /* Closes the open datagram and sends it, or holds it back if the path is paced. `now_ns` is the
  * time of the flush. */
 void path_flush(struct machine *m, struct path *p, uint64_t now_ns);
+/* The same in the middle of a pass; harmless if none is open. */
+void path_flush_midway(struct machine *m, struct path *p);
 /* Header, stamps, trailer; hands it to the device. */
 void path_send(struct machine *m, struct path *p, struct dgram *d, uint64_t now_ns);
 

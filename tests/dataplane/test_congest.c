@@ -8,7 +8,7 @@
 
 #include "machine.h"
 
-enum { BASE_NS = 10000, LEN = 1500 };
+enum { BASE_NS = 10000, PASS_NS = 8000, LEN = 1500 };
 
 static struct counts counts;
 static struct machine m;
@@ -30,7 +30,14 @@ static void io_drop(void *io, void *buf)
 	dropped++;
 }
 
-static const struct machine_ops ops = {.send = io_send, .drop = io_drop};
+/* The pass has gone on for so long. */
+static uint64_t io_clock(void *io)
+{
+	(void)io;
+	return m.now_ns + PASS_NS;
+}
+
+static const struct machine_ops ops = {.send = io_send, .drop = io_drop, .clock = io_clock};
 
 static int setup(void **state)
 {
@@ -65,10 +72,18 @@ static void trip(uint64_t rtt_ns, uint64_t bytes)
 	congest_sample(&m, &p, rtt_ns);
 }
 
+/* A network's path that has started. */
+static void begin(void)
+{
+	congest_begin(&m, &p, BASE_NS, false);
+	while (p.congest.paced)
+		trip(BASE_NS, p.congest.window);
+}
+
 static void test_uncongested(void **state)
 {
 	(void)state;
-	congest_begin(&m, &p, BASE_NS, true);
+	begin();
 	for (int i = 0; i < 1000; i++)
 		trip(BASE_NS + CONGEST_TARGET_NS, 100 * LEN);
 	assert_false(p.congest.paced);
@@ -86,7 +101,7 @@ static void test_cut_and_grow(void **state)
 	uint64_t window;
 
 	(void)state;
-	congest_begin(&m, &p, BASE_NS, true);
+	begin();
 	for (int i = 0; i < 4 && !p.congest.paced; i++)
 		trip(BASE_NS + 2 * CONGEST_TARGET_NS, 20 * LEN);
 	assert_true(p.congest.paced);
@@ -113,10 +128,9 @@ static void test_cut_and_grow(void **state)
 	assert_false(p.congest.paced);
 }
 
-static void test_loss(void **state)
+static void lose(bool shared_memory)
 {
-	(void)state;
-	congest_begin(&m, &p, BASE_NS, true);
+	shared_memory ? congest_begin(&m, &p, BASE_NS, true) : begin();
 	/* Chance: three in a hundred. */
 	for (int i = 0; i < 50; i++) {
 		for (int k = 0; k < 3; k++)
@@ -136,6 +150,28 @@ static void test_loss(void **state)
 		trip(BASE_NS, 10 * LEN);
 	}
 	assert_in_range(p.congest.window, CONGEST_WINDOW_LOSS, 2 * CONGEST_WINDOW_LOSS);
+}
+
+static void test_loss(void **state)
+{
+	(void)state;
+	lose(false);
+}
+
+/* Between processes delay is a loop's, however long; loss counts. */
+static void test_shared_memory(void **state)
+{
+	(void)state;
+	congest_begin(&m, &p, BASE_NS, true);
+	for (int i = 0; i < 1000; i++) {
+		trip(BASE_NS + 20 * CONGEST_TARGET_NS, 100 * LEN);
+		assert_false(p.congest.watched);
+	}
+	lose(true);
+	/* It ends as soon as nothing is lost, whatever the delay is. */
+	for (int i = 0; i < 100000 && p.congest.paced; i++)
+		trip(BASE_NS + 20 * CONGEST_TARGET_NS, p.congest.window);
+	assert_false(p.congest.paced);
 }
 
 static void test_slow_start(void **state)
@@ -234,15 +270,61 @@ static void test_end(void **state)
 	assert_int_equal(sent, 1);
 }
 
+/* A datagram that leaves in the middle of a pass says when, where that matters. */
+static void test_midway(void **state)
+{
+	static uint8_t data[LEN];
+	frame_Datagram h;
+
+	(void)state;
+	for (int shared = 0; shared < 2; shared++) {
+		congest_begin(&m, &p, BASE_NS, shared);
+		p.open = (struct dgram){.buf = data, .data = data, .len = LEN, .room = LEN};
+		path_flush_midway(&m, &p);
+		h = wire_datagram_load(data);
+		assert_int_equal(h.stamp, wire_stamp(m.now_ns + (shared ? 0 : PASS_NS)) | 1);
+		assert_int_equal(h.age, shared ? 0 : PASS_NS / WIRE_STAMP_NS);
+		last = 0;
+	}
+	path_flush_midway(&m, &p); /* nothing is open */
+	assert_int_equal(sent, 2);
+}
+
+/* What was under way while this loop was away measures the loop, also in later passes. */
+static void test_away(void **state)
+{
+	const uint64_t rtt_ns = 20 * CONGEST_TARGET_NS;
+
+	(void)state;
+	begin();
+	p.srtt_ns = 0;
+	m.shed.back_ns = m.now_ns - BASE_NS;
+	m.shed.away_ns = rtt_ns / 2;
+	for (int i = 0; i < 10; i++)
+		path_stamps(&m, &p, 1, wire_stamp(m.now_ns - rtt_ns) | 1, 0);
+	assert_int_equal(p.srtt_ns, 0);
+	assert_false(p.congest.watched);
+	/* Sent since then; or the absence was nothing beside it. */
+	path_stamps(&m, &p, 1, wire_stamp(m.now_ns - BASE_NS / 2) | 1, 0);
+	assert_true(p.srtt_ns > 0);
+	p.srtt_ns = 0;
+	m.shed.away_ns = rtt_ns / 10;
+	path_stamps(&m, &p, 1, wire_stamp(m.now_ns - rtt_ns) | 1, 0);
+	assert_true(p.srtt_ns > 0 && p.congest.watched);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_uncongested, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cut_and_grow, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_loss, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_shared_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_slow_start, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pacing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_end, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_midway, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_away, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
