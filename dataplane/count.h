@@ -90,6 +90,7 @@
 	EVENT(envelopes_general, "envelopes read by the general path")                             \
 	EVENT(statuses_hidden, "statuses that nobody registered, told as internal_error")          \
 	EVENT(reports_lost, "reports to the control side that found its ring full")                \
+	EVENT(logs_lost, "lines for the log that found their ring full")                           \
 	EVENT(spans, "spans begun in sampled traces")                                              \
 	EVENT(trace_lost, "spans, or what they say, that found their ring full")                   \
 	DROP(drop_short, "frame shorter than its headers say")                                     \

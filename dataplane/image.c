@@ -81,6 +81,7 @@ struct tela_service *service_create(
 	s->node = n;
 	s->index = index;
 	atomic_init(&s->shed_ns, UINT64_MAX);
+	atomic_init(&s->log_level, TELA_LOG_INFO);
 	s->name_len = (uint32_t)strlen(desc->name);
 	return s;
 }

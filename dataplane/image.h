@@ -82,7 +82,7 @@ struct tela_image {
 
 struct service_core {
 	_Atomic uint32_t in_flight; /* pending calls of this core */
-	_Atomic uint64_t cancel; /* control side: generation whose calls end now; 0: none */
+	_Atomic uint64_t cancel;    /* control side: generation whose calls end now; 0: none */
 } cache_aligned;
 
 /* A service is being removed, in this order: (1) no core finds it by its name, after a grace
@@ -102,10 +102,11 @@ struct tela_service {
 	uint32_t index, name_len;
 	_Atomic(struct tela_image *) image; /* NULL: starting */
 	struct tela_storage *storage;       /* of a node's service; freed with the node */
-	_Atomic uint64_t shed_ns; /* calls may wait so long: shed.h; UINT64_MAX: for ever */
-	_Atomic(char *) refusal;  /* why calls are not taken; NULL: they are */
-	_Atomic bool local_only;  /* calls from other nodes do not find it */
-	_Atomic bool drains;      /* but those that descend from one in flight are */
+	_Atomic uint64_t shed_ns;   /* calls may wait so long: shed.h; UINT64_MAX: for ever */
+	_Atomic(char *) refusal;    /* why calls are not taken; NULL: they are */
+	_Atomic bool local_only;    /* calls from other nodes do not find it */
+	_Atomic uint32_t log_level; /* least important enum tela_log_level that is taken */
+	_Atomic bool drains;        /* but those that descend from one in flight are */
 	/* How often the gate was closed; and how often no core was left that had seen it open. */
 	uint64_t n_closed;
 	_Atomic uint64_t n_settled;

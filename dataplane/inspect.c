@@ -1,5 +1,7 @@
 /* inspect.c - what can be seen of a node from outside its cores. Reads only; cold. */
+#include "log_put.h"
 #include "node.h"
+#include "worker.h"
 
 #include <arpa/inet.h>
 
@@ -264,29 +266,34 @@ void node_tell_latency(struct tela_node *n)
 	tell_latency(n, n->on_latency, n->on_latency_arg);
 }
 
+/* Of all cores (UINT32_MAX) and the threads beside them, or of one. */
+static uint64_t counted(const struct tela_node *n, uint32_t core, enum count_id id)
+{
+	uint64_t sum = core == UINT32_MAX ? workers_counted(n, id) : 0;
+
+	if (core == UINT32_MAX && id == count_logs_lost)
+		sum += node_logs_lost(n);
+	for (uint32_t i = 0; i < n->n_cores; i++)
+		if (core == UINT32_MAX || core == i)
+			sum += count_read(&n->cores[i]->counts, id);
+	return sum;
+}
+
 void tela_node_counters(const struct tela_node *n, uint32_t core,
 	void (*emit)(void *arg, const char *name, const char *help, bool drop, uint64_t value),
 	void *arg)
 {
-	for (int id = 0; id < COUNT_N; id++) {
-		uint64_t sum = 0;
-
-		for (uint32_t i = 0; i < n->n_cores; i++)
-			if (core == UINT32_MAX || core == i)
-				sum += count_read(&n->cores[i]->counts, (enum count_id)id);
-		emit(arg, count_info[id].name, count_info[id].help, count_info[id].drop, sum);
-	}
+	for (int id = 0; id < COUNT_N; id++)
+		emit(arg, count_info[id].name, count_info[id].help, count_info[id].drop,
+			counted(n, core, (enum count_id)id));
 }
 
 uint64_t tela_node_counter(const struct tela_node *n, const char *name)
 {
-	uint64_t sum = 0;
-
 	for (int id = 0; id < COUNT_N; id++)
 		if (!strcmp(count_info[id].name, name))
-			for (uint32_t i = 0; i < n->n_cores; i++)
-				sum += count_read(&n->cores[i]->counts, (enum count_id)id);
-	return sum;
+			return counted(n, UINT32_MAX, (enum count_id)id);
+	return 0;
 }
 
 int tela_node_core_info(const struct tela_node *n, uint32_t core, struct tela_core_info *ret)

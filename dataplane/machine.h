@@ -149,11 +149,11 @@ struct machine {
 	uint16_t free_proofs, free_token; /* ids, 0: none */
 	size_t bytes;                     /* of all of it */
 	/* lists */
-	struct list sessions;                 /* caller sessions */
-	struct list pending;                  /* calls */
-	struct report_ring *reports, *traces; /* to the control side */
-	struct list local;                    /* caller slots of local calls, to be served */
-	struct list ended;                    /* calls of local callers who are to be told */
+	struct list sessions;                        /* caller sessions */
+	struct list pending;                         /* calls */
+	struct report_ring *reports, *traces, *logs; /* to the control side */
+	struct list local;                           /* caller slots of local calls, to be served */
+	struct list ended;                           /* calls of local callers who are to be told */
 	uint32_t nesting;     /* completions of local calls inside one another, just now */
 	uint32_t nest_serial; /* of the last call made for another */
 	uint32_t direct;      /* direct calls inside one another, just now */

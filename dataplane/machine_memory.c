@@ -203,11 +203,12 @@ int machine_init(struct machine *m, const struct machine_config *cfg, const stru
 	m->cookie_key[0] = ops->random(io);
 	m->cookie_key[1] = ops->random(io);
 	if (!take_all(m, &bytes) || !path_tables(m) || wheel_init(&m->wheel, &bytes) ||
-		!(m->reports = report_ring_create()) || !(m->traces = report_ring_create())) {
+		!(m->reports = report_ring_create()) || !(m->traces = report_ring_create()) ||
+		!(m->logs = report_ring_create())) {
 		machine_fini(m);
 		return -ENOMEM;
 	}
-	m->bytes = bytes + m->msgs.bytes + 2 * REPORT_BYTES;
+	m->bytes = bytes + m->msgs.bytes + 3 * REPORT_BYTES;
 	slabs_init(m);
 	m->n_callee_sessions = sizes_of(&m->cfg.budgets).sessions;
 	return 0;
@@ -246,6 +247,7 @@ void machine_fini(struct machine *m)
 	give(m->tokens, b->identities, sizeof(*m->tokens));
 	report_ring_free(m->reports);
 	report_ring_free(m->traces);
+	report_ring_free(m->logs);
 	msgpool_fini(&m->msgs);
 	wheel_fini(&m->wheel);
 	memset(m, 0, sizeof(*m));

@@ -71,6 +71,12 @@ struct tela_node {
 	struct latency_hist *latency_told; /* by core, series and part; NULL: nobody asks */
 	tela_trace_fn on_trace;
 	void *on_trace_arg;
+	tela_log_fn on_log;
+	void *on_log_arg;
+	/* lines of threads other than data cores; NULL: none so far */
+	pthread_mutex_t logs_lock; /* of the ring's putting end */
+	_Atomic(struct report_ring *) logs;
+	_Atomic uint64_t logs_lost;
 };
 
 int node_peer(const struct tela_node *n, const char *name);

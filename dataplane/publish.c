@@ -5,6 +5,7 @@
  * thread that batches grace periods; it only moves images to a list. The control thread takes them
  * from there (tela_node_poll) and looks at pins.
  */
+#include "log_put.h"
 #include "fault.h"
 #include "names.h"
 #include "report.h"
@@ -480,10 +481,8 @@ static uint64_t since_1970(const struct tela_node *n)
 	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec - core_clock(n->cores[0]);
 }
 
-static void drain_traces(struct tela_node *n)
+static void drain_traces(struct tela_node *n, uint64_t offset_ns)
 {
-	uint64_t offset_ns = n->on_trace ? since_1970(n) : 0;
-
 	for (uint32_t i = 0; i < n->n_cores && n->cores[i] && n->cores[i]->m.traces; i++)
 		trace_drain(n->cores[i]->m.traces, offset_ns, n->on_trace, n->on_trace_arg);
 	workers_drain_traces(n, offset_ns);
@@ -491,7 +490,10 @@ static void drain_traces(struct tela_node *n)
 
 void tela_node_poll(struct tela_node *n)
 {
-	drain_traces(n);
+	uint64_t offset_ns = n->on_trace || n->on_log ? since_1970(n) : 0;
+
+	drain_traces(n, offset_ns);
+	node_log_drain(n, offset_ns);
 	node_tell_ends(n);
 	node_tell_latency(n);
 	for (uint32_t i = 0; i < n->n_cores && n->cores[i] && n->cores[i]->m.reports; i++)

@@ -19,8 +19,10 @@ struct report_ring *report_ring_create(void)
 {
 	struct report_ring *r = aligned_alloc(CACHE_LINE, sizeof(*r));
 
-	if (r)
-		memset(r, 0, sizeof(*r));
+	if (r) { /* its other pages are touched when they are used */
+		atomic_init(&r->head, 0);
+		atomic_init(&r->tail, 0);
+	}
 	return r;
 }
 

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "tela.h"
+#include "tela_log.h"
 #include "tela_plugin.h"
 
 #ifdef __cplusplus
@@ -271,6 +272,30 @@ struct tela_trace_event {
 typedef void (*tela_trace_fn)(void *arg, const struct tela_trace_event *e);
 /* Without one, they are let go. */
 void tela_node_on_trace(struct tela_node *n, tela_trace_fn fn, void *arg);
+
+/* A line for the log (tela_log.h), told like reports. Strings are valid until the function returns,
+ * and hold whatever they were made of: escape them. */
+struct tela_log_line {
+	uint64_t at_ns; /* since 1970 */
+	enum tela_log_level level;
+	uint32_t core;                         /* UINT32_MAX: of no data core */
+	const char *service, *plugin, *method; /* "": not said; no service: the node's own */
+	uint64_t trace[2], span;               /* 0: none */
+	const char *text;
+	size_t text_len;
+	uint64_t place; /* the same for all lines of one format */
+};
+typedef void (*tela_log_fn)(void *arg, const struct tela_log_line *l);
+/* Without one, they are let go, but for what the node itself has to say, which goes to standard
+ * error. Before tela_node_start(). */
+void tela_node_on_log(struct tela_node *n, tela_log_fn fn, void *arg);
+/* Of the service's lines, those up to that level are taken from now on; TELA_LOG_INFO until then.
+ * [any but data cores] */
+void tela_service_log_level(struct tela_service *s, enum tela_log_level level);
+/* Where lines of an instance of that plugin go, as part of that service, which must outlive it;
+ * NULL: no memory. [any but data cores] */
+struct tela_log *tela_log_create(struct tela_service *s, const char *plugin);
+void tela_log_free(struct tela_log *l);
 
 /* ---- tasks ---- */
 

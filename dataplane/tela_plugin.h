@@ -19,12 +19,13 @@
 #pragma once
 
 #include "tela_callback.h"
+#include "tela_log.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-#define TELA_PLUGIN_ABI 17
+#define TELA_PLUGIN_ABI 18
 
 /* Names the chain of a callback that belongs to no schema: every call from outside walks it first.
  */
@@ -34,9 +35,9 @@ extern "C" {
  * (tela_call_request, tela_call_metadata: what goes out; method and service: the callee's; identity
  * and subject: of the parent) and may add metadata, replace the payload, or answer in the callee's
  * place: an error of theirs reaches the caller as one of the callee would, surely not executed.
- * They may go pending, to fetch a token for instance: the call goes on when they resume it, from any
- * thread; it has ended by then if its deadline has passed or nobody waits for its parent any more,
- * and what they answer is dropped. They cannot block, and have no leave hook. */
+ * They may go pending, to fetch a token for instance: the call goes on when they resume it, from
+ * any thread; it has ended by then if its deadline has passed or nobody waits for its parent any
+ * more, and what they answer is dropped. They cannot block, and have no leave hook. */
 #define TELA_REQUEST_OUT "request_out"
 /* Names what a plugin has to say about statuses: those that it registers, and a look at each one
  * that a call of the service ends with. */
@@ -158,8 +159,9 @@ struct tela_hook {
 	 * `stop`; must live as long as the instance. Of the one before: what runs and may be
 	 * claimed. */
 	const struct tela_workers *workers;
-	struct tela_owner *owner; /* whose its entries in the registry are (tela_registry.h) */
-	uint32_t claim;           /* `prepare` may set it: TELA_CLAIM_*, done at publication */
+	struct tela_owner *owner;   /* whose its entries in the registry are (tela_registry.h) */
+	const struct tela_log *log; /* where its lines go (tela_log.h) */
+	uint32_t claim;             /* `prepare` may set it: TELA_CLAIM_*, done at publication */
 	bool claimed; /* for `stop`: its workers have gone to its successor, with what they use */
 	bool restart; /* `updated` may set it: a new instance in place of this one, please */
 	char *error;  /* say why, at most error_len bytes with its NUL */

@@ -7,6 +7,7 @@
  * since nothing that the core may still read can ever be freed after it.
  */
 #include "eal.h"
+#include "log_put.h"
 #include "worker.h"
 
 #include <signal.h>
@@ -36,8 +37,8 @@ static void watch_core(struct tela_node *n, struct core *c, uint64_t *last, uint
 	if (now != *last || atomic_load(&c->wake.asleep)) {
 		*last = now;
 		if (atomic_exchange(&c->stalled, false))
-			fprintf(stderr, "<5>%s: core %u polls again, after %u ms\n", n->name,
-				c->index, *silent_ms);
+			node_log(n, TELA_LOG_INFO, "core %u polls again, after %u ms", c->index,
+				*silent_ms);
 		*silent_ms = 0;
 		return;
 	}
@@ -47,8 +48,9 @@ static void watch_core(struct tela_node *n, struct core *c, uint64_t *last, uint
 	node_running_name(n, atomic_load_explicit(&c->m.running, memory_order_relaxed), name);
 	if (!atomic_exchange(&c->stalled, true)) {
 		count(&c->counts, count_stalls); /* the watchdog's word alone */
-		fprintf(stderr, "<3>%s: core %u (CPU %d) has not polled for %u ms: %s holds it\n",
-			n->name, c->index, c->cpu, *silent_ms, name);
+		node_log(n, TELA_LOG_ERROR,
+			"core %u (CPU %d) has not polled for %u ms: %s holds it", c->index, c->cpu,
+			*silent_ms, name);
 	}
 	if (n->stall_abort_ms && *silent_ms >= n->stall_abort_ms) {
 		fprintf(stderr,

@@ -1,5 +1,6 @@
 #include "worker.h"
 
+#include "log_put.h"
 #include "nest.h"
 #include "report.h"
 #include "say.h"
@@ -445,6 +446,15 @@ void workers_drain_traces(struct tela_node *n, uint64_t offset_ns)
 			n->workers->worker[i].m.traces, offset_ns, n->on_trace, n->on_trace_arg);
 }
 
+uint64_t workers_counted(const struct tela_node *n, enum count_id id)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; n->workers && i < n->workers->n; i++)
+		sum += count_read(&n->workers->worker[i].counts, id);
+	return sum;
+}
+
 uint32_t tela_node_workers_busy(const struct tela_node *n)
 {
 	uint32_t busy = 0;
@@ -476,7 +486,6 @@ void workers_watch(struct tela_node *n, uint32_t tick_ms)
 		w->named = true;
 		count(&n->cores[0]->counts, count_worker_stalls); /* the watchdog's word alone */
 		node_running_name(n, key, name);
-		fprintf(stderr, "<4>%s: worker %u has run %s for %u ms\n", n->name, i, name,
-			w->silent_ms);
+		node_log(n, TELA_LOG_WARN, "worker %u has run %s for %u ms", i, name, w->silent_ms);
 	}
 }

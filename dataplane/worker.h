@@ -37,5 +37,7 @@ void workers_free(struct tela_node *n);
 void workers_poll(struct tela_node *n);
 /* What they say of spans, its times moved on by `offset_ns`. [control] */
 void workers_drain_traces(struct tela_node *n, uint64_t offset_ns);
+/* What they have counted. [any but data cores] */
+uint64_t workers_counted(const struct tela_node *n, enum count_id id);
 /* The watchdog's look at them, every `tick_ms`. */
 void workers_watch(struct tela_node *n, uint32_t tick_ms);
