@@ -133,6 +133,7 @@ static int add_service(struct draft *d, const struct change_step *step, struct p
 		s->desc = p->desc->serves;
 		tela_service_shed(
 			s->service, s->conf->shed ? s->conf->shed_target_us : TELA_SHED_NEVER);
+		stack_log_level(s);
 		if (!s->conf->global)
 			tela_service_keep_local(s->service);
 		s->serves = p;
@@ -208,7 +209,8 @@ static int step_remove(struct draft *d, const struct change_step *step)
 		return no_such(d, step->plugin);
 	if (at == 0)
 		return change_fail(d->c, -EINVAL,
-			"'%s' is the service itself: pause, deactivate or remove it as one", step->plugin);
+			"'%s' is the service itself: pause, deactivate or remove it as one",
+			step->plugin);
 	d->removed[d->n_removed++] = d->list[at]->plugin->name;
 	memmove(&d->list[at], &d->list[at + 1], (d->n - at - 1) * sizeof(d->list[0]));
 	d->n--;

@@ -2,6 +2,7 @@
 #include "command.h"
 #include "discovery.h"
 #include "log.h"
+#include "stack.h"
 
 static json_t *describe_arguments(const struct argument *a)
 {
@@ -47,18 +48,56 @@ void cmd_drain(struct control *c, struct request *r)
 	c->on_drain(c);
 }
 
+/* Services that have a level of their own. */
+static json_t *own_levels(const struct control *c)
+{
+	json_t *list = json_array();
+
+	for (const struct stack *s = c->stacks; s; s = s->next)
+		if (s->log_level)
+			json_array_append_new(
+				list, json_pack("{s:s,s:s}", "service", s->name, "level",
+					      log_level_names[s->log_level - 1]));
+	return list;
+}
+
+static void service_level(struct control *c, struct request *r, const char *name)
+{
+	struct stack *s = command_service(c, r);
+	int level = name ? log_level_find(name) : -1;
+
+	if (!s)
+		return;
+	if (name && level < 0 && strcmp(name, "node")) {
+		request_fail(
+			r, -EINVAL, "'%.32s' is no level: error, warn, info, debug or node", name);
+		return;
+	}
+	if (name)
+		s->log_level = (uint32_t)(level + 1);
+	stack_log_level(s);
+	request_ok(r, json_pack("{s:s,s:s}", "service", s->name, "level",
+			      s->log_level ? log_level_names[s->log_level - 1] : "node"));
+}
+
 void cmd_log_level(struct control *c, struct request *r)
 {
 	const char *name = request_text(r, "level");
 	int level = name ? log_level_find(name) : (int)log_get_level();
 
-	(void)c;
+	if (request_text(r, "service")) {
+		service_level(c, r, name);
+		return;
+	}
 	if (level < 0) {
 		request_fail(r, -EINVAL, "'%.32s' is no level: error, warn, info or debug", name);
 		return;
 	}
-	log_set_level((enum log_level)level);
-	request_ok(r, json_pack("{s:s}", "level", log_level_names[level]));
+	log_set_level((enum tela_log_level)level);
+	for (struct stack *s = c->stacks; s; s = s->next)
+		stack_log_level(s);
+	request_ok(r,
+		json_pack("{s:s,s:o}", "level", log_level_names[level], "services", own_levels(c)));
 }
 
 /* -1: not given, and 0 then; false: no such number. */

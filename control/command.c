@@ -123,6 +123,8 @@ static const struct argument weight_arguments[] = {SERVICE,
 static const struct argument level_arguments[] = {
 	{"level", ARGUMENT_TEXT, false, true,
 		"error, warn, info or debug; shows the level unless given"},
+	{"service", ARGUMENT_TEXT, false, false,
+		"of its lines alone; level node: again as the node's own"},
 	END};
 
 const struct command commands[] = {
@@ -201,7 +203,7 @@ const struct command commands[] = {
 		"show or set what sessions are granted from now on; what they have stays until "
 		"they give it back",
 		"window=128 slots_per_session=64", limit_arguments, cmd_limits},
-	{"log.level", "show or set the least important level that is logged", "debug",
+	{"log.level", "show or set the least important level that is logged", "debug service=echo",
 		level_arguments, cmd_log_level},
 	{"commands", "this list", NULL, none, cmd_commands},
 	{NULL},

@@ -44,7 +44,8 @@ struct conf_service {
 	uint32_t n_plugins;
 	uint32_t shed_target_us; /* 0: the node's */
 	bool shed;
-	uint32_t admin; /* enum admin_status that it begins with */
+	uint32_t admin;     /* enum admin_status that it begins with */
+	uint32_t log_level; /* 0: as the node's; else enum tela_log_level + 1 */
 	uint32_t line;
 };
 
@@ -60,9 +61,9 @@ struct conf {
 	uint32_t start_retry_ms, start_retry_max_ms, start_retries;
 	uint32_t peer_silence_ms;
 	uint32_t heartbeat_ms;
-	uint32_t huge;      /* enum conf_huge */
-	uint32_t log_level; /* enum log_level */
-	bool reflection;    /* serve it though no service lists it */
+	uint32_t huge;                  /* enum conf_huge */
+	uint32_t log_level, log_format; /* enum tela_log_level, enum log_format */
+	bool reflection;                /* serve it though no service lists it */
 	struct conf_service *services;
 	uint32_t n_services;
 	bool alone;                /* one service is all of it */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 static const char *const huge_names[] = {"auto", "true", "false", NULL};
+static const char *const service_level_names[] = {"node", "error", "warn", "info", "debug", NULL};
 static const char *const idle_names[] = {"auto", "spin", "adaptive", "interrupt", NULL};
 
 /* ---- what a string must look like ---- */
@@ -93,6 +94,15 @@ static const char *check_endpoint(const char *s)
 #define SERVICE(f) offsetof(struct conf_service, f)
 #define PLUGIN(f)  offsetof(struct conf_plugin, f)
 
+static const struct conf_field log_fields[] = {
+	{"level", CONF_CHOICE, false, offsetof(struct conf, log_level), .choices = log_level_names,
+		.fallback = "info", .help = "least important lines shown"},
+	{"format", CONF_CHOICE, false, offsetof(struct conf, log_format),
+		.choices = log_format_names, .fallback = "text",
+		.help = "text for people, or a JSON object a line for programs"},
+	{NULL},
+};
+
 static const struct conf_field node_fields[] = {
 	{"name", CONF_STRING, true, NODE(name), .check = check_name,
 		.help = "of this node in the mesh"},
@@ -142,9 +152,7 @@ static const struct conf_field node_fields[] = {
 			"asks"},
 	{"file_prefix", CONF_STRING, false, NODE(file_prefix), .check = check_name,
 		.help = "of DPDK's run-time files; made from name and process id unless given"},
-	{"log_level", CONF_CHOICE, false, offsetof(struct conf, log_level),
-		.choices = log_level_names, .fallback = "info",
-		.help = "least important messages shown"},
+	{"log", CONF_MAP, false, 0, .sub = log_fields, .help = "lines on standard error"},
 	{NULL},
 };
 
@@ -254,6 +262,8 @@ const struct conf_field conf_service_fields[] = {
 		.help = "as the node's, for this service; the node's unless given"},
 	{"shed", CONF_BOOL, false, SERVICE(shed), .fallback = "true",
 		.help = "whether its calls are refused so at all"},
+	{"log_level", CONF_CHOICE, false, SERVICE(log_level), .choices = service_level_names,
+		.fallback = "node", .help = "least important of its lines shown"},
 	{"config", CONF_FREE, false, SERVICE(config), .help = "the service's own keys"},
 	{"plugins", CONF_LIST, false, SERVICE(plugins), .sub = plugin_fields,
 		.size = sizeof(struct conf_plugin), .count = SERVICE(n_plugins),

@@ -51,6 +51,7 @@ static void instance_free(struct tela_instance *i)
 	if (i->team_code)
 		plugin_put(i->team_code);
 	tela_owner_free(i->owner);
+	tela_log_free(i->log);
 	settings_free(i);
 	free_block(&i->given);
 	free_block(&i->config);
@@ -106,7 +107,8 @@ static struct tela_instance *create(struct stack *s, struct plugin *p, const cha
 	i->id = ++s->control->last_instance;
 	arrive(i);
 	i->owner = create_owner(i);
-	if (i->owner)
+	i->log = tela_log_create(s->service, i->name);
+	if (i->owner && i->log)
 		return i;
 	instance_free(i);
 	return NULL;
@@ -195,6 +197,7 @@ struct tela_hook instance_hook_of(struct tela_instance *i)
 		.config = &i->config,
 		.self = root->self,
 		.owner = root->owner,
+		.log = root->log,
 		.claimed = root->team_claimed,
 		.error = i->error,
 		.error_len = sizeof(i->error),

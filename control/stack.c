@@ -21,6 +21,7 @@ struct stack *stack_create(struct control *c, const struct conf_service *conf)
 	s->control = c;
 	s->conf = conf;
 	s->weight = conf->weight;
+	s->log_level = conf->log_level;
 	s->name = conf->name;
 	s->retiring_last = &s->retiring;
 	s->changes_last = &s->changes;
@@ -53,6 +54,13 @@ void stack_error(struct stack *s, const char *text)
 int stack_where(const struct stack *s, uint32_t line, char *ret, size_t size)
 {
 	return conf_where(s->file ? s->file : s->control->conf, line, ret, size);
+}
+
+void stack_log_level(const struct stack *s)
+{
+	if (s->service)
+		tela_service_log_level(s->service,
+			s->log_level ? (enum tela_log_level)(s->log_level - 1) : log_get_level());
 }
 
 bool stack_is_quiet(const struct stack *s)

@@ -77,6 +77,7 @@ struct tela_instance {
 	struct plugin *team_code; /* whose code they run, if they were claimed */
 	bool team_claimed;        /* they have gone to the successor */
 	struct tela_owner *owner; /* of entries in the registry */
+	struct tela_log *log;     /* where its lines go */
 	/* Its own. */
 	void *view;                      /* the links' `self`; NULL: the root's */
 	struct setting *settings;        /* what its hooks set: settings.c */
@@ -135,8 +136,9 @@ struct stack {
 	struct stack *next;
 	struct control *control;
 	const struct conf_service *conf;
-	uint32_t weight;                      /* as it is announced: the configuration's at first */
-	const char *name;                     /* of the service's plugin */
+	uint32_t weight;    /* as it is announced: the configuration's at first */
+	uint32_t log_level; /* likewise: 0: as the node's; else enum tela_log_level + 1 */
+	const char *name;   /* of the service's plugin */
 	const struct tela_service_desc *desc; /* NULL until it was loaded */
 	struct tela_service *service;
 	struct plugin *serves; /* whose schema `desc` is */
@@ -199,6 +201,8 @@ int stack_check_blocking(
 struct stack *stack_create(struct control *c, const struct conf_service *conf);
 /* By the plugin's name or the schema's. */
 struct stack *stack_find(struct control *c, const char *name);
+/* Its lines are taken up to its level, or the node's. */
+void stack_log_level(const struct stack *s);
 /* Nothing is retiring, stopping or waiting. */
 bool stack_is_still(const struct stack *s);
 /* Nor is it being removed. */

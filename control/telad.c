@@ -48,7 +48,7 @@ static void print_line(void *arg, const char *text)
 	fprintf(arg, "%s\n", text);
 }
 
-static void log_line(void *arg, const char *text)
+static void say_line(void *arg, const char *text)
 {
 	(void)arg;
 	log_info("%s", text);
@@ -164,7 +164,13 @@ static struct event_base *new_event_base(void)
 static void report(void *arg, const struct tela_report *r)
 {
 	(void)arg;
-	log_warn("%s.%s: %s", r->service, r->method, r->text);
+	log_about(TELA_LOG_WARN, r->service, r->method, "%s", r->text);
+}
+
+static void service_line(void *arg, const struct tela_log_line *l)
+{
+	(void)arg;
+	log_line(l);
 }
 
 static int open_node(struct control *c, struct conf *conf)
@@ -179,8 +185,9 @@ static int open_node(struct control *c, struct conf *conf)
 		log_error("the node cannot be made: %s", err);
 		return -EIO;
 	}
-	tela_node_print_budgets(c->node, log_line, NULL);
+	tela_node_print_budgets(c->node, say_line, NULL);
 	tela_node_on_report(c->node, report, NULL);
+	tela_node_on_log(c->node, service_line, NULL);
 	c->traces = traces_create(c);
 	evthread_use_pthreads();
 	c->base = new_event_base();
@@ -275,7 +282,8 @@ int main(int argc, char **argv)
 	conf = conf_load(options.config, print_line, stderr);
 	if (!conf)
 		return EXIT_FAILURE;
-	log_set_level((enum log_level)conf->log_level);
+	log_set_level((enum tela_log_level)conf->log_level);
+	log_set_format((enum log_format)conf->log_format, conf->node.name);
 	registry = registry_create(tela_builtin_plugins, err, sizeof(err));
 	if (!registry) {
 		log_error("%s", err[0] ? err : "out of memory");

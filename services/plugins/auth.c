@@ -50,6 +50,7 @@ struct known {
 
 struct question {
 	struct tela_handle handle;
+	struct tela_context context;
 	uint64_t method_rules;
 	uint16_t len;
 	char token[AUTH_TOKEN_MAX];
@@ -65,6 +66,7 @@ struct auth {
 	struct svc_ring ring; /* of struct question */
 	struct svc_worker worker;
 	struct tela_node *node;
+	const struct tela_log *log;
 	/* The thread's own. */
 	struct tela_thread *thread;
 	struct known *unlinked;
@@ -153,6 +155,7 @@ static enum tela_verdict ask(
 	token = auth_without(tela_call_metadata(call, "authorization"), prefix);
 	q = svc_ring_cell(&a->ring);
 	q->handle = handle;
+	tela_call_context(call, &q->context);
 	q->method_rules = method_rules;
 	q->len = (uint16_t)token.len;
 	memcpy(q->token, token.s, token.len);
@@ -163,8 +166,10 @@ static enum tela_verdict ask(
 static enum tela_verdict let_in(
 	const struct auth *a, struct tela_call *call, const struct known *k, uint64_t method_rules)
 {
-	if (unlikely(!(k->rules & method_rules)))
+	if (unlikely(!(k->rules & method_rules))) {
+		tela_log(call, TELA_LOG_INFO, "%s may not call it", k->subject);
 		return refuse(a, call, "forbidden");
+	}
 	tela_call_identify(call, k->identity, k->subject);
 	return TELA_CONTINUE;
 }
@@ -300,8 +305,12 @@ static int answer(struct auth *a, const struct question *q)
 			no.name = "forbidden";
 	}
 	atomic_fetch_add_explicit(no.name ? &a->failed : &a->verified, 1, memory_order_relaxed);
-	if (no.name)
+	if (no.name) {
+		tela_log_of(a->log, &(struct tela_log_about){.context = &q->context}, TELA_LOG_INFO,
+			"a token of %s is refused: %s", identity ? claims.subject : "nobody",
+			no.name);
 		return tela_thread_answer_with(a->thread, q->handle, &no);
+	}
 	return tela_thread_continue_as(a->thread, q->handle, identity, a->subject[identity - 1]);
 }
 
@@ -418,6 +427,7 @@ static int make(struct tela_hook *h, struct auth *a)
 	if (rc)
 		return rc;
 	a->node = h->node;
+	a->log = h->log;
 	a->n_cores = tela_node_n_cores(h->node);
 	a->mask = (uint32_t)tokens - 1;
 	a->anonymous = auth_rules_of_anonymous(&a->rules);

@@ -116,6 +116,8 @@ static void given_back(void *arg, const struct tela_result *r)
 
 	if (r->code) {
 		tela_span_error(call_of(o), "the stock was not given back");
+		tela_log(call_of(o), TELA_LOG_ERROR, "what was reserved is not given back: %s",
+			tela_code_name(r->code));
 		svc_count_up(svc_count_of(o->orders->astray, call_of(o)));
 	}
 	end(o);

@@ -370,6 +370,30 @@ void tela_node_on_trace(struct tela_node *n, tela_trace_fn fn, void *arg)
 	(void)arg;
 }
 
+void tela_node_on_log(struct tela_node *n, tela_log_fn fn, void *arg)
+{
+	(void)n;
+	(void)fn;
+	(void)arg;
+}
+
+void tela_service_log_level(struct tela_service *s, enum tela_log_level level)
+{
+	(void)s;
+	(void)level;
+}
+
+struct tela_log *tela_log_create(struct tela_service *s, const char *plugin)
+{
+	(void)s;
+	return (struct tela_log *)strdup(plugin);
+}
+
+void tela_log_free(struct tela_log *l)
+{
+	free(l);
+}
+
 int tela_node_faults(
 	struct tela_node *n, uint32_t port, double loss, double duplicate, double reorder)
 {

@@ -580,6 +580,35 @@ class End(unittest.TestCase):
         node.folder.cleanup()
 
 
+class Log(NodeTest):
+    config = CONFIG.replace("node: {{", "node: {{log: {{format: json}}, ").replace(
+        "  - name: svc", "  - name: svc\n    log_level: debug")
+
+    def test_every_line_is_json(self):
+        self.assertFalse(self.node.ask("chain.add", service="svc", plugin="no \x1b such\n")["ok"])
+        lines = [json.loads(line) for line in self.node.logged().splitlines()]
+        self.assertTrue(all({"time", "level", "node", "message"} <= line.keys() for line in lines), lines)
+        self.assertEqual({line["node"] for line in lines}, {"server"})
+        self.assertTrue(any("no \x1b such\n" in line["message"] for line in lines), lines)
+
+    def levels(self):
+        reply = self.done(self.node.ask("log.level"))
+        return reply["level"], {s["service"]: s["level"] for s in reply["services"]}
+
+    def test_levels(self):
+        self.assertEqual(self.levels(), ("info", {"svc": "debug"}))
+        self.done(self.node.ask("log.level", level="warn"))
+        self.assertEqual(self.done(self.node.ask("log.level", level="error", service="svc"))["level"], "error")
+        self.assertEqual(self.levels(), ("warn", {"svc": "error"}))
+        self.assertEqual(self.done(self.node.ask("log.level", service="svc"))["level"], "error")
+        self.done(self.node.ask("log.level", level="node", service="svc"))
+        self.assertEqual(self.levels(), ("warn", {}))
+        self.refused(self.node.ask("log.level", level="loud"), "INVALID_ARGUMENT", "loud")
+        self.refused(self.node.ask("log.level", level="node"), "INVALID_ARGUMENT", "node")
+        self.refused(self.node.ask("log.level", level="loud", service="svc"), "INVALID_ARGUMENT", "loud")
+        self.refused(self.node.ask("log.level", level="info", service="none"), "NOT_FOUND", "none")
+
+
 class Check(unittest.TestCase):
     def check(self, text):
         with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:

@@ -52,7 +52,7 @@ static void test_everything(void **state)
 			       "64, admin: /tmp/x.sock,\n"
 			       "   drain_deadline_ms: 1, share_cpu: true, peer_silence_ms: 7, "
 			       "hook_deadline_ms: 9, file_prefix: p,\n"
-			       "   log_level: debug}\n"
+			       "   log: {level: debug, format: json}}\n"
 			       "budgets: {calls: 17, messages_1m: 3}\n"
 			       "ports:\n"
 			       "  - {name: mem0, device: \"net_memif0,role=server\", address: "

@@ -386,7 +386,7 @@ class DrainOrder(Life):
     def test_who_is_used_goes_on_until_its_users_are_done(self):
         """recb uses what svc2 serves, which stands first."""
         self.node.end()
-        self.node = Node(CONFIG.replace("STATUS", "active").replace("node: {{", "node: {{log_level: debug, ").replace(
+        self.node = Node(CONFIG.replace("STATUS", "active").replace("node: {{", "node: {{log: {{level: debug}}, ").replace(
             "drain_deadline_ms: 300", "drain_deadline_ms: 60000").replace("services:\n", "services:\n  - name: svc2\n"),
             TELA_RECORD=self.record.name)
         self.addCleanup(self.node.folder.cleanup)

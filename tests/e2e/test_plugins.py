@@ -72,6 +72,9 @@ class Plugins(mesh.Case):
         self.assertEqual(as_(token('alice', -1)), ('error', 'token_expired', 400))
         self.assertEqual(as_('x' * 890), ('error', 'token_invalid', 400))
         self.assertEqual(as_(alice[:-1]), ('error', 'token_invalid', 400))
+        for line in ('info calculator.Calculator plugin=auth: a token of nobody is refused: token_invalid',
+                     'info calculator.Calculator.add: carol may not call it'):
+            mesh.until(lambda line=line: line in self.server.text(), line)
         reply = self.add(metadata={'authorization': token('alice', secret=b'wrong')})
         self.assertEqual((reply['status'], reply['outcome']), ('UNAUTHENTICATED', 'executed'))
         command = """telactl call calculator.add '{"a": 1}' --meta authorization=TOKEN"""
@@ -183,7 +186,7 @@ class Plugins(mesh.Case):
         reply = self.add()
         self.assertEqual(self.named(reply), ('error', 'internal_error', 500))
         number = reply['message'].removeprefix('Internal reference ')
-        mesh.until(lambda: f'calculator.Calculator.add: Internal reference {number}: out_of_cheese' in self.server.text(),
+        mesh.until(lambda: f'warn calculator.Calculator.add: Internal reference {number}: out_of_cheese' in self.server.text(),
                    'the log explains it')
         self.server.do('chain.replace', service='calculator', name='hidden', config={'error': 'conflict'})
         self.assertEqual(self.named(self.add()), ('error', 'conflict', 409))
