@@ -62,6 +62,7 @@ struct netif {
 	bool up;          /* as last seen; a rise is announced (gratuitous ARP) */
 	struct rte_mbuf *in_hand; /* the frame that is worked on */
 	uint16_t n_in, n_out, n_backlog, backlog_head, n_first;
+	uint16_t n_held; /* of those of the last burst */
 	struct rte_mbuf *in[NET_BURST];
 	struct rte_mbuf *out[NET_BURST];
 	struct rte_mbuf *backlog[NET_BACKLOG]; /* a ring */
@@ -106,7 +107,7 @@ void net_input(
 
 /* Inside a callback of netif_input or net_input: the frame stays, with what was handed up, until it
  * is given to netif_free(). NULL: it cannot, it is of another core's pool. */
-struct rte_mbuf *netif_hold(const struct netif *nif);
+struct rte_mbuf *netif_hold(struct netif *nif);
 
 /* Fills the template for datagrams to `to` (through the gateway where it is not on the link). 0;
  * -EAGAIN: the link address is not known yet and has been asked for (at most once in 100 ms per
