@@ -160,15 +160,13 @@ static int plan_tries(struct change *c, int unused)
 {
 	struct stack *s = c->stack;
 	const struct conf *conf = s->control->conf;
-	uint64_t wait_ms = conf->start_retry_ms;
+	uint64_t wait_ms =
+		running_retry_ms(conf->start_retry_ms, conf->start_retry_max_ms, s->n_tries);
 
 	(void)unused;
-	for (uint32_t i = 0; i < s->n_tries && wait_ms < conf->start_retry_max_ms; i++)
-		wait_ms *= 2;
 	s->next_try_ns = UINT64_MAX;
 	if (c->failure != -ETIMEDOUT && s->n_tries < conf->start_retries)
-		s->next_try_ns =
-			control_now_ns() + min_u64(wait_ms, conf->start_retry_max_ms) * NS_PER_MS;
+		s->next_try_ns = control_now_ns() + wait_ms * NS_PER_MS;
 	return 0;
 }
 

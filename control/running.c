@@ -41,3 +41,10 @@ bool running_may_move(enum tela_running from, enum tela_running to)
 			return true;
 	return false;
 }
+
+uint64_t running_retry_ms(uint64_t first, uint64_t most, uint32_t n_tries)
+{
+	while (n_tries-- && first < most)
+		first *= 2;
+	return min_u64(first, most);
+}

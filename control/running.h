@@ -22,3 +22,6 @@ extern const uint32_t n_running_moves;
 
 const char *running_name(enum tela_running s);
 bool running_may_move(enum tela_running from, enum tela_running to);
+/* How long to wait before a service that has failed to start so many times is tried again: `first`,
+ * doubled each time up to `most`. */
+uint64_t running_retry_ms(uint64_t first, uint64_t most, uint32_t n_tries);

@@ -192,3 +192,11 @@ void balance_unreached(struct balance *b, int instance, uint64_t now_ns)
 		s->probing = true; /* that was its probe */
 	failed(s, now_ns);
 }
+
+uint64_t balance_backoff_ns(const struct tela_policy *p, uint32_t rounds, uint64_t random)
+{
+	uint64_t ms = min_u64((uint64_t)p->backoff_ms << min_u32(rounds, 20), p->backoff_max_ms);
+	uint64_t ns = ms * NS_PER_MS;
+
+	return ns - (uint64_t)((unsigned __int128)random * (ns / 100 * p->jitter_percent) >> 64);
+}

@@ -55,3 +55,7 @@ void balance_end(
 	struct balance *b, int instance, enum balance_end end, uint64_t took_ns, uint64_t now_ns);
 /* It could not even be asked. */
 void balance_unreached(struct balance *b, int instance, uint64_t now_ns);
+
+/* How long to wait after so many rounds over all instances: doubled each time up to the policy's
+ * most, and shorter by a random part of its jitter; `random` is any word. */
+uint64_t balance_backoff_ns(const struct tela_policy *p, uint32_t rounds, uint64_t random);

@@ -387,11 +387,8 @@ static void budget_earn(struct mesh_core *mc)
 
 static uint64_t backoff_ns(struct mesh_call *k)
 {
-	const struct tela_policy *p = &k->core->mesh->policy;
-	uint64_t ms = min_u64((uint64_t)p->backoff_ms << min_u32(k->rounds, 20), p->backoff_max_ms);
-	uint64_t ns = ms * NS_PER_MS, random = machine_of(k)->ops->random(machine_of(k)->io);
-
-	return ns - (uint64_t)((unsigned __int128)random * (ns / 100 * p->jitter_percent) >> 64);
+	return balance_backoff_ns(
+		&k->core->mesh->policy, k->rounds, machine_of(k)->ops->random(machine_of(k)->io));
 }
 
 /* Every instance has been tried and none took it. */

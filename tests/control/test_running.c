@@ -63,11 +63,24 @@ static void test_no_dead_end(void **state)
 	assert_string_equal(running_name(TELA_SERVICE_FAILED + 1), "?");
 }
 
+static void test_tries_again_later_each_time(void **state)
+{
+	static const uint64_t want[] = {1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000};
+
+	(void)state;
+	for (uint32_t i = 0; i < sizeof(want) / sizeof(*want); i++)
+		assert_int_equal(running_retry_ms(1000, 60000, i), want[i]);
+	assert_int_equal(running_retry_ms(1000, 60000, UINT32_MAX), 60000);
+	assert_int_equal(running_retry_ms(5000, 100, 0), 100);
+	assert_int_equal(running_retry_ms(3600000, 3600000, 9), 3600000);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_readme_shows_the_table),
 		cmocka_unit_test(test_no_dead_end),
+		cmocka_unit_test(test_tries_again_later_each_time),
 	};
 
 	readme = argc > 1 ? argv[1] : "control/README.md";

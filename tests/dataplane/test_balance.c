@@ -190,9 +190,62 @@ static void test_ejected_again_and_again(void **state)
 	}
 }
 
+/* ---- waits between rounds ---- */
+
+static uint64_t wait_ms(const struct tela_policy *p, uint32_t rounds, uint64_t random)
+{
+	return balance_backoff_ns(p, rounds, random) / NS_PER_MS;
+}
+
+static void test_backoff_doubles(void **state)
+{
+	static const uint64_t want[] = {5, 10, 20, 40, 80, 160, 320, 640, 1000, 1000};
+	const struct tela_policy p = {.backoff_ms = 5, .backoff_max_ms = 1000};
+	const struct tela_policy same = {.backoff_ms = 1000, .backoff_max_ms = 1000};
+	const struct tela_policy longest = {.backoff_ms = 7, .backoff_max_ms = UINT32_MAX};
+
+	(void)state;
+	for (uint32_t i = 0; i < ARRAY_SIZE(want); i++) {
+		assert_int_equal(wait_ms(&p, i, random_word()), want[i]); /* no jitter: always so */
+		assert_int_equal(wait_ms(&same, i, 0), 1000);
+	}
+	for (uint32_t i = 20; i < 200; i++) {
+		assert_int_equal(wait_ms(&p, i, 0), 1000);
+		assert_int_equal(wait_ms(&longest, i, 0), 7 << 20);
+	}
+	assert_int_equal(wait_ms(&p, UINT32_MAX, 0), 1000);
+}
+
+/* Shorter by up to so much, evenly, and never longer. */
+static void test_backoff_jitter(void **state)
+{
+	struct tela_policy p = {.backoff_ms = 100, .backoff_max_ms = 1000, .jitter_percent = 50};
+	uint32_t n[5] = {0};
+
+	(void)state;
+	seed = 7;
+	assert_int_equal(balance_backoff_ns(&p, 0, 0), 100 * NS_PER_MS);
+	assert_int_equal(balance_backoff_ns(&p, 0, 1ull << 63), 75 * NS_PER_MS);
+	assert_int_equal(balance_backoff_ns(&p, 0, UINT64_MAX), 50 * NS_PER_MS + 1);
+	assert_int_equal(balance_backoff_ns(&p, 1, 1ull << 62), 175 * NS_PER_MS);
+	for (int i = 0; i < 10000; i++) {
+		uint64_t ms = wait_ms(&p, 0, random_word());
+
+		assert_in_range(ms, 50, 100);
+		n[ms == 100 ? 4 : (ms - 50) / 10]++;
+	}
+	for (int i = 0; i < 5; i++)
+		assert_in_range(n[i], 1800, 2200);
+	p.jitter_percent = 100;
+	assert_int_equal(balance_backoff_ns(&p, 0, UINT64_MAX), 1);
+	assert_int_equal(balance_backoff_ns(&p, 0, 0), 100 * NS_PER_MS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_backoff_doubles),
+		cmocka_unit_test(test_backoff_jitter),
 		cmocka_unit_test(test_round_robin),
 		cmocka_unit_test(test_first),
 		cmocka_unit_test(test_weighted),
