@@ -11,7 +11,7 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-enum { SEEN_MAX = 256 };
+enum { SEEN_MAX = 256, MANY = 2000 };
 
 struct seen {
 	struct tela_trace_event e;
@@ -22,13 +22,16 @@ static struct tela_node *node;
 static struct tela_client *client, *mesh;
 static struct tela_thread *thread;
 static struct seen seen[SEEN_MAX];
-static uint32_t n_seen, n_ended;
+static uint32_t n_seen, n_ended, n_events;
 
 static void see(void *arg, const struct tela_trace_event *e)
 {
 	struct seen *s = &seen[n_seen];
 
 	(void)arg;
+	n_events++;
+	if (!strcmp(e->name, "one of many"))
+		return;
 	n_ended += e->op == TELA_TRACE_END;
 	if (e->op != TELA_TRACE_BEGIN)
 		return;
@@ -40,9 +43,9 @@ static void see(void *arg, const struct tela_trace_event *e)
 
 /* ---- a service ---- */
 
-static const struct tela_method_desc methods[] = {
-	{"leaf", 1, 0, 0, NULL, NULL}, {"block", 2, 0, 0, NULL, NULL}};
-static const struct tela_service_desc desc = {"test.Test", 1, NULL, 0, 2, methods};
+static const struct tela_method_desc methods[] = {{"leaf", 1, 0, 0, NULL, NULL},
+	{"block", 2, 0, 0, NULL, NULL}, {"talk", 3, 0, 0, NULL, NULL}};
+static const struct tela_service_desc desc = {"test.Test", 1, NULL, 0, 3, methods};
 
 static enum tela_verdict enter(struct tela_call *call, void *self)
 {
@@ -78,13 +81,23 @@ static enum tela_verdict block(struct tela_call *call, void *self)
 	return tela_reply_copy(call, "", 0);
 }
 
+static enum tela_verdict talk(struct tela_call *call, void *self)
+{
+	(void)self;
+	for (int i = 0; i < MANY; i++)
+		tela_span_end(call, tela_span_begin(call, "one of many"));
+	return tela_reply_copy(call, "", 0);
+}
+
 static const struct tela_link links[] = {
 	{.callback = TELA_REQUEST_IN, .enter = enter, .leave = leave},
 	{.service = &desc, .method = 1, .enter = leaf},
 	{.service = &desc, .method = 2, .enter = block, .blocking = true},
+	{.service = &desc, .method = 3, .enter = talk, .blocking = true},
 };
 static const struct tela_image_link image[] = {{&links[0], NULL, "t", false},
-	{&links[1], NULL, "t", false}, {&links[2], NULL, "t", false}};
+	{&links[1], NULL, "t", false}, {&links[2], NULL, "t", false},
+	{&links[3], NULL, "t", false}};
 
 /* ---- tests ---- */
 
@@ -113,7 +126,7 @@ static void told(uint32_t n)
 static int set_up(void **state)
 {
 	(void)state;
-	n_seen = n_ended = 0;
+	n_seen = n_ended = n_events = 0;
 	return 0;
 }
 
@@ -227,6 +240,22 @@ static void test_from_a_worker(void **state)
 	assert_int_equal(seen[below(&seen[at].e)].e.span_kind, TELA_SPAN_IN);
 }
 
+/* What finds the worker's ring full is counted as that of a core is. */
+static void test_lost_by_a_worker(void **state)
+{
+	uint64_t lost = tela_node_counter(node, "trace_lost");
+	uint64_t spans = tela_node_counter(node, "spans");
+
+	(void)state;
+	tela_thread_sample(thread, 1);
+	call(client, 3, NULL);
+	lost = tela_node_counter(node, "trace_lost") - lost;
+	assert_true(lost > 0);
+	assert_int_equal(tela_node_counter(node, "spans") - spans, MANY + 2); /* out and in */
+	tela_node_poll(node);
+	assert_int_equal(n_events + lost, 2 * MANY + 4);
+}
+
 static void make_node(void)
 {
 	static const struct tela_budgets budgets = {.paths = 1,
@@ -264,6 +293,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_decided_above, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_all, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_from_a_worker, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_lost_by_a_worker, set_up, tear_down),
 	};
 	int failed;
 
