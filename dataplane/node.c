@@ -492,6 +492,15 @@ int tela_node_start(struct tela_node *n, char *err, size_t err_len)
 	return 0;
 }
 
+bool node_housekeeping(const struct tela_node *n, cpu_set_t *ret)
+{
+	if (sched_getaffinity(0, sizeof(*ret), ret))
+		return false;
+	for (uint32_t i = 0; i < n->n_cores; i++)
+		CPU_CLR((size_t)n->cores[i]->cpu, ret);
+	return CPU_COUNT(ret) > 0;
+}
+
 void node_command(struct tela_node *n, uint32_t command)
 {
 	for (uint32_t i = 0; i < n->n_cores; i++) {

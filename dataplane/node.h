@@ -7,6 +7,7 @@
 #include "tela_node.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 enum { NODE_PORTS_MAX = 8 };
 
@@ -93,6 +94,9 @@ static inline pthread_mutex_t *services_lock(const struct tela_node *n)
 	return (pthread_mutex_t *)(uintptr_t)&n->services_lock;
 }
 
+/* The CPUs that the calling thread may use and no data core of the node has, for threads that keep
+ * house. False: there is none. */
+bool node_housekeeping(const struct tela_node *n, cpu_set_t *ret);
 /* Every core does what those bits of CORE_DRAIN and so on say. Not on a data core. */
 void node_command(struct tela_node *n, uint32_t command);
 /* After a grace period: no core still looks at it. */

@@ -36,7 +36,17 @@ struct grace {
 
 int reclaimer_start(struct tela_node *n)
 {
+	pthread_t self = pthread_self();
+	cpu_set_t before, housekeeping;
+	bool moved = node_housekeeping(n, &housekeeping) &&
+		     !pthread_getaffinity_np(self, sizeof(before), &before) &&
+		     !pthread_setaffinity_np(self, sizeof(housekeeping), &housekeeping);
+
+	/* It inherits where it may run. liburcu could pin it to one CPU, on which another node's
+	 * core may poll. */
 	n->reclaimer = create_call_rcu_data(0, -1);
+	if (moved)
+		pthread_setaffinity_np(self, sizeof(before), &before);
 	if (!n->reclaimer)
 		return -ENOMEM;
 	set_thread_call_rcu_data(n->reclaimer);

@@ -7,7 +7,6 @@
 #include "thread.h"
 #include "trace.h"
 
-#include <sched.h>
 #include <signal.h>
 #include <sys/random.h>
 
@@ -321,19 +320,6 @@ out:
 
 /* ---- start and stop ---- */
 
-/* Workers keep off the data cores' CPUs if there are others. */
-static void choose_cpus(const struct tela_node *n, pthread_attr_t *attr)
-{
-	cpu_set_t set;
-
-	if (sched_getaffinity(0, sizeof(set), &set))
-		return;
-	for (uint32_t i = 0; i < n->n_cores; i++)
-		CPU_CLR((size_t)n->cores[i]->cpu, &set);
-	if (CPU_COUNT(&set))
-		pthread_attr_setaffinity_np(attr, sizeof(set), &set);
-}
-
 static void give_up(struct worker *w)
 {
 	msgpool_fini(&w->m.msgs);
@@ -381,6 +367,7 @@ int workers_start(struct tela_node *n, uint32_t n_workers)
 {
 	size_t bytes = sizeof(struct worker_pool) + n_workers * sizeof(struct worker);
 	struct worker_pool *p = aligned_alloc(CACHE_LINE, (bytes + CACHE_LINE - 1) & ~63ull);
+	cpu_set_t housekeeping;
 	pthread_attr_t attr;
 	int rc = 0;
 
@@ -396,7 +383,8 @@ int workers_start(struct tela_node *n, uint32_t n_workers)
 		return -ENOMEM;
 	memset(p->ring, 0, n->n_cores * sizeof(*p->ring));
 	pthread_attr_init(&attr);
-	choose_cpus(n, &attr);
+	if (node_housekeeping(n, &housekeeping))
+		pthread_attr_setaffinity_np(&attr, sizeof(housekeeping), &housekeeping);
 	for (uint32_t i = 0; i < n_workers && !rc; i++) {
 		rc = start_one(p, &p->worker[i], &attr);
 		p->n += !rc;
