@@ -205,6 +205,34 @@ static void answer(struct request *r, json_t *reply, bool ok)
 		go_on(c);
 }
 
+static bool is_its_turn(const struct request *r)
+{
+	const struct request *first = r->client->first;
+
+	while (first && first->id)
+		first = first->next;
+	return r->id || first == r;
+}
+
+void request_progress(struct request *r, json_t *line)
+{
+	struct client *c = r->client;
+	char *text;
+
+	no_memory |= !line;
+	if (!c->buffer || !is_its_turn(r) ||
+		evbuffer_get_length(bufferevent_get_output(c->buffer)) > ADMIN_OUTPUT_PAUSE) {
+		json_decref(line);
+	} else {
+		json_object_set_new(line, "progress", json_true());
+		text = text_of(r, line, true);
+		if (text)
+			write_reply(c, text);
+		free(text);
+	}
+	no_memory = false;
+}
+
 void request_ok(struct request *r, json_t *result)
 {
 	no_memory |= !result;

@@ -38,5 +38,9 @@ bool request_flag(const struct request *r, const char *name);
 /* Answers with `result`, whose reference is taken. NULL, or no memory while it was made: with
  * RESOURCE_EXHAUSTED, saying that the command is done. */
 void request_ok(struct request *r, json_t *result);
+/* A line ahead of the reply, which says how far it is: `progress` is true in it. Left out while
+ * older requests are to be answered first, when the client leaves much unread, and without memory.
+ */
+void request_progress(struct request *r, json_t *line);
 void request_fail(struct request *r, int error, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

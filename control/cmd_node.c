@@ -1,6 +1,7 @@
 /* cmd_node.c - commands that act on the node or on a service as a whole. */
 #include "command.h"
 #include "discovery.h"
+#include "drain.h"
 #include "log.h"
 #include "stack.h"
 
@@ -36,10 +37,53 @@ void cmd_discovery(struct control *c, struct request *r)
 		request_fail(r, -ENOSYS, "this node has no discovery: node.discovery is false");
 }
 
+static json_t *services_that_drain(const struct control *c)
+{
+	json_t *list = json_array();
+	char waits_for[192];
+
+	for (const struct stack *s = c->stacks; s; s = s->next)
+		if (!drain_show(s, waits_for, sizeof(waits_for)))
+			json_array_append_new(list,
+				json_pack("{s:s,s:s,s:i,s:i,s:s}", "service", s->name, "state",
+					running_name(s->status), "in_flight",
+					(int)(s->service ? tela_service_in_flight(s->service) : 0),
+					"working", (int)drain_working(s), "waits_for", waits_for));
+	return list;
+}
+
+static void drain_told(void *arg, struct control *c, uint64_t left_ms)
+{
+	request_progress(
+		arg, json_pack("{s:s,s:I,s:I,s:o}", "node", tela_node_name(c->node), "in_flight",
+			     (json_int_t)tela_node_in_flight(c->node), "left_ms",
+			     (json_int_t)left_ms, "services", services_that_drain(c)));
+}
+
+static void drain_done(void *arg, struct control *c, uint32_t cancelled)
+{
+	json_t *left = services_that_drain(c);
+
+	request_ok(arg,
+		json_pack("{s:s,s:b,s:I,s:i,s:o*}", "node", tela_node_name(c->node), "drained",
+			!cancelled && !json_array_size(left), "in_flight",
+			(json_int_t)tela_node_in_flight(c->node), "cancelled", (int)cancelled,
+			"services", json_array_size(left) ? left : NULL));
+	if (!json_array_size(left))
+		json_decref(left);
+}
+
 void cmd_drain(struct control *c, struct request *r)
 {
 	if (!c->on_drain) {
 		request_fail(r, -ENOSYS, "this node cannot be drained by command");
+		return;
+	}
+	if (request_flag(r, "watch")) {
+		if (drain_node_watch(c, drain_told, drain_done, r))
+			request_fail(r, -ENOMEM, "out of memory");
+		else
+			c->on_drain(c);
 		return;
 	}
 	request_ok(r, json_pack("{s:b,s:I,s:i}", "draining", 1, "in_flight",

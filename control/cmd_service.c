@@ -77,17 +77,42 @@ static void drained(void *arg, struct stack *s, int error, uint32_t cancelled)
 				      "cancelled", (int)cancelled, "waits_for", waits_for));
 }
 
-/* How it is, without doing anything. */
-static void poll_drain(struct request *r, const struct stack *s)
+/* How it is. */
+static json_t *drain_json(const struct stack *s)
 {
 	char waits_for[192];
 	bool done = drain_show(s, waits_for, sizeof(waits_for));
 
-	request_ok(r, json_pack("{s:s,s:s,s:b,s:b,s:i,s:s}", "service", s->name, "state",
-			      running_name(s->status), "draining", s->drain != DRAIN_NONE,
-			      "drained", done, "in_flight",
-			      (int)(s->service ? tela_service_in_flight(s->service) : 0),
-			      "waits_for", waits_for));
+	return json_pack("{s:s,s:s,s:b,s:b,s:i,s:i,s:s}", "service", s->name, "state",
+		running_name(s->status), "draining", s->drain != DRAIN_NONE, "drained", done,
+		"in_flight", (int)(s->service ? tela_service_in_flight(s->service) : 0), "working",
+		(int)drain_working(s), "waits_for", waits_for);
+}
+
+static void told(void *arg, struct stack *s, uint64_t left_ms)
+{
+	json_t *line = drain_json(s);
+
+	json_object_set_new(line, "left_ms", json_integer((json_int_t)left_ms));
+	request_progress(arg, line);
+}
+
+/* Without a deadline of its own, who watches has that of the drains under way; when there is none
+ * any more, it is done, or undone. */
+static void drain(struct control *c, struct request *r, struct stack *s)
+{
+	bool watch = request_flag(r, "watch");
+	int64_t deadline_ms = request_number(r, "deadline_ms", -1);
+
+	if (watch && deadline_ms < 0 && s->drain != DRAIN_NONE) {
+		if (!s->drains) {
+			request_ok(r, drain_json(s));
+			return;
+		}
+		deadline_ms = (int64_t)drain_left_ms(s);
+	}
+	drain_service(s, deadline_ms < 0 ? c->conf->drain_deadline_ms : (uint64_t)deadline_ms,
+		drained, watch ? told : NULL, r);
 }
 
 void cmd_service_drain(struct control *c, struct request *r)
@@ -96,8 +121,10 @@ void cmd_service_drain(struct control *c, struct request *r)
 
 	if (!s)
 		return;
-	if (request_flag(r, "poll"))
-		poll_drain(r, s);
+	if (request_flag(r, "poll") && request_flag(r, "watch"))
+		request_fail(r, -EINVAL, "give poll= or watch=, not both");
+	else if (request_flag(r, "poll"))
+		request_ok(r, drain_json(s));
 	else if (request_number(r, "deadline_ms", 0) < 0 ||
 		 request_number(r, "deadline_ms", 0) > 3600000)
 		request_fail(r, -EINVAL, "deadline_ms: expected 0..3600000");
@@ -107,9 +134,7 @@ void cmd_service_drain(struct control *c, struct request *r)
 	else if (c->draining)
 		request_fail(r, -ESHUTDOWN, "the node is draining");
 	else
-		drain_service(s,
-			(uint64_t)request_number(r, "deadline_ms", c->conf->drain_deadline_ms),
-			drained, r);
+		drain(c, r, s);
 }
 
 void cmd_service_weight(struct control *c, struct request *r)

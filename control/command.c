@@ -20,7 +20,15 @@ static const struct argument reason_arguments[] = {SERVICE,
 static const struct argument drain_arguments[] = {SERVICE,
 	{"deadline_ms", ARGUMENT_NUMBER, false, false,
 		"what is left then is cancelled; drain_deadline_ms unless given"},
-	{"poll", ARGUMENT_FLAG, false, false, "say how far it is, and begin nothing"}, END};
+	{"poll", ARGUMENT_FLAG, false, false, "say how far it is, and begin nothing"},
+	{"watch", ARGUMENT_FLAG, false, false,
+		"say again and again how far it is, until it is done; one under way keeps its "
+		"deadline, unless another is given"},
+	END};
+static const struct argument end_arguments[] = {
+	{"watch", ARGUMENT_FLAG, false, false,
+		"say again and again how far it is, until it is done"},
+	END};
 static const struct argument define_arguments[] = {
 	{"definition", ARGUMENT_FILE, true, true,
 		"a file that holds what stands below services: of a node's, in YAML or JSON; - for "
@@ -193,8 +201,8 @@ const struct command commands[] = {
 	{"service.remove",
 		"drain a service, stop it, and take it and all it has stored out of the node",
 		"shout deadline_ms=1000", leave_arguments, cmd_service_remove},
-	{"drain", "stop accepting, finish what is in flight, end: as SIGTERM does", NULL, none,
-		cmd_drain},
+	{"drain", "stop accepting, finish what is in flight, end: as SIGTERM does", NULL,
+		end_arguments, cmd_drain},
 	{"faults",
 		"lose, double or reorder what this node sends on a port, on purpose; nothing "
 		"given: no more",

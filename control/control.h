@@ -29,9 +29,10 @@ struct control {
 	struct probe *probe;
 	struct discovery *discovery; /* NULL: it is switched off */
 	struct announce *announced;  /* after discovery_close(), until the node is gone */
-	uint64_t last_instance; /* numbers instances, for people */
+	uint64_t last_instance;      /* numbers instances, for people */
 	uint64_t started_ns;
 	bool draining;
+	struct drain_watcher *watchers; /* of that */
 	bool left_behind; /* ended with plugins that were not stopped: their threads may still use
 			     the node */
 	void (*on_change)(

@@ -4,11 +4,26 @@
 #include "log.h"
 #include "move.h"
 
+/* When, and what, somebody who watches was told last. */
+struct told {
+	uint64_t at_ns, what;
+};
+
 struct drain {
 	struct drain *next;
 	drain_done_fn done;
+	drain_told_fn told; /* NULL: nobody watches */
 	void *arg;
 	uint64_t deadline_ns;
+	struct told last;
+};
+
+struct drain_watcher {
+	struct drain_watcher *next;
+	drain_node_told_fn told;
+	drain_node_done_fn done;
+	void *arg;
+	struct told last;
 };
 
 /* ---- how far it is ---- */
@@ -48,6 +63,57 @@ bool drain_show(const struct stack *s, char *ret, size_t size)
 	return is_done(s);
 }
 
+uint32_t drain_working(const struct stack *s)
+{
+	return s->service ? tela_service_working(s->service) : 0;
+}
+
+/* ---- who watches ---- */
+
+static uint64_t mix(uint64_t h, uint64_t v)
+{
+	return (h ^ v) * 0x9e3779b97f4a7c15ull;
+}
+
+/* Stands for all that is told of it, but the time. */
+static uint64_t state_of(const struct stack *s)
+{
+	char waits_for[192];
+	uint64_t h = mix(mix(drain_show(s, waits_for, sizeof(waits_for)), s->status), in_flight(s));
+
+	h = mix(h, drain_working(s));
+	for (const char *at = waits_for; *at; at++)
+		h = mix(h, (uint8_t)*at);
+	return h;
+}
+
+static bool is_due(struct told *last, uint64_t what)
+{
+	uint64_t now = control_now_ns();
+
+	if (last->at_ns && now - last->at_ns < (last->what == what ? NS_PER_S : NS_PER_S / 10))
+		return false;
+	*last = (struct told){now, what};
+	return true;
+}
+
+static uint64_t left_ms(uint64_t deadline_ns)
+{
+	uint64_t now = control_now_ns();
+
+	return now < deadline_ns ? (deadline_ns - now) / NS_PER_MS : 0;
+}
+
+uint64_t drain_left_ms(const struct stack *s)
+{
+	uint64_t left = 0;
+
+	for (const struct drain *d = s->drains; d; d = d->next)
+		if (left_ms(d->deadline_ns) > left)
+			left = left_ms(d->deadline_ns);
+	return left;
+}
+
 /* ---- one service ---- */
 
 /* Each peer asks once in a heartbeat, and may be a little late: so long until all know. */
@@ -67,7 +133,8 @@ void drain_begin(struct stack *s)
 	s->gate_ns = control_now_ns() + drain_notice_ns(s->control);
 }
 
-void drain_service(struct stack *s, uint64_t deadline_ms, drain_done_fn done, void *arg)
+void drain_service(
+	struct stack *s, uint64_t deadline_ms, drain_done_fn done, drain_told_fn told, void *arg)
 {
 	struct drain *d = calloc(1, sizeof(*d));
 
@@ -79,6 +146,7 @@ void drain_service(struct stack *s, uint64_t deadline_ms, drain_done_fn done, vo
 	if (s->status == TELA_SERVICE_PAUSED)
 		s->gate_ns = 0; /* nobody calls it any more */
 	d->done = done;
+	d->told = told;
 	d->arg = arg;
 	d->deadline_ns = control_now_ns() + deadline_ms * NS_PER_MS;
 	d->next = s->drains;
@@ -90,7 +158,8 @@ static void closed(void *arg, struct stack *s, int error)
 {
 	(void)arg;
 	if (error)
-		s->drain = error == -ENOMEM ? DRAIN_LEAVING : DRAIN_NONE; /* the former: once more */
+		s->drain =
+			error == -ENOMEM ? DRAIN_LEAVING : DRAIN_NONE; /* the former: once more */
 	ask_soon(s);
 }
 
@@ -150,6 +219,8 @@ void drain_tick(struct stack *s)
 		close_gate(s);
 	while ((d = *at)) {
 		if (!step(s, d)) {
+			if (d->told && is_due(&d->last, state_of(s)))
+				d->told(d->arg, s, left_ms(d->deadline_ns));
 			at = &d->next;
 			continue;
 		}
@@ -211,19 +282,58 @@ bool drain_node(struct control *c)
 	return done;
 }
 
-void drain_node_end(struct control *c)
+uint32_t drain_node_end(struct control *c)
 {
+	uint32_t cancelled = 0;
+
 	for (struct stack *s = c->stacks; s; s = s->next) {
+		uint32_t n = 0;
 		char why[192];
 
 		if (is_done(s))
 			continue;
 		if (s->drain != DRAIN_GATE)
 			close_node_gate(s);
-		if (!cancel(s)) {
+		n = cancel(s);
+		cancelled += n;
+		if (!n) {
 			drain_show(s, why, sizeof(why));
 			log_warn("drain: %s has not drained after %u ms: %s", s->name,
 				c->conf->drain_deadline_ms, why);
 		}
+	}
+	return cancelled;
+}
+
+int drain_node_watch(struct control *c, drain_node_told_fn told, drain_node_done_fn done, void *arg)
+{
+	struct drain_watcher *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return -ENOMEM;
+	*w = (struct drain_watcher){.next = c->watchers, .told = told, .done = done, .arg = arg};
+	c->watchers = w;
+	return 0;
+}
+
+void drain_node_tell(struct control *c, uint64_t left)
+{
+	uint64_t what = tela_node_in_flight(c->node);
+
+	for (const struct stack *s = c->stacks; c->watchers && s; s = s->next)
+		what = mix(what, state_of(s));
+	for (struct drain_watcher *w = c->watchers; w; w = w->next)
+		if (is_due(&w->last, what))
+			w->told(w->arg, c, left);
+}
+
+void drain_node_tell_done(struct control *c, uint32_t cancelled)
+{
+	struct drain_watcher *w;
+
+	while ((w = c->watchers)) {
+		c->watchers = w->next;
+		w->done(w->arg, c, cancelled);
+		free(w);
 	}
 }

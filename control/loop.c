@@ -128,6 +128,7 @@ static bool services_run(void)
 
 static void end(void)
 {
+	drain_node_tell_done(loop.control, 0); /* to whom it has not been told */
 	loop.state = LOOP_ENDED;
 	event_base_loopbreak(loop.control->base);
 }
@@ -138,11 +139,13 @@ static void drain_step(uint64_t now)
 
 	/* What is being started is stopped by the same means as all else, so it must be there
 	 * first; hooks have deadlines. */
-	if (loop.n_starting || now < loop.gate_ns)
+	if (loop.n_starting || now < loop.gate_ns ||
+		((!drain_node(c) || tela_node_in_flight(c->node)) && now < loop.deadline_ns)) {
+		drain_node_tell(
+			c, now < loop.deadline_ns ? (loop.deadline_ns - now) / NS_PER_MS : 0);
 		return;
-	if ((!drain_node(c) || tela_node_in_flight(c->node)) && now < loop.deadline_ns)
-		return;
-	drain_node_end(c);
+	}
+	drain_node_tell_done(c, drain_node_end(c));
 	stop_services();
 }
 

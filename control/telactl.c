@@ -156,6 +156,25 @@ void print_error(const json_t *reply, bool json)
 	printf("\n");
 }
 
+/* The reply itself, after what is told of it on the way. NULL: the node is gone, or whoever reads
+ * this. */
+static json_t *show_progress(json_t *reply, bool json)
+{
+	while (reply && json_is_true(json_object_get(reply, "progress"))) {
+		if (json)
+			print_error(reply, true);
+		else
+			print_progress(reply);
+		json_decref(reply);
+		if (fflush(stdout))
+			return NULL;
+		reply = read_reply();
+		if (reply && !json)
+			reply_clean(reply);
+	}
+	return reply;
+}
+
 static int show(const json_t *reply, bool json)
 {
 	bool ok = json_is_true(json_object_get(reply, "ok"));
@@ -219,7 +238,7 @@ static int run_one(struct options *o)
 	request = words_request(commands, o->words, o->n);
 	if (!request)
 		return EXIT_USAGE;
-	reply = node_ask(json_incref(request), !o->json);
+	reply = show_progress(node_ask(json_incref(request), !o->json), o->json);
 	status = reply ? EXIT_SUCCESS : EXIT_UNREACHED;
 	if (reply && also && json_object_get(reply, "spans"))
 		status = add_from(reply, request, also, o->json);
@@ -247,10 +266,11 @@ static int show_next(bool json, int *status)
 {
 	json_t *reply = read_reply();
 
+	if (reply && !json)
+		reply_clean(reply);
+	reply = show_progress(reply, json);
 	if (!reply)
 		return -1;
-	if (!json)
-		reply_clean(reply);
 	if (show(reply, json))
 		*status = EXIT_FAILURE;
 	json_decref(reply);

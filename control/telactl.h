@@ -41,5 +41,7 @@ void trace_merge(json_t *reply, const json_t *other);
 enum { EXIT_USAGE = 2, EXIT_UNREACHED = 3 };
 
 void print_reply(const json_t *reply);
+/* One line of how far something is; the reply is to come. */
+void print_progress(const json_t *line);
 void print_help(const json_t *command);
 void print_commands(const json_t *commands);

@@ -265,6 +265,42 @@ void print_reply(const json_t *reply)
 	}
 }
 
+/* ---- progress ---- */
+
+static long long number_of(const json_t *o, const char *key)
+{
+	return json_integer_value(json_object_get(o, key));
+}
+
+/* "3 calls left (1 with workers)" */
+static void print_left(const json_t *o)
+{
+	long long n = number_of(o, "in_flight"), working = number_of(o, "working");
+
+	printf("%lld call%s left", n, n == 1 ? "" : "s");
+	if (working)
+		printf(" (%lld with workers)", working);
+}
+
+void print_progress(const json_t *line)
+{
+	const json_t *list = json_object_get(line, "services"), *s;
+	size_t i;
+
+	printf("%s: ", json_string_value(json_object_get(line, list ? "node" : "service")));
+	print_left(line);
+	printf(", %.1f s", (double)number_of(line, "left_ms") / 1e3);
+	if (!list)
+		printf("; waits for %s", json_string_value(json_object_get(line, "waits_for")));
+	json_array_foreach(list, i, s)
+	{
+		printf("; %s waits for %s: ", json_string_value(json_object_get(s, "service")),
+			json_string_value(json_object_get(s, "waits_for")));
+		print_left(s);
+	}
+	printf("\n");
+}
+
 /* ---- help ---- */
 
 static const char *text_of(const json_t *o, const char *key)

@@ -146,7 +146,7 @@ void cmd_service_remove(struct control *c, struct request *r)
 	} else {
 		leave(s, r);
 		if (s->status == TELA_SERVICE_RUNNING || s->status == TELA_SERVICE_PAUSED)
-			drain_service(s, (uint64_t)deadline_ms, on_drained, NULL);
+			drain_service(s, (uint64_t)deadline_ms, on_drained, NULL, NULL);
 		else
 			stop(s);
 	}

@@ -210,6 +210,8 @@ bool tela_service_settled(const struct tela_service *s);
 void tela_service_cancel(struct tela_service *s, uint64_t generation);
 /* Calls of this service that are pending now. */
 uint32_t tela_service_in_flight(const struct tela_service *s);
+/* Of these, how many a worker runs just now. [any but data cores] */
+uint32_t tela_service_working(const struct tela_service *s);
 /* For plugins that find the service they are part of. [any but data cores] */
 struct tela_service *tela_service_find(struct tela_node *n, const char *name);
 /* Descriptors of the node's services, in no order, at most `room` of them; returns how many there

@@ -443,6 +443,17 @@ uint64_t workers_counted(const struct tela_node *n, enum count_id id)
 	return sum;
 }
 
+uint32_t tela_service_working(const struct tela_service *s)
+{
+	const struct worker_pool *p = s->node->workers;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; p && i < p->n; i++)
+		n += atomic_load_explicit(&p->worker[i].running, memory_order_relaxed) >> 16 ==
+		     s->index + 1;
+	return n;
+}
+
 uint32_t tela_node_workers_busy(const struct tela_node *n)
 {
 	uint32_t busy = 0;

@@ -370,6 +370,12 @@ void tela_node_on_trace(struct tela_node *n, tela_trace_fn fn, void *arg)
 	(void)arg;
 }
 
+uint32_t tela_service_working(const struct tela_service *s)
+{
+	(void)s;
+	return 0;
+}
+
 void tela_node_on_log(struct tela_node *n, tela_log_fn fn, void *arg)
 {
 	(void)n;

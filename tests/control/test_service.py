@@ -3,11 +3,13 @@
 
 "Scenario N" is a row of tests/scenarios.md. The plugins are recorder_test.c's: rec over reca over recb.
 """
+import json
 import os
+import subprocess
 import tempfile
 import unittest
 
-from test_admin import Node, NodeTest
+from test_admin import Node, NodeTest, TELACTL
 
 CONFIG = """\
 node: {{name: server, admin: {admin}, hook_deadline_ms: 400, drain_deadline_ms: 300, start_retry_ms: 20,
@@ -33,6 +35,15 @@ def told(move, unstarted=False):
 class Life(NodeTest):
     status = "active"
     files = ()
+
+    def other(self):
+        """Another connection, so that replies do not mix."""
+        if not hasattr(self, "second"):
+            self.second = Node.__new__(Node)
+            self.second.socket, self.second.lines = self.node.connect()
+            self.addCleanup(self.second.socket.close)
+            self.addCleanup(self.second.lines.close)
+        return self.second
 
     def setUp(self):
         self.record = tempfile.TemporaryDirectory()
@@ -355,20 +366,52 @@ class Drain(Life):
         self.assertEqual([r[k] for k in ("state", "drained", "waits_for")], ["paused", True, ""])
         self.assertEqual(self.service()["reason"], "draining")
 
+    def watch(self, *options):
+        watch = subprocess.Popen([TELACTL, "--socket", self.node.admin, *options, "service", "drain", "rec", "--watch"],
+                                 stdout=subprocess.PIPE, text=True)
+        self.addCleanup(watch.stdout.close)
+        self.addCleanup(watch.kill)
+        return watch
+
+    def test_watched(self):
+        """By two who have come later, as text and as JSON; they keep to the deadline of the one that has begun it."""
+        self.node.send({"cmd": "service.drain", "service": "rec", "deadline_ms": 60000, "id": "d"})
+        self.node.wait(lambda: Node.ask(self.other(), "services")["services"][0]["state"] == "paused")
+        text, lines = self.watch(), self.watch("-o", "json")
+        self.assertRegex(next(text.stdout), r"^rec: 0 calls left, \d+\.\d s; waits for recb: jobs left\n$")
+        line = json.loads(next(lines.stdout))
+        self.assertEqual([line[k] for k in ("ok", "progress", "service", "state", "in_flight", "working", "waits_for")],
+                         [True, True, "rec", "paused", 0, 0, "recb: jobs left"])
+        self.assertGreater(line["left_ms"], 1000)
+        self.drop("busy-recb")
+        self.assertRegex(text.stdout.read(), r"drained +yes\n")
+        last = [json.loads(line) for line in lines.stdout][-1]
+        self.assertTrue(last["ok"] and last["drained"] and "progress" not in last, last)
+        self.assertEqual((text.wait(60), lines.wait(60)), (0, 0))
+        self.assertTrue(self.done(self.node.receive())["drained"])
+        self.assertTrue(self.done(self.node.ask("service.drain", service="rec", watch=True))["drained"])  # at once
+
+    def test_watchers_hang_up(self):
+        """One of them, and one is told nothing, as an older command of its connection is not answered yet."""
+        self.other().send({"cmd": "service.drain", "service": "rec", "deadline_ms": 60000, "watch": True})
+        self.assertTrue(self.other().receive()["progress"])
+        self.second.lines.close()
+        self.second.socket.close()
+        del self.second
+        for watch in False, True:
+            self.node.send({"cmd": "service.drain", "service": "rec", "deadline_ms": 60000, "watch": watch})
+        for _ in range(20):
+            self.assertFalse(Node.ask(self.other(), "service.drain", service="rec", poll=True)["drained"])
+        self.drop("busy-recb")
+        for _ in range(2):
+            self.assertTrue(self.done(self.node.receive())["drained"])
+        self.refused(self.node.ask("service.drain", service="rec", poll=True, watch=True), "INVALID_ARGUMENT", "both")
+
     def test_undone_by_active(self):
         self.node.send({"cmd": "service.drain", "service": "rec", "deadline_ms": 60000, "id": "d"})
         self.node.wait(lambda: Node.ask(self.other(), "services")["services"][0]["state"] == "paused")
         self.done(Node.ask(self.other(), "service.activate", service="rec"))
         self.refused(self.node.receive(), "FAILED_PRECONDITION", "undone")
-
-    def other(self):
-        """Another connection, so that replies do not mix."""
-        if not hasattr(self, "second"):
-            self.second = Node.__new__(Node)
-            self.second.socket, self.second.lines = self.node.connect()
-            self.addCleanup(self.second.socket.close)
-            self.addCleanup(self.second.lines.close)
-        return self.second
 
     def test_the_node_waits_for_it_and_says_so(self):
         self.node.end()
@@ -390,12 +433,20 @@ class DrainOrder(Life):
             "drain_deadline_ms: 300", "drain_deadline_ms: 60000").replace("services:\n", "services:\n  - name: svc2\n"),
             TELA_RECORD=self.record.name)
         self.addCleanup(self.node.folder.cleanup)
-        self.assertTrue(self.node.ask("drain")["draining"])
+        self.node.send({"cmd": "drain", "watch": True})
         self.node.wait(lambda: "draining: rec takes no more calls" in self.node.logged())
-        for _ in range(20):
-            self.node.ask("status")  # it has looked at all of them meanwhile
+        told = self.node.receive()
+        while "recb: jobs left" not in [s["waits_for"] for s in told["services"]]:
+            self.assertTrue(told["progress"], told)
+            told = self.node.receive()
+        self.assertLess(told["left_ms"], 60000)
+        for _ in range(20):  # it has looked at all of them meanwhile
+            self.assertTrue(Node.ask(self.other(), "status")["ok"])
         self.assertNotIn("draining: svc2 takes no more calls", self.node.logged())
         self.drop("busy-recb")
+        while told.get("progress"):
+            told = self.node.receive()
+        self.assertTrue(told["drained"] and "services" not in told, told)
         self.assertEqual(self.node.process.wait(60), 0)
         log = self.node.logged()
         self.assertLess(log.index("draining: rec takes"), log.index("draining: svc2 takes"))
