@@ -51,8 +51,9 @@ static void options_again(const struct machine *m, const struct caller_slot *s,
 	if (s->token)
 		pairs[o->n_metadata++] =
 			(struct tela_pair){"authorization", token_at(m->tokens, s->token)->text};
-	while (o->n_metadata < REBIND_PAIRS_MAX && o->n_metadata < frame_Envelope_metadata_len(e)) {
-		frame_Pair_t p = frame_Envelope_metadata_at(e, o->n_metadata);
+	for (uint32_t i = 0; o->n_metadata < REBIND_PAIRS_MAX && i < frame_Envelope_metadata_len(e);
+		i++) {
+		frame_Pair_t p = frame_Envelope_metadata_at(e, i);
 
 		pairs[o->n_metadata++] =
 			(struct tela_pair){frame_Pair_key(p).s, frame_Pair_value(p).s};

@@ -72,8 +72,10 @@ static enum tela_verdict handle(struct tela_call *call, void *self)
 	executions[who[0]]++;
 	if (call->identity != who[1] || (who[1] && !tela_call_subject(call)))
 		return tela_reply_status(call, TELA_DATA_LOSS, "somebody else");
-	if (want.s &&
-		(strcmp(want.s, "all") || !tela_call_key(call, key) || key[0] != 7 || key[1] != 8))
+	/* Whoever gives a key asks for all there is. */
+	if (tela_call_key(call, key)
+			? key[0] != 7 || key[1] != 8 || !want.s || strcmp(want.s, "all")
+			: want.s != NULL)
 		return tela_reply_status(call, TELA_DATA_LOSS, "options are gone");
 	return tela_reply_copy(call, call->request, call->request_len);
 }
