@@ -614,7 +614,7 @@ int call_resume_created(struct machine *m, struct tela_handle h, const void *pay
 	if (len)
 		tela_reply_copy(&c->pub, payload, len);
 	tela_reply_created(&c->pub);
-	call_finish(m, c);
+	answered(m, c);
 	return 0;
 }
 

@@ -174,6 +174,8 @@ static int resume(struct tela_thread *t, struct tela_handle h, const char *how)
 		return tela_thread_answer_status(t, h, TELA_PERMISSION_DENIED, "not now");
 	if (!strcmp(how, "cache"))
 		return tela_thread_answer(t, h, "cached", 6);
+	if (!strcmp(how, "create"))
+		return tela_thread_answer_created(t, h, "created", 7);
 	if (strcmp(how, "never"))
 		return tela_thread_continue(t, h, NULL, 0);
 	CHECK(later.n_kept < LATER);
@@ -512,6 +514,8 @@ static void later_each_way(bool mesh)
 	served = atomic_load(&n_served);
 	a = ask(GO, "later_cache", mesh);
 	assert_ok(&a, "cached");
+	a = ask(GO, "later_create", mesh);
+	assert_ok(&a, "created");
 	a = ask(GO, "later_refuse", mesh);
 	assert_refused(&a, TELA_PERMISSION_DENIED);
 	a = ask(GO, "latest", mesh); /* only the second one waits */
