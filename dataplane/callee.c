@@ -89,12 +89,6 @@ static void receive(struct machine *m, struct callee_session *s, struct callee_s
 		message_put(m, msg);
 		return;
 	}
-	if (msg->n_segments && !callee_takes_segments(m, s, &e)) {
-		message_put(m, msg);
-		callee_refuse(m, s->path, h, TELA_UNAVAILABLE,
-			"the method has changed while the request arrived");
-		return;
-	}
 	/* Its time runs since the first fragment came. */
 	if (e.budget_us != ENVELOPE_NO_DEADLINE)
 		e.budget_us = deadline_ns <= m->now_ns

@@ -45,11 +45,6 @@ static inline bool callee_wants_segments(const struct tela_method_desc *method)
 {
 	return method->flags & TELA_METHOD_SEGMENTS && !method->verify_request;
 }
-
-/* The same for the method that `e` names, as it is now served: false if it may not be run with a
- * request in pieces. */
-bool callee_takes_segments(
-	struct machine *m, const struct callee_session *s, const struct envelope *e);
 /* The call that was held for it is in a tree with a call in flight on another core, or is not. */
 void callee_asked(struct machine *m, struct tela_handle h, bool in_flight);
 /* Surely not executed: the caller is to bind again. */

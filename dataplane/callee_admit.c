@@ -178,24 +178,6 @@ const struct refusal *callee_admit(struct machine *m, struct callee_session *s,
 	return no && no->ask ? NULL : no;
 }
 
-bool callee_takes_segments(
-	struct machine *m, const struct callee_session *s, const struct envelope *e)
-{
-	const struct tela_image *image = NULL;
-	struct tela_service *svc = NULL;
-	const struct chain *chain;
-
-	if (e->bind && e->bind <= s->n_binds)
-		svc = s->binds[e->bind - 1].service;
-	else if (!e->bind)
-		named_service(
-			m, frame_Envelope_service(e->table), frame_Envelope_schema(e->table), &svc);
-	if (svc)
-		image = atomic_load_explicit(&svc->image, memory_order_acquire);
-	chain = image ? image_method(image, e->method) : NULL;
-	return !chain || callee_wants_segments(chain->method); /* none: refused as ever */
-}
-
 /* ---- running ---- */
 
 static struct call *call_open(struct machine *m, const uint8_t *payload, uint32_t len)
@@ -415,6 +397,10 @@ static inline __attribute__((always_inline)) void serve(struct machine *m, struc
 	no = admit(m, s, e, !msg, &a);
 	if (unlikely(e->table.p != NULL) && (!no || no->ask))
 		no = proved(m, s, c, a, no);
+	if (unlikely(msg && msg->n_segments) && (!no || no->ask) &&
+		!callee_wants_segments(a.chain->method))
+		no = refused(
+			m, TELA_UNAVAILABLE, "the method has changed while the request arrived");
 	if (likely(!no)) {
 		c->pub.deadline_ns = deadline_of(m, e);
 		if (unlikely(!a.bind))
