@@ -11,7 +11,7 @@
  *
  * Ownership: everything in a struct conf belongs to it and lives until conf_free.
  * Errors:    each is handed to `report` as one line, "node.yaml:12: ports[0].mtu: expected
- *            576..9000, found 'abc'"; reading goes on after one, so that a file is corrected in
+ *            1280..9000, found 'abc'"; reading goes on after one, so that a file is corrected in
  *            one go. */
 #pragma once
 

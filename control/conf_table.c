@@ -206,7 +206,7 @@ static const struct conf_field port_fields[] = {
 		.help = "with its prefix: 10.0.0.1/24"},
 	{"gateway", CONF_STRING, false, PORT(gateway), .check = check_address,
 		.help = "for peers outside of that network"},
-	{"mtu", CONF_U16, false, PORT(mtu), 576, 9000,
+	{"mtu", CONF_U16, false, PORT(mtu), 1280, 9000,
 		.help = "largest IP packet; what the device takes unless given"},
 	{"faults", CONF_MAP, false, 0, .sub = fault_fields, .help = "made on purpose, for tests"},
 	{NULL},

@@ -241,10 +241,10 @@ static int choose_mtu(struct port *p, uint16_t asked, const struct rte_eth_dev_i
 {
 	uint32_t most = min_u32(device_mtu(p, info), PORT_MTU_MAX), frame;
 
-	if (asked > most || most < 576 || (asked && asked < 576))
+	if (asked > most || most < PORT_MTU_MIN || (asked && asked < PORT_MTU_MIN))
 		return say(err, err_len, -EINVAL,
-			"port %s: mtu %u is not within 576 and %u, the most the device takes%s",
-			p->name, asked ? asked : most, most,
+			"port %s: mtu %u is not within %u and %u, the most the device takes%s",
+			p->name, asked ? asked : most, PORT_MTU_MIN, most,
 			device_is(p->device, "net_memif") ? " (memif: bsize - 14)" : "");
 	p->mtu = asked ? asked : (uint16_t)most;
 	/* memif copies in one go if an mbuf holds a whole buffer of the peer's; NICs count buffers

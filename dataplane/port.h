@@ -14,7 +14,7 @@
 struct tela_port_config;
 struct rte_mempool;
 
-enum { PORT_QUEUES_MAX = 16, PORT_MTU_MAX = 9000, NEIGH_MAX = 256 };
+enum { PORT_QUEUES_MAX = 16, PORT_MTU_MIN = 1280, PORT_MTU_MAX = 9000, NEIGH_MAX = 256 };
 
 /* A neighbour's link address; written by whichever core sees the ARP packet, read by all (neigh.h).
  */

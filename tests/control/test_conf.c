@@ -56,7 +56,7 @@ static void test_everything(void **state)
 			       "budgets: {calls: 17, messages_1m: 3}\n"
 			       "ports:\n"
 			       "  - {name: mem0, device: \"net_memif0,role=server\", address: "
-			       "10.77.0.1/24, gateway: 10.77.0.9, mtu: 576,\n"
+			       "10.77.0.1/24, gateway: 10.77.0.9, mtu: 1280,\n"
 			       "     faults: {loss: 0.25, duplicate: 1, reorder: 1e-3, seed: "
 			       "18446744073709551615}}\n"
 			       "cores:\n"
@@ -132,9 +132,9 @@ static const struct wrong {
 		"n.yaml:4: peers[0].address: expected an address such as 10.0.0.2 or "
 		"10.0.0.2:7447, found '1.2.3.4:0'\n"},
 	{HEAD "ports:\n- name: p\n  device: d\n  address: 1.2.3.4/24\n  mtu: abc\n",
-		"n.yaml:7: ports[0].mtu: expected 576..9000, found 'abc'\n"},
+		"n.yaml:7: ports[0].mtu: expected 1280..9000, found 'abc'\n"},
 	{HEAD "ports:\n- name: p\n  device: d\n  address: 1.2.3.4/24\n  mtu: 9001\n",
-		"n.yaml:7: ports[0].mtu: expected 576..9000, found '9001'\n"},
+		"n.yaml:7: ports[0].mtu: expected 1280..9000, found '9001'\n"},
 	{HEAD "ports:\n- {name: p, device: d, address: 1.2.3.4}\n",
 		"n.yaml:4: ports[0].address: expected an address with its prefix, such as "
 		"10.0.0.1/24, found '1.2.3.4'\n"},
