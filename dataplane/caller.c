@@ -15,10 +15,13 @@ static bool plain(const struct caller_session *s, const struct tela_options *o)
 	return s->bind && (!o || (!o->n_metadata && !o->key && !o->max_reply_bytes && !o->context));
 }
 
-/* The first token among the metadata, if an index stands for it. */
+/* The first token among the metadata, if an index stands for it. A one-way call has been accepted
+ * before anybody could ask for the token again: it carries it. */
 static uint16_t known_token(const struct machine *m, const struct caller_session *s,
 	const struct tela_options *o, uint32_t *ret_at)
 {
+	if (o->flags & TELA_CALL_ONE_WAY)
+		return 0;
 	for (uint32_t i = 0; s->bind && s->tokens && i < o->n_metadata; i++)
 		if (token_is(o->metadata[i].key)) {
 			*ret_at = i;

@@ -43,6 +43,8 @@ static void options_again(const struct machine *m, const struct caller_slot *s,
 	frame_Trace trace = {0};
 	frame_Id128 id;
 
+	if (s->flags & frame_PacketFlag_one_way)
+		o->flags = TELA_CALL_ONE_WAY;
 	if (s->reply_limit != REPLY_LIMIT_DEFAULT)
 		o->max_reply_bytes = caller_reply_limit(s);
 	if (s->bound)

@@ -84,7 +84,7 @@ void token_offered(struct machine *m, struct caller_slot *slot, uint16_t index)
 	if (slot->bound)
 		return;
 	text = envelope_metadata(frame_Envelope_root(slot->body), "authorization");
-	id = text.s ? enter(m, s, text) : 0;
+	id = text.s ? enter(m, s, text) : slot->token;
 	for (uint16_t other = s->tokens; other; other = token_at(m->tokens, other)->next) {
 		struct token *t = token_at(m->tokens, other);
 
@@ -104,6 +104,10 @@ void token_refused(struct machine *m, const struct caller_slot *s)
 
 void tokens_forget(struct machine *m, struct caller_session *s)
 {
+	/* Those that have not been sent yet: the next peer's indices are others'. */
+	for (uint32_t i = 0; s->n_busy && i < s->n_owned; i++)
+		if (caller_slot_at(s, i)->token)
+			envelope_patch_identity(caller_slot_at(s, i)->body, IDENTITY_NONE);
 	for (uint16_t id = s->tokens; id; id = token_at(m->tokens, id)->next)
 		token_at(m->tokens, id)->index = 0;
 	sweep(m, s);

@@ -58,16 +58,31 @@ struct tela_str envelope_metadata(frame_Envelope_t table, const char *key)
 	return (struct tela_str){NULL, 0};
 }
 
-void envelope_patch_budget_general(uint8_t *to, uint32_t budget_us)
+/* A field of an envelope that our writer built, by its place in the vtable; NULL: absent. */
+static uint8_t *field_of(uint8_t *to, uint32_t slot)
 {
 	uint32_t table;
 	int32_t back;
 	uint16_t field;
 
-	/* Its own first field: behind the two lengths of the vtable. */
 	memcpy(&table, to, sizeof(table));
 	memcpy(&back, to + table, sizeof(back));
-	memcpy(&field, to + table - back + 4, sizeof(field));
+	memcpy(&field, to + table - back + slot, sizeof(field));
+	return field ? to + table + field : NULL;
+}
+
+void envelope_patch_budget_general(uint8_t *to, uint32_t budget_us)
+{
+	uint8_t *field = field_of(to, 4);
+
 	if (field) /* absent: it was 0 already, and time does not go back */
-		memcpy(to + table + field, &budget_us, sizeof(budget_us));
+		memcpy(field, &budget_us, sizeof(budget_us));
+}
+
+void envelope_patch_identity(uint8_t *to, uint16_t identity)
+{
+	uint8_t *field = field_of(to, 14);
+
+	if (field)
+		memcpy(field, &identity, sizeof(identity));
 }

@@ -86,6 +86,8 @@ static inline void envelope_patch_budget(uint8_t *to, uint32_t budget_us)
 
 /* The same in any envelope that our writer built. */
 void envelope_patch_budget_general(uint8_t *to, uint32_t budget_us);
+/* Another index, where it has one. */
+void envelope_patch_identity(uint8_t *to, uint16_t identity);
 
 static inline bool envelope_is_bound(const uint8_t *from, uint32_t len)
 {

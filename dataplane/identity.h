@@ -14,7 +14,8 @@
  * a place that was given away has another index, so an old one never means somebody else.
  *
  * The caller keeps, in the core's budget, the tokens that indices stand for; one that is not kept
- * is sent. It holds those that calls under way depend on, to say them again.
+ * is sent. It holds those that calls under way depend on, to say them again. A one-way call is
+ * accepted before its links run: nobody could ask for its token, so it carries that always.
  *
  * Context: the owning core.
  */
@@ -30,7 +31,11 @@ struct caller_session;
 struct caller_slot;
 struct callee_session;
 
-enum { IDENTITIES = 8, TOKEN_MAX = 1000 };
+enum {
+	IDENTITIES = 8,
+	IDENTITY_NONE = 1, /* an index, but no callee gives it to anybody */
+	TOKEN_MAX = 1000,
+};
 
 /* ---- callee ---- */
 

@@ -160,6 +160,7 @@ static struct outcome *start(
 	if (more) {
 		options.key = more->key;
 		options.deadline_us = more->deadline_us;
+		options.flags = more->flags;
 		if (more->n_metadata)
 			metadata[options.n_metadata++] = more->metadata[0];
 	}
@@ -305,6 +306,22 @@ static void test_proof_ends(void **state)
 	p->delay_ns = 0;
 	call_ok(p, 0, 1);
 	assert_int_equal(prover[0].tokens_read, 1 + SLOT_BLOCK);
+	end(p);
+}
+
+/* Nobody can be told to show a token again for what was accepted: one-way calls carry it. */
+static void test_one_way(void **state)
+{
+	const struct tela_options o = {.flags = TELA_CALL_ONE_WAY};
+	struct pair *p = begin(1, 4);
+
+	(void)state;
+	call_ok(p, 0, 1);
+	for (int i = 0; i < 3; i++) {
+		prover[0].revoked[1] = i == 1;
+		assert_int_equal(call_with(p, 0, 1, 8, &o)->code, TELA_OK);
+		assert_int_equal(executions[n_calls - 1], 1);
+	}
 	end(p);
 }
 
@@ -488,6 +505,50 @@ static void test_restart(void **state)
 	end(p);
 }
 
+/* A call that is begun before its peer is another, and sent after: what its index stands for there
+ * by chance is somebody else. */
+static void test_begun_before_restart(void **state)
+{
+	const struct tela_pair metadata = {"authorization", "token-1"}, want = {"want", "no"};
+	const struct tela_pair both[] = {want, metadata};
+	const uint64_t key[2] = {7, 8};
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		const struct tela_options o = {.deadline_us = 60000000,
+			.metadata = i ? both : &metadata,
+			.n_metadata = i ? 2 : 1,
+			.key = i ? key : NULL};
+		struct pair *p = begin(1, 4);
+		struct pair_end *e = &p->end[0];
+		struct tela_request r;
+		struct outcome *at;
+		uint16_t request[4] = {0, 1}, index;
+
+		call_ok(p, 0, 1);
+		index = token_at(e->m.tokens, e->sessions[0].tokens)->index;
+		assert_int_equal(caller_begin(&e->m, &e->sessions[0], &methods[0], 8, &o, &r), 0);
+		request[0] = n_calls++;
+		memcpy(r.payload, request, sizeof(request));
+		pair_restart(p, 1, &desc, with[0], 2);
+		assert_int_equal(call_with(p, 0, 0, 8, NULL)->code, TELA_UNAVAILABLE);
+		idle(p, 2 * NS_PER_S);
+		call_ok(p, 0, 2);
+		for (int n = 0; n < IDENTITIES; n++)
+			if (p->end[1].m.proofs[0].at[n].index)
+				p->end[1].m.proofs[0].at[index % IDENTITIES] =
+					p->end[1].m.proofs[0].at[n];
+		p->end[1].m.proofs[0].at[index % IDENTITIES].index = index;
+		at = &outcomes[request[0]];
+		*at = (struct outcome){0};
+		caller_send(&e->m, r.slot, done, at);
+		finish(p, at);
+		assert_int_equal(at->code, i ? TELA_DATA_LOSS : TELA_OK); /* "want" is wrong */
+		assert_string_equal(at->message, i ? "options are gone" : "");
+		end(p);
+	}
+}
+
 /* Once, at most once, and nobody as somebody else, while all of it changes. */
 static void test_bad_wire(void **state)
 {
@@ -536,6 +597,7 @@ int main(void)
 		cmocka_unit_test(test_once),
 		cmocka_unit_test(test_options),
 		cmocka_unit_test(test_proof_ends),
+		cmocka_unit_test(test_one_way),
 		cmocka_unit_test(test_images),
 		cmocka_unit_test(test_more_than_fit),
 		cmocka_unit_test(test_budget),
@@ -544,6 +606,7 @@ int main(void)
 		cmocka_unit_test(test_rebind_of_a_named_call),
 		cmocka_unit_test(test_removed),
 		cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_begun_before_restart),
 		cmocka_unit_test(test_bad_wire),
 	};
 
