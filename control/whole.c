@@ -158,6 +158,7 @@ static void on_added(void *arg, struct stack *s, int error)
 {
 	struct request *r = arg;
 	struct leaving *l;
+	char why[sizeof(l->why)];
 	int n;
 
 	if (!error) {
@@ -167,11 +168,16 @@ static void on_added(void *arg, struct stack *s, int error)
 				   "schema_name", s->desc ? s->desc->name : ""));
 		return;
 	}
+	n = stack_where(s, s->error_line, why, sizeof(why));
+	snprintf(why + n, sizeof(why) - (size_t)n, "service %s is not added: %s", s->name,
+		s->last_error);
+	if (s->leaving.step) { /* its removal has begun, and is answered by itself */
+		request_fail(r, error, "%s", why);
+		return;
+	}
 	l = leave(s, r);
 	l->error = error;
-	n = stack_where(s, s->error_line, l->why, sizeof(l->why));
-	snprintf(l->why + n, sizeof(l->why) - (size_t)n, "service %s is not added: %s", s->name,
-		s->last_error);
+	memcpy(l->why, why, sizeof(why));
 	stop(s);
 }
 
