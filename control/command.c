@@ -232,6 +232,10 @@ struct stack *command_service(struct control *c, struct request *r)
 	char names[512] = "";
 	size_t n = 0;
 
+	if (s && s->leaving.step >= LEAVING_NODE) { /* nothing may be begun that refers to it */
+		request_fail(r, -EBUSY, "service %s is being removed", s->name);
+		return NULL;
+	}
 	if (s)
 		return s;
 	for (s = c->stacks; s && n < sizeof(names); s = s->next)
