@@ -3,6 +3,7 @@
 #include "admin_socket.h"
 #include "command.h"
 #include "log.h"
+#include "log_text.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -248,9 +249,8 @@ void request_fail(struct request *r, int error, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(message, sizeof(message), format, args);
 	va_end(args);
+	log_text_repair(message); /* a name that is not UTF-8 may be quoted, or one that was cut */
 	text = json_string(message);
-	if (!text) /* a name that is not UTF-8 was quoted */
-		text = json_string("the message cannot be shown: it quotes what is not UTF-8");
 	answer(r,
 		json_pack("{s:{s:s,s:o}}", "error", "code", protocol_code(error), "message", text),
 		false);

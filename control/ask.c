@@ -1,5 +1,7 @@
 #include "ask.h"
 
+#include "log_text.h"
+
 struct ask {
 	struct lifecycle_job job;
 	struct stack *stack;
@@ -41,6 +43,7 @@ static void end(struct ask *a, bool yes, const char *why)
 	if (a->drain) {
 		s->drained = yes && s->drain == DRAIN_GATE;
 		snprintf(s->not_drained, sizeof(s->not_drained), "%s", why);
+		log_text_repair(s->not_drained);
 	} else {
 		if (yes && !cores_poll(s->control, core, sizeof(core))) {
 			yes = false;
@@ -49,6 +52,7 @@ static void end(struct ask *a, bool yes, const char *why)
 		s->ready = yes && s->status == TELA_SERVICE_RUNNING && s->drain == DRAIN_NONE;
 		snprintf(s->not_ready, sizeof(s->not_ready), "%s",
 			s->drain == DRAIN_NONE ? why : "draining");
+		log_text_repair(s->not_ready);
 	}
 	s->asking = NULL;
 	s->ask_ns = control_now_ns() + ASK_MS * NS_PER_MS;
@@ -101,7 +105,7 @@ static void ask_next(struct ask *a)
 
 		if (a->drain ? !desc->drain : !desc->ready)
 			continue;
-		if (i->state == INSTANCE_ABANDONED) {
+		if (i->root->state == INSTANCE_ABANDONED || i->state == INSTANCE_ABANDONED) {
 			snprintf(why, sizeof(why), "%.60s: a hook of it hangs", i->name);
 			end(a, false, why);
 			break;

@@ -52,6 +52,19 @@ static size_t character(const unsigned char *s, size_t n)
 	return c < least[len] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ? 0 : len;
 }
 
+void log_text_repair(char *text)
+{
+	unsigned char *s = (unsigned char *)text;
+
+	for (size_t n = strlen(text), len; n; s += len, n -= len) {
+		len = character(s, n);
+		if (len)
+			continue;
+		*s = '?';
+		len = 1;
+	}
+}
+
 /* C0, DEL, C1; and what ends a line or turns its direction round: U+2028, U+2029, U+202A to
  * U+202E, U+2066 to U+2069. */
 static bool is_control(const unsigned char *s, size_t len)

@@ -24,5 +24,8 @@ enum { LOG_LINE_TEXT = 1024, LOG_LINE_MAX = 6 * (LOG_LINE_TEXT + 4 * 128) + 512 
 size_t log_text(char to[LOG_LINE_MAX], enum log_format format, bool priority, const char *node,
 	const struct tela_log_line *l, uint32_t repeated);
 
+/* What is no UTF-8 in it, such as half a character where it was cut, becomes '?'. */
+void log_text_repair(char *text);
+
 extern const char *const log_level_names[]; /* NULL-terminated */
 extern const char *const log_format_names[];

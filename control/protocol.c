@@ -106,6 +106,7 @@ const char *protocol_code(int error)
 	case EEXIST:
 		return "ALREADY_EXISTS";
 	case EINVAL:
+	case ENAMETOOLONG:
 	case EBADMSG:
 	case ELIBBAD:
 		return "INVALID_ARGUMENT";

@@ -1,6 +1,7 @@
 #include "move.h"
 
 #include "log.h"
+#include "log_text.h"
 
 #include <time.h>
 
@@ -48,6 +49,7 @@ struct stack *stack_find(struct control *c, const char *name)
 void stack_error(struct stack *s, const char *text)
 {
 	snprintf(s->last_error, sizeof(s->last_error), "%s", text);
+	log_text_repair(s->last_error);
 	s->last_error_at = time(NULL);
 }
 
