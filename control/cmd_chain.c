@@ -61,7 +61,7 @@ static json_t *show_workers(const struct tela_instance *i)
 	uint32_t restarts;
 	bool runs;
 
-	for (uint32_t w = 0; team_show(i->team, w, &name, &runs, &restarts); w++)
+	for (uint32_t w = 0; team_show(i->root->team, w, &name, &runs, &restarts); w++)
 		json_array_append_new(list, json_pack("{s:s,s:b,s:i}", "worker", name, "runs", runs,
 						    "restarts", (int)restarts));
 	return list;

@@ -89,8 +89,7 @@ static void stats_done(struct lifecycle_job *job, int error)
 				"name", "(stats did not return)", "value", 0));
 		/* The thread still reads both: job and reference are kept for ever, and so is the
 		 * object. */
-		i->stack->haunted = true;
-		plugin_keep(i->plugin, "its stats hook hangs");
+		instance_abandon(i, j->what);
 	} else {
 		for (uint32_t f = 0; f < j->n; f++) {
 			json_t *name = json_string(j->figures[f].name);
@@ -111,7 +110,7 @@ static void ask(struct gather *g, struct tela_instance *i)
 {
 	struct stats_job *j;
 
-	if (!i->plugin->desc->stats)
+	if (!i->plugin->desc->stats || i->state == INSTANCE_ABANDONED)
 		return;
 	j = calloc(1, sizeof(*j));
 	if (!j) {
@@ -147,7 +146,7 @@ void cmd_stats(struct control *c, struct request *r)
 	tela_node_counters(c->node, core < 0 ? UINT32_MAX : (uint32_t)core, emit_counter, g);
 	for (struct stack *s = c->stacks; s && !g->drops && core < 0; s = s->next)
 		for (uint32_t i = 0; s->current && i < s->current->n; i++)
-			ask(g, s->current->declared[s->current->call[i]]);
+			ask(g, s->current->declared[s->current->call[i]]->root);
 	if (!--g->left)
 		finish(g);
 }
