@@ -17,7 +17,7 @@ struct merge {
 	struct tela_pair pairs[KEYS_MAX];        /* each step's stand together, sorted */
 	const char *unset[KEYS_MAX + ORDER_MAX]; /* each step's end with NULL */
 	uint32_t n_pairs, n_unset, n_texts;
-	char *texts[KEYS_MAX]; /* of numbers and flags */
+	char *texts[KEYS_MAX + ORDER_MAX]; /* of numbers and flags; whose keys change */
 };
 
 static json_t *tree_of(const struct record *r)
@@ -59,16 +59,20 @@ static const struct tela_instance *owner(const struct record *r, const char *key
 	return found;
 }
 
+/* A copy that lives as long as the change; NULL: there is no memory. */
+static const char *keep(struct merge *m, const char *text)
+{
+	m->texts[m->n_texts] = strdup(text);
+	return m->texts[m->n_texts] ? m->texts[m->n_texts++] : NULL;
+}
+
 /* NULL: it is no text, number or flag, or there is no memory. */
 static const char *text_of(struct merge *m, const json_t *v)
 {
 	char text[64];
 	const char *value = command_value(v, text, sizeof(text));
 
-	if (value != text)
-		return value;
-	m->texts[m->n_texts] = strdup(text);
-	return m->texts[m->n_texts] ? m->texts[m->n_texts++] : NULL;
+	return value == text ? keep(m, text) : value;
 }
 
 static int by_key(const void *a, const void *b)
@@ -116,14 +120,16 @@ static int read_step(struct merge *m, const struct record *r, const struct tela_
 		any = any || changes(i, own, value);
 	}
 	qsort(pairs, n, sizeof(*pairs), by_key);
+	if (!any)
+		return 0;
 	m->n_pairs += n;
 	m->n_unset += n_unset + 1;
 	*step = (struct change_step){.op = CHANGE_REPLACE,
-		.plugin = i->name,
+		.plugin = keep(m, i->name), /* by then that instance may have gone */
 		.config = {n, pairs},
 		.unset = unset,
 		.in_place = true};
-	return any;
+	return step->plugin ? 1 : change_fail(&m->change, -ENOMEM, "out of memory");
 }
 
 static int read_steps(struct merge *m, const struct record *r, const json_t *config)
