@@ -12,13 +12,14 @@ static bool is_control(const unsigned char *s)
 	return *s < 0x20 || *s == 0x7f || (*s == 0xc2 && s[1] >= 0x80 && s[1] < 0xa0);
 }
 
-/* `lines`: it may have several. */
-static void string_clean(json_t *string, bool lines)
+/* A copy that a terminal obeys nothing in; NULL: it is so already. `lines`: it may have several. */
+static char *clean(const char *text, bool lines)
 {
-	char *copy = strdup(json_string_value(string));
+	char *copy = strdup(text);
 	bool any = false;
 
-	for (char *s = copy; s && *s; s++) {
+	CHECK(copy);
+	for (char *s = copy; *s; s++) {
 		if (!is_control((unsigned char *)s) || (lines && *s == '\n'))
 			continue;
 		if ((unsigned char)*s == 0xc2)
@@ -27,8 +28,37 @@ static void string_clean(json_t *string, bool lines)
 		any = true;
 	}
 	if (any)
+		return copy;
+	free(copy);
+	return NULL;
+}
+
+static void string_clean(json_t *string, bool lines)
+{
+	char *copy = clean(json_string_value(string), lines);
+
+	if (copy)
 		json_string_set(string, copy);
 	free(copy);
+}
+
+/* Some are a peer's or a plugin's: of configuration, metadata, what a status says. */
+static void keys_clean(json_t *object)
+{
+	const char *key;
+	json_t *item;
+	void *next;
+
+	json_object_foreach_safe(object, next, key, item)
+	{
+		char *copy = clean(key, false);
+
+		if (copy) {
+			json_object_set(object, copy, item);
+			json_object_del(object, key);
+		}
+		free(copy);
+	}
 }
 
 void reply_clean(json_t *v)
@@ -43,6 +73,7 @@ void reply_clean(json_t *v)
 	}
 	if (json_is_string(v))
 		string_clean(v, false);
+	keys_clean(v);
 	json_object_foreach(v, key, item) reply_clean(item);
 	json_array_foreach(v, i, item) reply_clean(item);
 }
@@ -50,8 +81,13 @@ void reply_clean(json_t *v)
 /* `n` bytes would have been written to `to`: what is cut says so. */
 static void mark_cut(char *to, size_t size, size_t n)
 {
-	if (n >= size && size > 4)
-		strcpy(to + size - 4, "...");
+	char *end = to + size - 4;
+
+	if (n < size || size <= 4)
+		return;
+	while (end > to && (*end & 0xc0) == 0x80) /* not in the middle of a character */
+		end--;
+	strcpy(end, "...");
 }
 
 /* "2026-11-21 21:47:26", UTC; "" for none. */
