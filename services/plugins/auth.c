@@ -347,7 +347,7 @@ static void run(struct svc_worker *w)
 
 static int read_secret(struct tela_hook *h, const char *path, struct auth *a)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	ssize_t n = fd < 0 ? -1 : read(fd, a->secret, sizeof(a->secret));
 	int error = errno;
 
