@@ -22,11 +22,13 @@ struct tela_service {
 	uint64_t generation;
 	struct tela_image *image;
 	bool admit;
+	void (*removed)(void *arg);
+	void *removed_arg;
 };
 
 struct tela_node {
 	const struct tela_node_config *config;
-	struct tela_service *services;
+	struct tela_service *services, *removing;
 	struct tela_image *retiring;
 	struct names *names;
 };
@@ -284,8 +286,27 @@ int tela_service_remove(struct tela_service *s, void (*removed)(void *arg), void
 	while (*at != s)
 		at = &(*at)->next;
 	*at = s->next;
-	removed(arg);
+	s->removed = removed;
+	s->removed_arg = arg;
+	s->next = node.removing;
+	node.removing = s;
 	return 0;
+}
+
+/* While a file PIN.remove is there, cores look at what is being removed. */
+static void tell_removed(const char *file)
+{
+	struct tela_service *s = node.removing, *next;
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s.remove", file ? file : "");
+	if (file && !access(path, F_OK))
+		return;
+	node.removing = NULL;
+	for (; s; s = next) {
+		next = s->next;
+		s->removed(s->removed_arg);
+	}
 }
 
 void tela_service_free(struct tela_service *s)
@@ -341,6 +362,7 @@ void tela_node_poll(struct tela_node *n)
 	const char *file = getenv("FAKE_NODE_PIN");
 	struct tela_image *i = n->retiring, *next;
 
+	tell_removed(file);
 	if (pinned || (file && !access(file, F_OK)))
 		return;
 	n->retiring = NULL;

@@ -43,6 +43,16 @@ static bool told(const char *what, const char *hook, const char *name)
 	return !access(path, F_OK);
 }
 
+/* That file is obeyed by one, which takes it away. */
+static bool told_once(const char *what, const char *name)
+{
+	const char *folder = getenv("TELA_RECORD");
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/%s-once-%s", folder ? folder : "", what, name);
+	return folder && !unlink(path);
+}
+
 static int obey(struct tela_hook *h, const char *hook, const char *name)
 {
 	while (told("hang", hook, name))
@@ -127,6 +137,15 @@ static const struct tela_link every[] = {{.callback = TELA_REQUEST_IN, .enter = 
 static const char *const wraps_recb[] = {"recb", NULL};
 static const char *const keys[] = {"x", "y.z", NULL};
 
+static void stats_recb(
+	void *self, void (*emit)(void *arg, const char *name, uint64_t value), void *arg)
+{
+	CHECK(self == &self_recb);
+	while (told("hang", "stats", "recb"))
+		pause();
+	emit(arg, "seen", 1);
+}
+
 #define HOOKS(id)                                                                                  \
 	.abi = TELA_PLUGIN_ABI, .version = "1.0", .n_links = 1, .keys = keys,                      \
 	.config = config_##id, .start = start_##id, .stop = stop_##id,                             \
@@ -137,19 +156,25 @@ const struct tela_plugin recorder_a = {
 	.name = "reca", .links = every, .wraps = wraps_recb, HOOKS(reca)};
 static const char *const uses_svc2[] = {"test.Other", NULL};
 const struct tela_plugin recorder_b = {
-	.name = "recb", .links = every, .uses = uses_svc2, HOOKS(recb)};
+	.name = "recb", .links = every, .uses = uses_svc2, .stats = stats_recb, HOOKS(recb)};
 
-/* ---- crew: two threads and a timer; "die-NAME" makes one return an error at once, "end-NAME" 0
- * ---- */
+/* ---- crew: two threads and a timer. "die-NAME" makes one return an error at once, and again when
+ * it has been started again; "end-NAME" 0; "die-once-NAME" and "end-once-NAME" one time only ----
+ */
 
 static int work(struct tela_worker_run *r, const char *name)
 {
 	record("work %s", name);
-	while (!told("die", NULL, name) && !told("end", NULL, name))
+	while (!told("die", NULL, name) && !told("end", NULL, name)) {
+		if (told_once("die", name))
+			return -EIO;
+		if (told_once("end", name))
+			return 0;
 		if (tela_worker_wait(r, NS_PER_MS)) {
 			record("rest %s", name);
 			return 0;
 		}
+	}
 	return told("die", NULL, name) ? -EIO : 0;
 }
 
@@ -202,8 +227,17 @@ static void stop_crew(struct tela_hook *h)
 	record("stop crew");
 }
 
+static void stats_crew(
+	void *self, void (*emit)(void *arg, const char *name, uint64_t value), void *arg)
+{
+	CHECK(self == &crew);
+	emit(arg, "seen", 1);
+}
+
 const struct tela_plugin crew = {.abi = TELA_PLUGIN_ABI,
 	.name = "crew",
+	.in_place = true,
+	.stats = stats_crew,
 	.version = "1.0",
 	.n_links = 1,
 	.links = every,

@@ -18,7 +18,7 @@ TELACTL = os.environ["TELA_TELACTL"]
 PLUGINS = os.environ["TELA_TEST_PLUGINS"]
 
 CONFIG = """\
-node: {{name: server, admin: {admin}, hook_deadline_ms: 300}}
+node: {{name: server, admin: {admin}, hook_deadline_ms: 60000}}
 cores:
   - {{cpu: 0}}
 peers:
@@ -31,6 +31,10 @@ services:
       - {{plugin: plain, as: plain1}}
       - plugin: wrapper
 """
+
+
+# Where a hook hangs on purpose, or something is left behind at the end. A slow machine may miss it.
+SHORT = CONFIG.replace("60000", "400")
 
 
 def so(name):
@@ -232,9 +236,9 @@ class Chain(NodeTest):
         with open(self.node.pin, "w"):
             pass
         self.node.send(*[{"cmd": "chain.replace", "service": "svc", "name": "plain1", "config": {"limit": i}}
-                         for i in range(300)])
-        first = [self.done(self.node.receive()) for _ in range(256)]
-        self.assertEqual({r["merged"] for r in first}, {1})
+                         for i in range(300)], {"cmd": "log.level", "id": "all are taken"})
+        first = [self.done(self.node.receive()) for _ in range(257)]
+        self.assertEqual([r["merged"] for r in first if "id" not in r], [1] * 256)
         os.unlink(self.node.pin)
         rest = [self.done(self.node.receive()) for _ in range(44)]
         self.assertEqual({(r["merged"], r["generation"]) for r in rest}, {(44, 258)})
@@ -268,10 +272,12 @@ class Chain(NodeTest):
                      "no valid request")
 
 
-class Objects(NodeTest):
+class Loading(NodeTest):
     def add(self, plugin, name, **more):
         return self.node.ask("chain.add", service="svc", plugin=plugin, object=so(name), **more)
 
+
+class Objects(Loading):
     def test_load_swap_unload(self):
         self.done(self.add("loaded", "loaded"))
         r = self.done(self.node.ask("chain.replace", service="svc", name="loaded", object=so("loaded2")))
@@ -304,6 +310,16 @@ class Objects(NodeTest):
         self.assertNotIn("loaded", self.node.names())
         self.done(self.add("loaded", "loaded"))
 
+    def test_what_cannot_be_unloaded_is_reported(self):
+        self.done(self.add("loaded", "nodelete"))
+        self.done(self.node.ask("chain.remove", service="svc", name="loaded"))
+        self.node.wait(lambda: [p for p in self.node.ask("plugins")["plugins"] if p["state"] == "kept"])
+        self.done(self.add("loaded", "nodelete"))
+
+
+class Hanging(Loading):
+    config = SHORT
+
     def test_a_hook_that_hangs(self):
         self.node.send({"cmd": "chain.add", "service": "svc", "plugin": "hangs", "object": so("start_hangs"), "id": "h"},
                        {"cmd": "status", "id": "s"})
@@ -326,12 +342,6 @@ class Objects(NodeTest):
         self.refused(self.add("loaded", "ctor_hangs"), "DEADLINE_EXCEEDED", "ctor_hangs.so")
         self.refused(self.add("loaded", "loaded"), "UNAVAILABLE", "loaded.so", "ctor_hangs.so hangs")
         self.done(self.node.ask("chain.add", service="svc", plugin="counts"))
-
-    def test_what_cannot_be_unloaded_is_reported(self):
-        self.done(self.add("loaded", "nodelete"))
-        self.done(self.node.ask("chain.remove", service="svc", name="loaded"))
-        self.node.wait(lambda: [p for p in self.node.ask("plugins")["plugins"] if p["state"] == "kept"])
-        self.done(self.add("loaded", "nodelete"))
 
 
 class Protocol(NodeTest):
@@ -499,6 +509,24 @@ class Telactl(NodeTest):
         self.assertIn(long[:200], shown)
         self.assertIn("x...\n", shown)
 
+    def test_a_reply_that_speaks_to_the_terminal(self):
+        """Names too, where a peer or a plugin chose them."""
+        hostile = {"ok": True, "\x1b]0;key\x07": "\x1b[2Jvalue", "data": {"a\x9bb": "c\rd", "\u00e9\x7f": 1},
+                   "rows": [{"x\x1bc": "y\nz"}]}
+        path = os.path.join(self.node.folder.name, "hostile")
+        with socket.socket(socket.AF_UNIX) as s:
+            s.bind(path)
+            s.listen()
+            ctl = subprocess.Popen([TELACTL, "--socket", path, "status"], stdout=subprocess.PIPE)
+            peer, _ = s.accept()
+            with peer, peer.makefile("rw") as lines:
+                for reply in self.node.ask("commands"), hostile:
+                    lines.readline()
+                    lines.write(json.dumps(reply) + "\n")
+                    lines.flush()
+                shown = ctl.communicate(timeout=60)[0].decode()
+        self.assertEqual(shown, "data         a??b=c?d \u00e9?=1\n?]0;key?     ?[2Jvalue\n\nx?c\ny?z\n")
+
     def test_help_teaches(self):
         commands = self.node.ask("commands")["commands"]
         text = self.node.ctl("--help").stdout
@@ -536,7 +564,7 @@ class End(unittest.TestCase):
         node.folder.cleanup()
 
     def test_second_signal_ends_at_once(self):
-        node = Node(**LEFT_BEHIND)
+        node = Node(SHORT, **LEFT_BEHIND)
         with open(node.pin, "w"):
             pass  # its images cannot retire: the first signal alone would wait for them
         node.ask("chain.replace", service="svc", name="plain1")
@@ -546,7 +574,7 @@ class End(unittest.TestCase):
         node.folder.cleanup()
 
     def test_pinned_images_do_not_hold_the_end_up_for_ever(self):
-        node = Node(**LEFT_BEHIND)
+        node = Node(SHORT, **LEFT_BEHIND)
         with open(node.pin, "w"):
             pass
         node.ask("chain.replace", service="svc", name="plain1")

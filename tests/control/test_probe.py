@@ -6,7 +6,7 @@ import re
 import socket
 import unittest
 
-from test_service import Life, CONFIG
+from test_service import Life, config
 from test_admin import Node
 
 
@@ -17,13 +17,16 @@ def free_port():
 
 
 class Probes(Life):
+    drain_ms = 300
+
     def setUp(self):
         super().setUp()
         self.node.end()
         for _ in range(5):  # somebody else may take the port meanwhile
             self.port = free_port()
-            self.node = Node(CONFIG.replace("STATUS", self.status).replace(
-                "hook_deadline_ms", f'probes: "127.0.0.1:{self.port}", hook_deadline_ms'), TELA_RECORD=self.record.name)
+            self.node = Node(config(None, self.status).replace(
+                "hook_deadline_ms", f'probes: "127.0.0.1:{self.port}", hook_deadline_ms').replace(
+                "drain_deadline_ms: 300", f"drain_deadline_ms: {self.drain_ms}"), TELA_RECORD=self.record.name)
             if self.node.ready:
                 break
         self.assertTrue(self.node.ready, self.node.logged())
@@ -79,24 +82,16 @@ class Says(Probes):
         self.done(self.move("deactivate"))
         self.put("fail-start-recb")
         self.assertFalse(self.move("activate")["ok"])
+        self.node.wait(lambda: self.service()["failed_starts"] == 4 and self.service()["state"] == "failed")
         for path in "/livez/rec", "/livez":
             self.assertEqual(self.get(path)[0], 503)
             self.assertIn("start of recb fails on purpose", self.get(path)[1])
         self.assertEqual(self.get("/readyz/rec"), (503, "[-] rec: failed\n"))
 
-    def test_draining(self):
-        """It says so until it has ended."""
-        self.put("busy-recb")
-        self.node.wait(lambda: self.get("/readyz")[0] == 200)
-        self.done(self.node.ask("drain"))
-        status, text = self.get("/readyz")
-        self.assertEqual((status, text.splitlines()[0]), (503, "[-] node: draining"))
-        self.assertEqual(self.get("/livez")[0], 200)
-
     def test_a_unix_socket(self):
         path = os.path.join(self.record.name, "probe.sock")
         self.node.end()
-        self.node = Node(CONFIG.replace("STATUS", "active").replace(
+        self.node = Node(config().replace(
             "hook_deadline_ms", f"probes: {path}, hook_deadline_ms"), TELA_RECORD=self.record.name)
         self.addCleanup(self.node.folder.cleanup)
         with socket.socket(socket.AF_UNIX) as s:
@@ -112,12 +107,27 @@ class Says(Probes):
 
     def test_addresses_that_are_none(self):
         for wrong in ("nowhere", "1.2.3.4:99999", "127.0.0.1:1:2", "/nowhere/at/all.sock"):
-            node = Node(CONFIG.replace("STATUS", "active").replace(
+            node = Node(config().replace(
                 "hook_deadline_ms", f'probes: "{wrong}", hook_deadline_ms'), TELA_RECORD=self.record.name)
             self.assertEqual(node.ready, "")
             self.assertIn("node.probes", node.logged())
             self.assertEqual(node.end(), 1)
             node.folder.cleanup()
+
+
+class Drains(Probes):
+    drain_ms = 60000
+
+    def test_draining(self):
+        """It says so until it has ended."""
+        self.put("busy-recb")
+        self.node.wait(lambda: self.get("/readyz")[0] == 200)
+        self.done(self.node.ask("drain"))
+        status, text = self.get("/readyz")
+        self.assertEqual((status, text.splitlines()[0]), (503, "[-] node: draining"))
+        self.assertEqual(self.get("/livez")[0], 200)
+        self.drop("busy-recb")
+        self.assertEqual(self.node.process.wait(60), 0)
 
 
 class Hostile(Probes):

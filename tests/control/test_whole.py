@@ -7,10 +7,10 @@ import unittest
 
 import test_service
 from test_admin import TELAD, so
-from test_service import Life, STARTED, told
+from test_service import Life, STARTED, config, told
 
 CONFIG = """\
-node: {{name: server, admin: {admin}, hook_deadline_ms: 400, drain_deadline_ms: 300, start_retry_ms: 20, start_retries: 3}}
+node: {{name: server, admin: {admin}, hook_deadline_ms: HOOK_MS, drain_deadline_ms: 300, start_retry_ms: 20, start_retries: 3}}
 cores:
   - {{cpu: 0}}
 services:
@@ -165,7 +165,7 @@ class Whole(Life):
 
     def test_a_start_that_hangs(self):
         self.node.end()
-        self.node = test_service.Node(CONFIG, TELA_RECORD=self.record.name, ASAN_OPTIONS="detect_leaks=0")
+        self.node = test_service.Node(config(CONFIG, hangs=True), TELA_RECORD=self.record.name, ASAN_OPTIONS="detect_leaks=0")
         self.addCleanup(self.node.folder.cleanup)
         self.put("hang-start-reca")
         self.refused(self.add(), "DEADLINE_EXCEEDED", "start hook of reca in rec did not return in time")
@@ -203,6 +203,38 @@ class Whole(Life):
         self.done(self.add())
 
     other = test_service.Drain.other
+
+    def test_while_cores_still_look_at_it(self):
+        """What would refer to it is refused: a change, say, that loads an object first."""
+        self.done(self.add())
+        with open(self.node.pin + ".remove", "w"):
+            pass
+        self.node.send({"cmd": "service.remove", "service": "rec", "id": "r"})
+        other = Whole.other(self)
+        self.node.wait(lambda: other.ask("chain.add", service="rec", plugin="hangs", object=so("start_hangs"))["error"]["code"]
+                       == "FAILED_PRECONDITION")
+        for command, more in (("chain.add", {"plugin": "loaded", "object": so("loaded")}), ("service.activate", {}),
+                              ("config.merge", {"config": {"reca.x": 1}}), ("service.remove", {}), ("service.drain", {})):
+            self.refused(other.ask(command, service="rec", **more), "FAILED_PRECONDITION", "is being removed")
+        os.unlink(self.node.pin + ".remove")
+        self.done(self.node.receive())
+        self.done(self.add())
+
+    def test_removed_while_it_starts(self):
+        """Both are answered: that it is not added, because its start failed, and that it is gone."""
+        self.node.end()
+        self.node = test_service.Node(config(CONFIG, hangs=True), TELA_RECORD=self.record.name, ASAN_OPTIONS="detect_leaks=0")
+        self.addCleanup(self.node.folder.cleanup)
+        self.put("hang-start-reca")
+        self.node.send({"cmd": "service.add", "definition": {"text": REC, "name": "rec.yaml"}})
+        other = Whole.other(self)
+        self.node.wait(lambda: [s for s in other.ask("services")["services"]
+                                if s["service"] == "rec" and s["state"] == "starting"])
+        other.send({"cmd": "service.remove", "service": "rec"})
+        self.refused(self.node.receive(), "DEADLINE_EXCEEDED", "rec.yaml:1: service rec is not added")
+        self.assertEqual(self.done(other.receive())["service"], "rec")
+        self.assertEqual(list(self.services()), ["svc"])
+        self.drop("hang-start-reca")
 
     def test_undone_while_it_drains(self):
         self.put("busy-recb")
