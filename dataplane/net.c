@@ -9,7 +9,7 @@
 #include "neigh.h"
 #include "net_wire.h"
 
-enum { PREFETCH = 2, ALIGN_DATA = 8 };
+enum { PREFETCH = 2 };
 
 static struct port_guard *guard_of(const struct netif *nif)
 {
@@ -296,15 +296,12 @@ struct rte_mbuf *netif_alloc(
 	struct netif *nif, uint8_t head_len, uint8_t **ret_data, uint32_t *ret_room)
 {
 	struct rte_mbuf *m = rte_pktmbuf_alloc(nif->pool);
-	uint16_t at;
 
 	if (unlikely(!m)) {
 		count(nif->counts, count_drop_no_mbuf);
 		return NULL;
 	}
-	at = (uint16_t)((RTE_PKTMBUF_HEADROOM + head_len + ALIGN_DATA - 1) & ~(ALIGN_DATA - 1));
-	m->data_off = (uint16_t)(at - head_len);
-	*ret_data = (uint8_t *)m->buf_addr + at;
+	*ret_data = rte_pktmbuf_mtod_offset(m, uint8_t *, head_len);
 	*ret_room = nif->port->mtu - (uint32_t)(IPV4_LEN + UDP_LEN);
 	return m;
 }

@@ -117,9 +117,10 @@ struct rte_mbuf *netif_hold(struct netif *nif);
 int netif_head(
 	struct netif *nif, const struct net_addr *to, uint64_t now_ns, struct net_head *ret_head);
 
-/* A buffer for one datagram: *ret_data is where its first byte goes (on a multiple of 8), behind
- * `head_len` bytes left for the template; *ret_room how many bytes fit (the port's MTU minus IP and
- * UDP headers). NULL: pool empty, counted. */
+/* A buffer for one datagram: *ret_data is where its first byte goes, behind `head_len` bytes left
+ * for the template; *ret_room how many bytes fit (the port's MTU minus IP and UDP headers). The
+ * frame begins on a cache line: from there memif copies it in whole vectors, and packets stand on
+ * multiples of 8 as at the receiver. NULL: pool empty, counted. */
 struct rte_mbuf *netif_alloc(
 	struct netif *nif, uint8_t head_len, uint8_t **ret_data, uint32_t *ret_room);
 void netif_free(struct rte_mbuf *m);

@@ -551,7 +551,7 @@ static struct rte_mbuf *send_one(uint32_t len)
 	assert_int_equal(netif_head(&nif, &to, now, &h), 0);
 	m = netif_alloc(&nif, h.len, &data, &room);
 	assert_non_null(m);
-	assert_int_equal((uintptr_t)data % 8, 0);
+	assert_int_equal((uintptr_t)(data - h.len) % CACHE_LINE, 0);
 	assert_int_equal(room, port.mtu - 28);
 	assert_true(len <= room);
 	for (uint32_t i = 0; i < len; i++)
