@@ -42,9 +42,17 @@ static void free_queued(struct netif *nif)
 	nif->n_out = nif->n_backlog = nif->n_first = 0;
 }
 
+/* Frames that were worked on: not at once, so that answers do not wait for it. */
+static void free_done(struct netif *nif)
+{
+	rte_pktmbuf_free_bulk(nif->in, nif->n_done);
+	nif->n_done = 0;
+}
+
 void netif_fini(struct netif *nif)
 {
 	free_queued(nif);
+	free_done(nif);
 	fault_destroy(atomic_exchange(&nif->fault, NULL));
 }
 
@@ -584,6 +592,8 @@ unsigned netif_burst(struct netif *nif)
 
 	if (unlikely(up != nif->up))
 		link_changed(nif, up);
+	if (nif->n_done)
+		free_done(nif);
 	nif->n_in = (uint16_t)receive(nif, nif->in);
 	nif->n_held = 0;
 	return nif->n_in;
@@ -610,7 +620,7 @@ void netif_input(struct netif *nif, uint64_t now_ns, net_deliver_fn deliver, voi
 			m[n_free++] = this; /* never beyond i */
 	}
 	nif->n_in = 0;
-	rte_pktmbuf_free_bulk(m, n_free);
+	nif->n_done = (uint16_t)n_free;
 	count_add(nif->counts, count_rx_frames, n);
 	count_add(nif->counts, count_rx_bytes, bytes);
 }

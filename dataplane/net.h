@@ -63,6 +63,7 @@ struct netif {
 	struct rte_mbuf *in_hand; /* the frame that is worked on */
 	uint16_t n_in, n_out, n_backlog, backlog_head, n_first;
 	uint16_t n_held; /* of those of the last burst */
+	uint16_t n_done; /* of `in`: worked on, freed before the next burst */
 	struct rte_mbuf *in[NET_BURST];
 	struct rte_mbuf *out[NET_BURST];
 	struct rte_mbuf *backlog[NET_BACKLOG]; /* a ring */
