@@ -263,7 +263,7 @@ static int open_bench(struct bench *b, const struct conf *conf)
 	b->load->generation = b->load_generation;
 	b->load->data = b->load_data;
 	if (tela_task_add(b->node, 0, load_task, &b->load_now) ||
-		tela_task_add(b->node, 0, words_task, &b->words_now) ||
+		(o->demo && tela_task_add(b->node, 0, words_task, &b->words_now)) ||
 		tela_node_start(b->node, err, sizeof(err))) {
 		report(NULL, err);
 		return -1;
