@@ -654,8 +654,10 @@ static void cancel(struct machine *m, struct call *c)
  * thread may be reading it. */
 static void tear(struct machine *m, struct call *c)
 {
-	call_status(c, TELA_UNAVAILABLE, TELA_MAYBE_EXECUTED, cancelled);
-	leave(m, c);
+	if (!c->goes_out) {
+		call_status(c, TELA_UNAVAILABLE, TELA_MAYBE_EXECUTED, cancelled);
+		leave(m, c);
+	}
 	unpin(m, c);
 	c->image = NULL;
 	c->chain = NULL;
@@ -679,7 +681,7 @@ uint32_t call_cancel_all(struct machine *m, const struct tela_service *svc, uint
 		{
 			struct call *c = list_entry(e, struct call, of_machine);
 
-			if (c->goes_out || !is_torn_by(c, svc, generation))
+			if ((c->goes_out && !c->detached) || !is_torn_by(c, svc, generation))
 				continue; /* what goes out ends with whom it is for */
 			if (!c->detached) {
 				n++;
@@ -688,7 +690,7 @@ uint32_t call_cancel_all(struct machine *m, const struct tela_service *svc, uint
 			}
 			if (again)
 				break;
-			if (!c->work && !nest_cancels(m, c))
+			if (c->goes_out || (!c->work && !nest_cancels(m, c)))
 				tear(m, c);
 		}
 	}
