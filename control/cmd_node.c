@@ -2,6 +2,7 @@
 #include "command.h"
 #include "discovery.h"
 #include "drain.h"
+#include "forward.h"
 #include "log.h"
 #include "stack.h"
 
@@ -35,6 +36,11 @@ void cmd_discovery(struct control *c, struct request *r)
 		request_ok(r, json_pack("{s:o}", "services", discovery_show(c)));
 	else
 		request_fail(r, -ENOSYS, "this node has no discovery: node.discovery is false");
+}
+
+void cmd_forwards(struct control *c, struct request *r)
+{
+	request_ok(r, json_pack("{s:o}", "forwards", forward_show(c)));
 }
 
 static json_t *services_that_drain(const struct control *c)

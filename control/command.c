@@ -142,6 +142,8 @@ const struct command commands[] = {
 	{"services", "what this node serves, and how it is", NULL, none, cmd_services},
 	{"discovery", "services that this node and its peers announce, and how they are", NULL,
 		none, cmd_discovery},
+	{"forwards", "services that calls of client processes are sent on for, and to which peers",
+		NULL, none, cmd_forwards},
 	{"plugins", "every plugin that is linked in or loaded", NULL, none, cmd_plugins},
 	{"chain.show", "the plugins of a service in call order", "echo", service_only,
 		cmd_chain_show},

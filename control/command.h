@@ -42,6 +42,7 @@ void cmd_config_merge(struct control *c, struct request *r);
 void cmd_commands(struct control *c, struct request *r);
 void cmd_drain(struct control *c, struct request *r);
 void cmd_discovery(struct control *c, struct request *r);
+void cmd_forwards(struct control *c, struct request *r);
 void cmd_faults(struct control *c, struct request *r);
 void cmd_limits(struct control *c, struct request *r);
 void cmd_log_level(struct control *c, struct request *r);

@@ -84,6 +84,14 @@ static void finish(struct reader *r)
 		snprintf(path, sizeof(path), "services[%u].", i);
 		check_plugins(r, &c->services[i], path);
 	}
+	for (uint32_t i = 0; i < c->node.n_ports && !c->discovery; i++) {
+		if (!c->node.ports[i].forward)
+			continue;
+		snprintf(r->path, sizeof(r->path), "ports[%u].forward", i);
+		conf_complain(r, 1,
+			"without node.discovery nobody knows where calls could be sent on to");
+		r->path[0] = 0;
+	}
 	c->node.peer_silence_us = c->peer_silence_ms * 1000;
 	if (!c->node.shed_target_us)
 		c->node.shed_target_us = TELA_SHED_NEVER;

@@ -54,8 +54,9 @@ struct conf {
 	const char *admin; /* path of the admin socket */
 	const char *zone;  /* NULL: none */
 	bool discovery;
-	const char *probes; /* where /livez and /readyz are served, NULL: nowhere */
-	const char *file;   /* what was read, for messages */
+	uint32_t forward_balance; /* enum tela_balance */
+	const char *probes;       /* where /livez and /readyz are served, NULL: nowhere */
+	const char *file;         /* what was read, for messages */
 	uint32_t drain_deadline_ms;
 	uint32_t hook_deadline_ms;
 	uint32_t start_retry_ms, start_retry_max_ms, start_retries;

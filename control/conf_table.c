@@ -11,6 +11,8 @@
 
 static const char *const huge_names[] = {"auto", "true", "false", NULL};
 static const char *const service_level_names[] = {"node", "error", "warn", "info", "debug", NULL};
+/* As enum tela_balance has them. */
+static const char *const balance_names[] = {"round_robin", "least", "weighted", NULL};
 static const char *const idle_names[] = {"auto", "spin", "adaptive", "interrupt", NULL};
 
 /* ---- what a string must look like ---- */
@@ -135,6 +137,11 @@ static const struct conf_field node_fields[] = {
 			"its core is down"},
 	{"discovery", CONF_BOOL, false, offsetof(struct conf, discovery), .fallback = "true",
 		.help = "tell peers what is served here, and ask them"},
+	{"forward_balance", CONF_CHOICE, false, offsetof(struct conf, forward_balance),
+		.choices = balance_names, .fallback = "least",
+		.help = "which peer has a call that is sent on: in turn, of two the less busy, or "
+			"by "
+			"weight"},
 	{"zone", CONF_STRING, false, offsetof(struct conf, zone), .check = check_name,
 		.help = "told to peers: where this node is"},
 	{"heartbeat_ms", CONF_U32, false, offsetof(struct conf, heartbeat_ms), 10, 60000,
@@ -208,6 +215,9 @@ static const struct conf_field port_fields[] = {
 		.help = "for peers outside of that network"},
 	{"mtu", CONF_U16, false, PORT(mtu), 1280, 9000,
 		.help = "largest IP packet; what the device takes unless given"},
+	{"forward", CONF_BOOL, false, PORT(forward), .fallback = "false",
+		.help = "a client process is behind it: its calls for services that this node does "
+			"not have are sent on to peers that serve them"},
 	{"faults", CONF_MAP, false, 0, .sub = fault_fields, .help = "made on purpose, for tests"},
 	{NULL},
 };

@@ -28,6 +28,7 @@ struct control {
 	struct traces *traces;
 	struct probe *probe;
 	struct discovery *discovery; /* NULL: it is switched off */
+	struct forwards *forwards;   /* NULL: no calls are sent on */
 	struct announce *announced;  /* after discovery_close(), until the node is gone */
 	uint64_t last_instance;      /* numbers instances, for people */
 	uint64_t started_ns;

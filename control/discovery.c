@@ -1,13 +1,12 @@
 #include "discovery.h"
 
 #include "announce.h"
+#include "forward.h"
 #include "log.h"
 #include "watch.h"
 
 #include "../dataplane/tela_discovery.h"
 #include "../dataplane/tela_mesh.h"
-
-#include <node_rpc.h>
 
 #include <pthread.h>
 #include <signal.h>
@@ -300,6 +299,7 @@ void discovery_tick(struct control *c)
 	struct discovery *d = c->discovery;
 	const uint8_t *own;
 	struct news *n, *next;
+	bool peers_changed;
 	uint8_t *copy;
 	size_t len;
 
@@ -315,11 +315,23 @@ void discovery_tick(struct control *c)
 	d->news = NULL;
 	d->news_last = &d->news;
 	pthread_mutex_unlock(&d->lock);
+	peers_changed = n != NULL;
 	for (; n; n = next) {
 		next = n->next;
 		know(d, n->of, n->bytes);
 		free(n);
 	}
+	forward_look(c, peers_changed);
+}
+
+void discovery_each(const struct control *c,
+	void (*each)(void *arg, const char *node, tela_node_Announcement_t a), void *arg)
+{
+	const struct discovery *d = c->discovery;
+
+	for (uint32_t i = 0; d && i < d->n_peers; i++)
+		if (d->peer[i].bytes)
+			each(arg, d->peer[i].name, announcement_of(&d->peer[i]));
 }
 
 /* ---- open and close ---- */
@@ -433,6 +445,7 @@ bool discovery_close(struct control *c, uint32_t wait_s)
 	pthread_cond_destroy(&d->end);
 	pthread_mutex_destroy(&d->lock);
 	c->announced = d->announce;
+	forward_close(c);
 	free(d);
 	return true;
 }

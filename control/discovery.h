@@ -17,6 +17,7 @@
 #include "stack.h"
 
 #include <jansson.h>
+#include <node_rpc.h>
 
 enum {
 	DISCOVERY_SERVICES_MAX = 256,
@@ -38,5 +39,9 @@ void discovery_stop(struct control *c);
  * that is held keeps it, and the node may not be destroyed. */
 bool discovery_close(struct control *c, uint32_t wait_s);
 
+/* Calls each(arg, node, announcement) for every peer that is known; of it and its strings nothing
+ * may be kept. */
+void discovery_each(const struct control *c,
+	void (*each)(void *arg, const char *node, tela_node_Announcement_t a), void *arg);
 /* An object of each service that is known, this node's first. */
 json_t *discovery_show(struct control *c);

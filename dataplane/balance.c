@@ -170,6 +170,15 @@ static void well(struct balance_state *s, uint64_t took_ns)
 	atomic_store_explicit(&s->ejected, false, memory_order_relaxed);
 }
 
+enum balance_end balance_judge(const struct tela_result *r)
+{
+	if (balance_shed(r))
+		return BALANCE_BEHIND;
+	if (r->code == TELA_UNAVAILABLE || r->code == TELA_DEADLINE_EXCEEDED)
+		return r->outcome == TELA_EXECUTED ? BALANCE_GOOD : BALANCE_BAD;
+	return r->outcome == TELA_EXECUTED ? BALANCE_GOOD : BALANCE_NEUTRAL;
+}
+
 void balance_end(
 	struct balance *b, int instance, enum balance_end end, uint64_t took_ns, uint64_t now_ns)
 {

@@ -51,6 +51,13 @@ int balance_choose(const struct balance_config *cfg, struct balance *b, uint64_t
 void balance_begin(struct balance *b, int instance, uint64_t now_ns);
 /* Behind: well, but a call takes `took_ns` there. (An instance that refuses fast is not fast.) */
 enum balance_end { BALANCE_GOOD, BALANCE_BAD, BALANCE_NEUTRAL, BALANCE_BEHIND };
+/* Refused by an instance that is behind, which has said when to come again. */
+static inline bool balance_shed(const struct tela_result *r)
+{
+	return r->retry_after_us && r->outcome == TELA_NOT_EXECUTED;
+}
+/* What the end of a call says of its instance. */
+enum balance_end balance_judge(const struct tela_result *r);
 void balance_end(
 	struct balance *b, int instance, enum balance_end end, uint64_t took_ns, uint64_t now_ns);
 /* It could not even be asked. */

@@ -230,6 +230,17 @@ int tela_reply_metadata(struct tela_call *pub, const char *key, const char *valu
 	return 0;
 }
 
+bool call_reply_as(struct call *c, const uint8_t *envelope, uint32_t len)
+{
+	if (!call_meta(c))
+		return false;
+	memcpy(c->meta->data, envelope, len);
+	c->meta_len = len;
+	c->n_meta = META_WHOLE;
+	c->has_status = false;
+	return true;
+}
+
 uint32_t call_reply_envelope(const struct call *c, uint8_t *to)
 {
 	struct frame_Envelope_args a = frame_Envelope_ARGS_INIT;
@@ -239,6 +250,10 @@ uint32_t call_reply_envelope(const struct call *c, uint8_t *to)
 
 	if (!call_needs_envelope(c))
 		return 0;
+	if (c->n_meta == META_WHOLE) {
+		memcpy(to, c->meta->data, c->meta_len);
+		return c->meta_len;
+	}
 	if (c->pub.reply_code || c->has_status) {
 		status_args(c, &status, data);
 		a.status = &status;
@@ -445,8 +460,7 @@ const void *tela_reply_payload(const struct tela_call *call, size_t *ret_len)
 
 /* ---- pending ---- */
 
-/* Copies envelope and payload in one piece, so that metadata stays readable too. */
-static bool own_request(struct call *c)
+bool call_own_request(struct call *c)
 {
 	struct machine *m = c->machine;
 	uint32_t head = 0, envelope_len = 0;
@@ -475,16 +489,13 @@ static bool own_request(struct call *c)
 	return true;
 }
 
-int tela_call_pend(struct tela_call *pub, struct tela_handle *ret_handle, const void **ret_request,
-	size_t *ret_len)
+int call_pend(struct call *c, bool keep, struct tela_handle *ret_handle)
 {
-	struct call *c = call_of(pub);
-
 	if (!c->pinned && c->machine->n_pending >= c->machine->cfg.budgets.pending) {
 		count(c->machine->counts, count_pending_full);
 		return -ENOBUFS;
 	}
-	if (!own_request(c))
+	if (keep && !call_own_request(c))
 		return -ENOBUFS;
 	if (c->replied)
 		reply_clear(c);
@@ -492,6 +503,16 @@ int tela_call_pend(struct tela_call *pub, struct tela_handle *ret_handle, const 
 	c->prepared = true;
 	c->work = NULL;
 	*ret_handle = (struct tela_handle){c->machine->cfg.core, c->index, c->generation};
+	return 0;
+}
+
+int tela_call_pend(struct tela_call *pub, struct tela_handle *ret_handle, const void **ret_request,
+	size_t *ret_len)
+{
+	int rc = call_pend(call_of(pub), true, ret_handle);
+
+	if (rc)
+		return rc;
 	if (ret_request)
 		*ret_request = pub->request;
 	if (ret_len)

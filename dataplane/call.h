@@ -57,8 +57,10 @@ struct call {
 		bool tells_schema; /* refused: `svc` has another, which its caller may know */
 		bool goes_out;     /* it is with a link of request_out (out.h) */
 		bool proved;       /* `proof` is what an identity index stands for */
-		bool prove_again;  /* it holds no more: the caller is to send its token again */
+		bool prove_again;  /* the caller is to bind again, and to send its token if it holds
+				    * no more */
 		bool orphan;       /* nobody waits: those made for it are to be cancelled */
+		bool accept;       /* one-way, and sent on: the callee accepts it, or not */
 	};
 	/* Where `proved`. */
 	const void *prover;
@@ -106,6 +108,10 @@ void call_finish(struct machine *m, struct call *c);
 void call_park(struct machine *m, struct call *c);
 /* Pending before its first link. False: no room, and nothing has changed. */
 bool call_hold(struct machine *m, struct call *c, struct tela_handle *ret_handle);
+/* tela_call_pend(), `keep`: with a request that stays readable. 0 or -ENOBUFS. */
+int call_pend(struct call *c, bool keep, struct tela_handle *ret_handle);
+/* Copies envelope and payload out of the datagram, in one piece. False: no memory. */
+bool call_own_request(struct call *c);
 /* That call, to be begun or finished; NULL (counted): it is not there any more. */
 struct call *call_let_go(struct machine *m, struct tela_handle h);
 /* Ends the pending calls of `svc` under the image of that generation (UINT64_MAX: any):
@@ -155,9 +161,13 @@ static inline bool call_needs_envelope(const struct call *c)
 	return c->pub.reply_code != TELA_OK || c->n_meta || c->has_status;
 }
 
-enum { META_BYTES = MSG_2K, META_PAIRS_MAX = 64, STATUS_MESSAGE_MAX = 200 };
+/* META_WHOLE pairs: `meta` is the envelope itself. */
+enum { META_BYTES = MSG_2K, META_PAIRS_MAX = 64, META_WHOLE = 255, STATUS_MESSAGE_MAX = 200 };
 /* Where reply metadata, and a status, are kept; NULL: no memory. */
 struct msg *call_meta(struct call *c);
 
+/* The reply has this envelope, which another node has built, whatever else it is. False: no memory.
+ */
+bool call_reply_as(struct call *c, const uint8_t *envelope, uint32_t len);
 /* Builds the envelope of the reply into `to` (at most ENVELOPE_MAX); 0: none is needed. */
 uint32_t call_reply_envelope(const struct call *c, uint8_t *to);

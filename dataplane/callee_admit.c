@@ -3,6 +3,7 @@
 #include "callee.h"
 #include "caller.h"
 #include "descent.h"
+#include "forward.h"
 #include "identity.h"
 #include "nest.h"
 
@@ -22,6 +23,16 @@ static __attribute__((cold, noinline)) const struct refusal *stale_bind(struct m
 
 static const char no_service[] = "no such service on this node";
 
+static const struct refusal *agrees(
+	struct machine *m, const struct tela_service *svc, uint64_t schema)
+{
+	if (likely(service_accepts(svc->desc, schema)))
+		return NULL;
+	refused(m, TELA_FAILED_PRECONDITION, "schemas differ and neither side knows the other's");
+	m->refusal.schema = svc->desc->schema;
+	return &m->refusal;
+}
+
 /* For a call that names its service: a local one, or one that is not bound yet. */
 static const struct refusal *named_service(
 	struct machine *m, struct tela_str name, uint64_t schema, struct tela_service **ret)
@@ -32,13 +43,21 @@ static const struct refusal *named_service(
 	*ret = svc;
 	if (!svc)
 		return refused(m, TELA_UNAVAILABLE, no_service);
-	if (!service_accepts(svc->desc, schema)) {
-		refused(m, TELA_FAILED_PRECONDITION,
-			"schemas differ and neither side knows the other's");
-		m->refusal.schema = svc->desc->schema;
-		return &m->refusal;
-	}
-	return NULL;
+	return agrees(m, svc, schema);
+}
+
+/* For one that came by the wire: also one that calls from there are sent on to. */
+static const struct refusal *asked_service(struct machine *m, const struct callee_session *s,
+	frame_Envelope_t e, struct tela_service **ret)
+{
+	const struct tela_str name = frame_Envelope_service(e);
+	const uint64_t schema = frame_Envelope_schema(e);
+	const struct refusal *no = named_service(m, name, schema, ret);
+
+	if (likely(*ret) || !name.s)
+		return no;
+	*ret = forward_find(m, s->path, name, schema);
+	return *ret ? agrees(m, *ret, schema) : no;
 }
 
 /* A first call by name: later ones may carry an index, if there is one left. That of a service
@@ -146,8 +165,7 @@ static inline __attribute__((always_inline)) const struct refusal *admit(struct 
 		ret->bind = &s->binds[e->bind - 1];
 		ret->svc = ret->bind->service;
 	} else {
-		no = named_service(m, frame_Envelope_service(e->table),
-			frame_Envelope_schema(e->table), &named);
+		no = asked_service(m, s, e->table, &named);
 		if (named &&
 			unlikely(atomic_load_explicit(&named->local_only, memory_order_relaxed))) {
 			/* and so it is never bound */
@@ -236,6 +254,16 @@ static __attribute__((cold, noinline)) void one_way_run(struct machine *m, struc
 		caller_accepted(m, local);
 }
 
+/* Of one that is sent on, the callee says whether it is accepted. */
+static __attribute__((cold, noinline)) bool one_way_allowed(struct machine *m, struct call *c)
+{
+	if (!c->svc->forward)
+		return call_detach_allowed(m);
+	c->one_way = false;
+	c->accept = true;
+	return true;
+}
+
 /* One call in so many reads the clock: how far behind its pass is, and how long its links take. */
 static __attribute__((noinline)) void call_run_sampled(struct machine *m, struct call *c)
 {
@@ -279,7 +307,7 @@ static inline __attribute__((always_inline)) bool call_prepare(
 /* The chain runs. */
 static inline __attribute__((always_inline)) void call_begin(struct machine *m, struct call *c)
 {
-	if (unlikely(c->one_way) && !call_detach_allowed(m)) {
+	if (unlikely(c->one_way) && !one_way_allowed(m, c)) {
 		refuse(m, c, TELA_RESOURCE_EXHAUSTED, "too many calls run without a caller");
 		return;
 	}

@@ -178,13 +178,14 @@ static __attribute__((cold, noinline)) uint32_t reply_with_envelope(
 	return len;
 }
 
-/* No handler has run: the caller is to prove who it is. */
+/* No handler has run: the caller is to prove who it is, or to bind again. */
 static __attribute__((cold, noinline)) void rebind(struct machine *m, struct call *c)
 {
 	const frame_Packet about = {
 		.session = c->session->number, .slot = c->slot->index, .call = c->slot->call};
 
-	count(m->counts, count_identities_stale);
+	if (c->proved)
+		count(m->counts, count_identities_stale);
 	c->slot->running = NULL;
 	callee_rebind(m, c->session->path, c->slot, &about);
 }

@@ -1,6 +1,7 @@
 /* caller.c - calls made: from an envelope in a slot to the completion. caller_session.c has the
  * slots, caller_response.c what comes back, caller_time.c what loss and time do. */
 #include "caller.h"
+#include "forward.h"
 #include "identity.h"
 #include "nest.h"
 #include "trace.h"
@@ -417,8 +418,12 @@ void caller_finish(struct machine *m, struct caller_slot *s, struct tela_result 
 
 	if (unlikely(!--m->latency.turn[LATENCY_CALLER].left))
 		timed(m, s, r);
-	if (unlikely(s->nested))
+	if (unlikely(s->nested)) {
 		trace_out_end(m, s->body, s->envelope_len, r);
+		if (r->code == TELA_UNAVAILABLE && r->outcome == TELA_NOT_EXECUTED &&
+			forward_again(m, s, r))
+			done = NULL;
+	}
 	r->resends = s->resends;
 	list_del(&s->sent);
 	if (unlikely(s->state == CALLER_QUEUED))

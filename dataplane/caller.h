@@ -84,6 +84,11 @@ void caller_session_restart(struct caller_session *s);
  * the token in whose place it has an index (identity.h), 0: none. */
 uint32_t caller_envelope(const struct machine *m, const struct caller_session *s, uint16_t method,
 	const struct tela_options *o, uint32_t budget_us, uint8_t *to, uint16_t *ret_token);
+enum { CALLER_PAIRS_MAX = 16 };
+/* What a call had asked for beside its deadline, as its slot still says it. The strings stay there.
+ */
+void caller_options(const struct machine *m, const struct caller_slot *s, struct tela_options *o,
+	struct tela_pair pairs[CALLER_PAIRS_MAX], uint64_t key[2], struct tela_context *context);
 /* Before it is sent: the payload is `len` bytes at `from`, more than a packet takes; it was begun
  * with none. 0 or -ENOBUFS. */
 int caller_lend(struct machine *m, struct caller_slot *s, const void *from, uint32_t len);

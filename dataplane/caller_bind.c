@@ -31,13 +31,8 @@ void caller_bind(
 		token_offered(m, slot, b.identity);
 }
 
-enum { REBIND_PAIRS_MAX = 16 };
-
-/* What the caller had asked for beside the deadline, as the old envelope says it. The strings stay
- * in it. */
-static void options_again(const struct machine *m, const struct caller_slot *s,
-	struct tela_options *o, struct tela_pair pairs[REBIND_PAIRS_MAX], uint64_t key[2],
-	struct tela_context *context)
+void caller_options(const struct machine *m, const struct caller_slot *s, struct tela_options *o,
+	struct tela_pair pairs[CALLER_PAIRS_MAX], uint64_t key[2], struct tela_context *context)
 {
 	frame_Envelope_t e = frame_Envelope_root(s->body);
 	frame_Trace trace = {0};
@@ -53,7 +48,7 @@ static void options_again(const struct machine *m, const struct caller_slot *s,
 	if (s->token)
 		pairs[o->n_metadata++] =
 			(struct tela_pair){"authorization", token_at(m->tokens, s->token)->text};
-	for (uint32_t i = 0; o->n_metadata < REBIND_PAIRS_MAX && i < frame_Envelope_metadata_len(e);
+	for (uint32_t i = 0; o->n_metadata < CALLER_PAIRS_MAX && i < frame_Envelope_metadata_len(e);
 		i++) {
 		frame_Pair_t p = frame_Envelope_metadata_at(e, i);
 
@@ -121,12 +116,12 @@ static int rebuild(struct machine *m, struct caller_slot *s, const struct tela_o
 int caller_replace(struct machine *m, struct caller_slot *s, const struct tela_pair *metadata,
 	uint32_t n, const uint8_t *payload, uint32_t len)
 {
-	struct tela_pair pairs[REBIND_PAIRS_MAX];
+	struct tela_pair pairs[CALLER_PAIRS_MAX];
 	struct tela_options o = {0};
 	struct tela_context context;
 	uint64_t key[2];
 
-	options_again(m, s, &o, pairs, key, &context);
+	caller_options(m, s, &o, pairs, key, &context);
 	o.metadata = metadata;
 	o.n_metadata = n;
 	return rebuild(m, s, &o, payload, len);
@@ -136,7 +131,7 @@ int caller_replace(struct machine *m, struct caller_slot *s, const struct tela_p
  */
 static void bind_again(struct machine *m, struct caller_slot *s)
 {
-	struct tela_pair pairs[REBIND_PAIRS_MAX];
+	struct tela_pair pairs[CALLER_PAIRS_MAX];
 	struct tela_options o = {0};
 	struct tela_context context;
 	uint32_t head = ALIGN8(s->envelope_len);
@@ -145,7 +140,7 @@ static void bind_again(struct machine *m, struct caller_slot *s)
 
 	s->session->bind = 0;
 	s->on_wire = false;
-	options_again(m, s, &o, pairs, key, &context);
+	caller_options(m, s, &o, pairs, key, &context);
 	rc = rebuild(m, s, &o, caller_payload(s), s->body_len - head);
 	if (rc) {
 		caller_fail(m, s, TELA_UNAVAILABLE,

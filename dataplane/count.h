@@ -58,6 +58,11 @@
 	EVENT(one_way_replies, "of these, ended: what they answered is told to nobody")            \
 	EVENT(one_way_failed, "of these, ended with a status other than OK")                       \
 	EVENT(calls_intercepted, "calls that a link of request_out ended in the callee's place")   \
+	EVENT(calls_forwarded, "calls of client processes sent on to another node")                \
+	EVENT(forwards_refused, "calls that were not sent on: no node, no room, too many hops")    \
+	EVENT(forward_hops, "of these, handed on too often")                                       \
+	EVENT(forwards_waited, "calls to be sent on that waited for a slot")                       \
+	EVENT(forwards_moved, "calls sent on that one node refused, and another one was given")    \
 	EVENT(calls_local, "calls served on the core that made them")                              \
 	EVENT(retries, "calls tried at all instances once more")                                   \
 	EVENT(hedges, "second attempts made because the first took long")                          \

@@ -113,6 +113,7 @@ struct tela_service {
 	uint64_t generation; /* of the last image published */
 	uint32_t n_retiring; /* of its images (control thread) */
 	struct service_leave leave;
+	struct forward *forward; /* its calls are sent on; NULL: they are served here */
 	struct service_core core[IMAGE_CORES_MAX];
 };
 

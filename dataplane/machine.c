@@ -70,6 +70,8 @@ bool machine_local(struct machine *m)
 	}
 	if (unlikely(m->orphans))
 		nest_cancel(m);
+	if (unlikely(!list_empty(&m->forwards)) && forward_due(m))
+		n++;
 	return call_finish_late(m) || n > 0;
 }
 

@@ -55,12 +55,15 @@ struct machine_ops {
 	/* Asks the other cores whether a call of that tree is in flight: callee_asked() comes. 0,
 	 * or -EAGAIN: too many questions. NULL: there are none. */
 	int (*ask)(void *io, const uint64_t root[2], struct tela_handle h);
+	/* Whether calls that come on the path may be sent on (forward.h). NULL: none. */
+	bool (*forwards)(void *io, const struct path *p);
 	/* A call that goes out and was pending: goes on with the next link of request_out, or has
 	 * been answered. NULL: none does. */
 	void (*out)(void *io, struct call *c, bool go_on);
 };
 
 struct report_ring;
+struct forward_table;
 
 /* What a call is told that does not run. */
 struct refusal {
@@ -79,6 +82,7 @@ struct machine_config {
 	uint64_t pause_ns;        /* that this loop may be away, as peers are told */
 	struct tela_budgets budgets;
 	_Atomic(struct service_table *) *services;
+	_Atomic(struct forward_table *) *forwards; /* NULL: no calls are sent on */
 };
 
 enum { CALL_DEADLINE_US = 15000000 }; /* where neither the call nor its method says one */
@@ -154,6 +158,7 @@ struct machine {
 	struct report_ring *reports, *traces, *logs; /* to the control side */
 	struct list local;                           /* caller slots of local calls, to be served */
 	struct list ended;                           /* calls of local callers who are to be told */
+	struct list forwards;                        /* calls to be sent on that wait for a slot */
 	uint32_t nesting;     /* completions of local calls inside one another, just now */
 	uint32_t nest_serial; /* of the last call made for another */
 	uint32_t direct;      /* direct calls inside one another, just now */

@@ -196,6 +196,7 @@ int machine_init(struct machine *m, const struct machine_config *cfg, const stru
 	list_init(&m->pending);
 	list_init(&m->local);
 	list_init(&m->ended);
+	list_init(&m->forwards);
 	m->due_ns = m->gap_look_ns = UINT64_MAX;
 	for (int i = 0; i < 2; i++)
 		m->latency.turn[i] = (struct latency_turn){1, 1, 1, 0};

@@ -441,21 +441,6 @@ static void try_next(struct mesh_call *k, struct mesh_attempt *a)
 	round_over(k, soon ? CONNECT_NS : busy ? BUSY_NS : 0);
 }
 
-/* Refused by an instance that is behind, which has said when to come again. */
-static bool shed(const struct tela_result *r)
-{
-	return r->retry_after_us && r->outcome == TELA_NOT_EXECUTED;
-}
-
-static enum balance_end judge(const struct tela_result *r)
-{
-	if (shed(r))
-		return BALANCE_BEHIND;
-	if (r->code == TELA_UNAVAILABLE || r->code == TELA_DEADLINE_EXCEEDED)
-		return r->outcome == TELA_EXECUTED ? BALANCE_GOOD : BALANCE_BAD;
-	return r->outcome == TELA_EXECUTED ? BALANCE_GOOD : BALANCE_NEUTRAL;
-}
-
 /* Not all at once: up to a quarter later. */
 static void come_again(struct mesh_call *k, uint32_t after_us)
 {
@@ -473,8 +458,8 @@ static void attempt_done(void *arg, const struct tela_result *r)
 	bool over = false, soon;
 
 	a->live = false;
-	balance_end(&k->core->balance, a->instance, k->over ? BALANCE_NEUTRAL : judge(r),
-		shed(r) ? r->retry_after_us * NS_PER_US : now - a->sent_ns, now);
+	balance_end(&k->core->balance, a->instance, k->over ? BALANCE_NEUTRAL : balance_judge(r),
+		balance_shed(r) ? r->retry_after_us * NS_PER_US : now - a->sent_ns, now);
 	if (k->over) /* cancelled: the other one ends the call */
 		return;
 	if (r->outcome == TELA_EXECUTED) {
@@ -488,7 +473,7 @@ static void attempt_done(void *arg, const struct tela_result *r)
 	if (any_live(k))
 		return;
 	/* Where one is behind others may be too: asking them is a retry as any other. */
-	if (shed(r)) {
+	if (balance_shed(r)) {
 		come_again(k, r->retry_after_us);
 		over = usable(k, &soon) && !(k->flags & TELA_CALL_WAIT) && !budget_take(k);
 	}

@@ -16,6 +16,7 @@
 #pragma once
 
 #include "call.h"
+#include "forward.h"
 
 struct nest_child {
 	void (*cancel)(struct machine *m, void *child);
@@ -29,6 +30,7 @@ struct nest {
 	struct tela_context context; /* `deadline_ns` is not kept here */
 	uint64_t own;                /* the call's own span, 0: none */
 	uint32_t n_children, reserved;
+	struct forward_call forward; /* of one that is sent on */
 	struct nest_child child[];
 };
 

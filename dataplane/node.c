@@ -139,6 +139,11 @@ static bool io_shared_memory(void *io, uint16_t netif)
 	return ((struct core *)io)->netif[netif].port->shared_memory;
 }
 
+static bool io_forwards(void *io, const struct path *p)
+{
+	return ((struct core *)io)->netif[p->peer.netif].port->forwards;
+}
+
 static uint16_t io_attempts(void *io, uint16_t netif)
 {
 	return port_attempts(((struct core *)io)->netif[netif].port);
@@ -159,6 +164,7 @@ const struct machine_ops core_machine_ops = {.get = io_get,
 	.mtu = io_mtu,
 	.shared_memory = io_shared_memory,
 	.attempts = io_attempts,
+	.forwards = io_forwards,
 	.ask = core_ask,
 	.out = out_resumed};
 
@@ -271,7 +277,8 @@ static int make_core(struct tela_node *n, const struct tela_node_config *cfg, ui
 		.core = (uint16_t)index,
 		.n_cores = (uint16_t)n->n_cores,
 		.budgets = cfg->budgets,
-		.services = &n->table};
+		.services = &n->table,
+		.forwards = &n->forwards};
 
 	n->cores[index] = c;
 	if (!c)
@@ -585,6 +592,7 @@ static void free_images(struct tela_node *n)
 		tela_service_free(s);
 	}
 	service_table_free(atomic_load(&n->table));
+	forward_node_free(n);
 }
 
 static void free_core(struct core *c)

@@ -38,6 +38,9 @@ struct tela_node {
 	struct tela_service *leaving; /* being removed: image.h (control thread) */
 	_Atomic uint64_t unbind;      /* walks of CORE_UNBIND asked for */
 	_Atomic(struct service_table *) table;
+	struct sent_service *forwarded; /* forward_node.c (control thread) */
+	uint32_t n_forwarded;
+	_Atomic(struct forward_table *) forwards;
 	struct tela_client *clients;
 	_Atomic bool polling;
 	bool cleaned;
@@ -119,6 +122,8 @@ int directory_create(struct tela_node *n);
 void directory_destroy(struct tela_node *n);
 /* What a client of many instances knows of them from now on. Control thread. */
 void directory_steer(const struct tela_node *n, struct tela_client *c);
+/* With the cores ended. */
+void forward_node_free(struct tela_node *n);
 int ask_cores_init(struct tela_node *n);
 void ask_cores_fini(struct tela_node *n);
 

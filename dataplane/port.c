@@ -292,6 +292,7 @@ int port_probe(struct port *p, const struct tela_port_config *c, char *err, size
 	memset(p, 0, sizeof(*p));
 	snprintf(p->name, sizeof(p->name), "%s", c->name ? c->name : "");
 	snprintf(p->device, sizeof(p->device), "%s", c->device ? c->device : "");
+	p->forwards = c->forward;
 	p->loss = c->loss;
 	p->duplicate = c->duplicate;
 	p->reorder = c->reorder;

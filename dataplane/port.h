@@ -34,6 +34,7 @@ struct port {
 	bool interrupts;       /* set before port_open(): receive interrupts are wanted */
 	bool lent;             /* set before port_open(): buffers of other pools are sent too */
 	bool copies;           /* all that it sends, before it returns: memif */
+	bool forwards;         /* calls that come by it may be sent on (forward.h) */
 	bool hashes;           /* spreads datagrams over its queues by a hash of their addresses */
 	uint8_t mac[6];
 	uint32_t ip, netmask, gateway; /* network byte order; gateway 0: none */

@@ -39,6 +39,7 @@ struct tela_port_config {
 	const char *address; /* "10.0.0.1/24" */
 	const char *gateway; /* NULL: none */
 	uint16_t mtu;        /* largest IP packet; 0: what the device takes, at most 9000 */
+	bool forward;        /* calls that come by it for services of other nodes: tela_forward.h */
 	/* Faults injected below the session layer when sending, each a probability; 0: none. */
 	double loss, duplicate, reorder;
 	uint64_t fault_seed;

@@ -3,6 +3,7 @@
 #include "../../dataplane/base.h"
 #include "../../dataplane/names.h"
 #include "../../dataplane/tela_discovery.h"
+#include "../../dataplane/tela_forward.h"
 #include "../../dataplane/tela_mesh.h"
 #include "../../dataplane/tela_state.h"
 #include "../../dataplane/tela_trace.h"
@@ -317,6 +318,29 @@ void tela_service_free(struct tela_service *s)
 void tela_service_keep_local(struct tela_service *s)
 {
 	(void)s;
+}
+
+/* It has no ports. */
+bool tela_node_has_clients(const struct tela_node *n)
+{
+	(void)n;
+	return false;
+}
+
+int tela_node_forward(struct tela_node *n, const struct tela_forward *f, enum tela_balance balance)
+{
+	(void)n;
+	(void)f;
+	(void)balance;
+	return 0;
+}
+
+void tela_node_forwards(const struct tela_node *n,
+	void (*emit)(void *arg, const struct tela_forward_view *v), void *arg)
+{
+	(void)n;
+	(void)emit;
+	(void)arg;
 }
 
 int tela_node_discovered(struct tela_node *n, const char *peer, const char *zone,

@@ -178,6 +178,12 @@ static bool io_shared(void *io, uint16_t netif)
 	return ((struct pair_end *)io)->pair->shared_memory;
 }
 
+static bool io_forwards(void *io, const struct path *path)
+{
+	(void)path;
+	return !((struct pair_end *)io)->forwards_none;
+}
+
 static const struct machine_ops ops = {.get = io_get,
 	.send = io_send,
 	.drop = io_drop,
@@ -191,7 +197,8 @@ static const struct machine_ops ops = {.get = io_get,
 	.random = io_random,
 	.clock = io_clock,
 	.mtu = io_mtu,
-	.shared_memory = io_shared};
+	.shared_memory = io_shared,
+	.forwards = io_forwards};
 
 static void end_init(struct pair *p, int i, const struct tela_budgets *budgets)
 {
@@ -200,7 +207,8 @@ static void end_init(struct pair *p, int i, const struct tela_budgets *budgets)
 		.incarnation = pair_random(p) | 1,
 		.n_cores = 1,
 		.peer_silence_ns = 50 * NS_PER_MS,
-		.services = &e->table};
+		.services = &e->table,
+		.forwards = &e->forwards};
 
 	if (budgets)
 		cfg.budgets = *budgets;

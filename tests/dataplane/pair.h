@@ -33,6 +33,8 @@ struct pair_end {
 	uint32_t ip;
 	struct tela_service *service;
 	_Atomic(struct service_table *) table;
+	_Atomic(struct forward_table *) forwards;
+	bool forwards_none; /* of nobody */
 	struct caller_session sessions[16];
 	struct path *path;
 	bool frozen, deaf; /* not polled; nothing reaches it */

@@ -30,6 +30,7 @@ ELSEWHERE = {
     'tela-micro --benchmark_filter=hand': 'step bench',
     'tela-micro --benchmark_filter=plugins': 'step bench',
     'telactl latency': 'file tests/e2e/test_overload.py',
+    'telactl forwards': 'file tests/e2e/test_forward.py',
     'telactl status': 'file tests/e2e/mesh.py',
     'telactl cores': 'file tests/e2e/mesh.py',
     'telactl limits': 'file tests/e2e/test_memif.py',
