@@ -30,6 +30,7 @@ enum {
 	BULK_HOLES = 16,
 	BULK_PER_PASS = 64,
 	BULK_TURN = 16, /* of these, for one message before the next one's turn */
+	BULK_AHEAD = 4, /* fragments: so much earlier is the place of one fetched */
 };
 
 /* Fragments that are missing, from one to before another. */
