@@ -115,13 +115,6 @@ static void drain(struct control *c, struct request *r, struct stack *s)
 		drained, watch ? told : NULL, r);
 }
 
-/* One that pauses because it drains may be joined. */
-static bool may_drain(const struct stack *s)
-{
-	return s->status == TELA_SERVICE_RUNNING || s->status == TELA_SERVICE_PAUSED ||
-	       (s->status == TELA_SERVICE_PAUSING && s->drain != DRAIN_NONE);
-}
-
 void cmd_service_drain(struct control *c, struct request *r)
 {
 	struct stack *s = command_service(c, r);
@@ -135,7 +128,7 @@ void cmd_service_drain(struct control *c, struct request *r)
 	else if (request_number(r, "deadline_ms", 0) < 0 ||
 		 request_number(r, "deadline_ms", 0) > 3600000)
 		request_fail(r, -EINVAL, "deadline_ms: expected 0..3600000");
-	else if (!may_drain(s))
+	else if (!drain_can(s))
 		request_fail(r, -ENOTCONN, "service %s is %s: only one that runs can be drained",
 			s->name, running_name(s->status));
 	else if (c->draining)

@@ -133,6 +133,12 @@ void drain_begin(struct stack *s)
 	s->gate_ns = control_now_ns() + drain_notice_ns(s->control);
 }
 
+bool drain_can(const struct stack *s)
+{
+	return s->status == TELA_SERVICE_RUNNING || s->status == TELA_SERVICE_PAUSED ||
+	       (s->status == TELA_SERVICE_PAUSING && s->drain != DRAIN_NONE);
+}
+
 void drain_service(
 	struct stack *s, uint64_t deadline_ms, drain_done_fn done, drain_told_fn told, void *arg)
 {

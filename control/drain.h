@@ -20,6 +20,8 @@ typedef void (*drain_done_fn)(void *arg, struct stack *s, int error, uint32_t ca
  * one. */
 typedef void (*drain_told_fn)(void *arg, struct stack *s, uint64_t left_ms);
 
+/* Whether it runs, or has a drain under way that closes its gate: else there is nothing to drain. */
+bool drain_can(const struct stack *s);
 /* Begins to drain, or joins a drain under way; `done` comes at the latest after `deadline_ms`, but
  * for the time that the gate takes to close. `told` NULL: nobody watches. */
 void drain_service(

@@ -145,7 +145,7 @@ void cmd_service_remove(struct control *c, struct request *r)
 		request_fail(r, -EBUSY, "service %s is being removed already", s->name);
 	} else {
 		leave(s, r);
-		if (s->status == TELA_SERVICE_RUNNING || s->status == TELA_SERVICE_PAUSED)
+		if (drain_can(s))
 			drain_service(s, (uint64_t)deadline_ms, on_drained, NULL, NULL);
 		else
 			stop(s);

@@ -288,6 +288,14 @@ class HangsLater(Life):
                                          "status recb pausing>paused"])
         self.assertEqual(self.done(self.move("activate"))["state"], "running")
 
+    def test_a_drain_joins_one_that_closes_the_gate(self):
+        self.put("hang-status-reca")
+        self.node.send({"cmd": "service.drain", "service": "rec", "id": "d"})
+        other = Drain.other(self)
+        self.node.wait(lambda: other.ask("services")["services"][0]["state"] == "pausing")
+        self.assertEqual(self.done(other.ask("service.drain", service="rec"))["state"], "paused")
+        self.assertEqual(self.done(self.node.receive())["state"], "paused")
+
     def test_a_ready_hook_that_hangs(self):
         self.node.wait(lambda: self.service()["ready"])
         self.put("hang-ready-recb")
