@@ -52,7 +52,7 @@ def need_namespaces():
     subprocess.run(['ip', 'netns', 'del', name], check=True)
 
 
-def until(condition, what, seconds=10.0, every=0.02):
+def until(condition, what, seconds=60.0, every=0.02):
     """Asks until the answer is true and returns it."""
     end = time.monotonic() + seconds
     while True:
@@ -160,9 +160,9 @@ class Process:
     def kill(self, number=signal.SIGKILL):
         self.popen.send_signal(number)
         if number == signal.SIGKILL:
-            self.popen.wait(10)
+            self.popen.wait(60)
 
-    def wait(self, seconds=15):
+    def wait(self, seconds=60):
         return self.popen.wait(seconds)
 
     def running(self):
@@ -172,7 +172,7 @@ class Process:
         if self.running():
             self.popen.send_signal(signal.SIGCONT)
             self.popen.kill()
-            self.popen.wait(10)
+            self.popen.wait(60)
 
 
 class Node(Process):
@@ -191,7 +191,7 @@ class Node(Process):
         if wait:
             self.wait_ready()
 
-    def wait_ready(self, seconds=20):
+    def wait_ready(self, seconds=60):
         def ready():
             if not self.running():
                 raise AssertionError(f'{self.node} ended with {self.popen.returncode} before it was ready:\n{self.text()}')
@@ -288,7 +288,7 @@ class Node(Process):
         self.leave()
         super().end()
 
-    def stop(self, number=signal.SIGTERM, seconds=15):
+    def stop(self, number=signal.SIGTERM, seconds=60):
         """Returns the exit status."""
         self.leave()
         self.popen.send_signal(number)
@@ -326,7 +326,7 @@ class Caller(Process):
     def start(self, **options):
         self.say(f'run first={self.first} ' + ' '.join(f'{k}={v}' for k, v in options.items()))
 
-    def calls(self, seconds=10):
+    def calls(self, seconds=60):
         """Ended so far, of the run under way."""
         self.say('calls')
         return json.loads(self.line(seconds))['calls']
@@ -346,7 +346,7 @@ class Caller(Process):
         self.start(**options)
         return self.result(seconds)
 
-    def finish(self, seconds=15):
+    def finish(self, seconds=60):
         self.popen.stdin.close()
         return self.wait(seconds)
 

@@ -6,6 +6,8 @@ import subprocess
 
 import mesh
 
+SLOW_US = 1_500_000  # of an instance: nobody waits for it who need not
+
 
 class Calling(mesh.Case):
     @classmethod
@@ -85,9 +87,10 @@ class Calling(mesh.Case):
     def test_failover_at_once(self):
         """A paused instance surely does not execute: its calls go to the other one, with no wait between."""
         self.pause('a')
+        retries = self.front.counters()['retries']
         got = [self.call(policy='malla') for _ in range(6)]
         self.assertEqual({(c.status, c.outcome) for c in got}, {('OK', 'executed')}, got)
-        self.assertLess(max(c.took for c in got), 0.9)  # malla waits a second before another round
+        self.assertEqual(self.front.counters()['retries'], retries)  # malla waits a second before another round
         self.assertEqual(self.shares(), {'a': 0, 'b': 6})
         # One that cannot be reached at all, likewise.
         self.assertEqual(self.call(node='ghost,b', policy='malla', deadline_ms=10_000).status, 'OK')
@@ -143,7 +146,7 @@ class Calling(mesh.Case):
 
     def slow(self, name):
         self.nodes[name].do('chain.add', service='calculator', plugin='fault',
-                            config={'delay_ppm': 1_000_000, 'delay_us': 400_000})
+                            config={'delay_ppm': 1_000_000, 'delay_us': SLOW_US})
         self.addCleanup(self.nodes[name].do, 'chain.remove', service='calculator', name='fault')
 
     def all(self, **options):
@@ -161,7 +164,7 @@ class Calling(mesh.Case):
         self.slow('b')
         states, reply = self.all(quorum=1)
         self.assertEqual((states['.'], states['b'][0]), (ok, 'CANCELLED'))
-        self.assertLess(reply['took_us'], 300_000)
+        self.assertLess(reply['took_us'], SLOW_US)
         states, reply = self.all(deadline_ms=100)
         self.assertEqual(states['b'], ('DEADLINE_EXCEEDED', 'maybe executed'))
         for i in range(40):  # more than there is room for at once
@@ -182,9 +185,9 @@ class Calling(mesh.Case):
         before = self.front.counters()
         got = [self.call(hedge_us=5000) for _ in range(4)]
         self.assertEqual({c.status for c in got}, {'OK'}, got)
-        self.assertLess(max(c.took for c in got), 0.3, got)
+        self.assertLess(max(c.took for c in got), SLOW_US / 1e6, got)
         self.assertGreaterEqual(self.front.counters()['hedges'] - before['hedges'], 1)
-        mesh.until(lambda: self.front.in_flight() == 0, 'nothing is left of the slow ones', 5)
+        mesh.until(lambda: self.front.in_flight() == 0, 'nothing is left of the slow ones')
         self.assertEqual([self.call(node='a,b,.', hedge_us=5000).status for _ in range(2)], ['OK'] * 2)
 
     def test_hedge_only_what_may_run_twice(self):
@@ -204,7 +207,7 @@ class Calling(mesh.Case):
     def test_y_a_node_that_ends_meanwhile(self):
         """It may have run there, and echo.later may not run twice: nobody asks the other one, in all the time that is left."""
         for node in self.nodes.values():
-            mesh.until(lambda node=node: node.in_flight() == 0, 'what earlier tests left there has ended', 5)
+            mesh.until(lambda node=node: node.in_flight() == 0, 'what earlier tests left there has ended')
         made = self.front.counters()['calls_made']
         other = self.front.connect()
         payload = mesh.table('echo.Delayed', delay_us=8_000_000, data=b'x')
@@ -226,7 +229,7 @@ class Calling(mesh.Case):
             got = self.call(deadline_ms=10_000)
             self.assertEqual(got.status, 'OK', got)
         self.nodes['a'] = self.nodes['a'].again()
-        mesh.until(lambda: (self.call(), self.nodes['a'].figures('counter')['calls'] > 0)[1], 'it is called again', 15)
+        mesh.until(lambda: (self.call(), self.nodes['a'].figures('counter')['calls'] > 0)[1], 'it is called again')
 
 
 if __name__ == '__main__':

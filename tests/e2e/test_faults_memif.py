@@ -27,7 +27,7 @@ class Case(mesh.Case):
         got = caller.run(**{'threads': 4, 'calls': 400, **options})
         self.assertEqual((got['codes'], got['wrong']), ({'OK': got['calls']}, 0), got)
 
-    def works_again(self, caller, seconds=15):
+    def works_again(self, caller, seconds=60):
         """Calls end well again, after a while."""
         def ok():
             got = caller.run(threads=1, calls=1, deadline_ms=1000)
@@ -42,11 +42,11 @@ class Case(mesh.Case):
 
     def quiet(self, server):
         """Nothing runs or is held any more, and an image can go."""
-        mesh.until(lambda: server.in_flight() == 0, 'no call is in flight', 10)
+        mesh.until(lambda: server.in_flight() == 0, 'no call is in flight')
         server.do('chain.add', service='echo', plugin='counter')
-        mesh.until(lambda: server.service('echo')['retiring'] == 0, 'the old image has retired: no pin is left', 10)
+        mesh.until(lambda: server.service('echo')['retiring'] == 0, 'the old image has retired: no pin is left')
         server.do('chain.remove', service='echo', name='counter')
-        mesh.until(lambda: server.service('echo')['retiring'] == 0, 'the other image has retired', 10)
+        mesh.until(lambda: server.service('echo')['retiring'] == 0, 'the other image has retired')
 
     def pair(self):
         """Who has the socket must be there first."""
@@ -119,7 +119,7 @@ class CallerKilled(Case):
         caller.kill()
         # An image published meanwhile: the old one is pinned until the pending calls are done.
         server.do('chain.add', service='echo', plugin='counter', **{'as': 'meanwhile'})
-        mesh.until(lambda: server.service('echo')['retiring'] == 0, 'the old image has retired', 10)
+        mesh.until(lambda: server.service('echo')['retiring'] == 0, 'the old image has retired')
         self.quiet(server)
         counters = server.counters()
         self.assertEqual(counters['calls_pending'], 24)
@@ -260,7 +260,7 @@ class Faults(Case):
         caller.start(threads=8, ms=60_000, bytes=100_000, deadline_ms=5000)
         mesh.until(lambda: caller.calls() > 100, 'calls are made')
         caller.kill(signal.SIGSTOP)
-        mesh.until(lambda: server.in_flight() == 0, 'the callee is through', 5)
+        mesh.until(lambda: server.in_flight() == 0, 'the callee is through')
         self.assertEqual(server.call('echo', 'echo', self.echo).status, 'OK')
         caller.kill(signal.SIGCONT)
         caller.stop()

@@ -181,7 +181,7 @@ class Services(mesh.Case):
         self.assertEqual((got.status, got.outcome), ('DEADLINE_EXCEEDED', MAYBE_EXECUTED), got)
         self.assertLess(got.took, 0.6)
         self.assertEqual(self.echo(b'next'), b'next')
-        mesh.until(lambda: self.server.in_flight() == 0, 'the callee is done with the call', 5)
+        mesh.until(lambda: self.server.in_flight() == 0, 'the callee is done with the call')
 
     def test_pause(self):
         self.server.do('service.pause', service='calculator', reason='counting beans')

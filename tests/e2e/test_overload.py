@@ -57,7 +57,7 @@ class Overload(mesh.Case):
     def test_shed(self):
         server, caller = self.nodes(500, 2000), self.mesh.caller()
         caller.start(threads=24, ms=60_000)
-        mesh.until(lambda: server.counters()['calls_shed'] > 100, 'calls are shed', 20)
+        mesh.until(lambda: server.counters()['calls_shed'] > 100, 'calls are shed')
         got = caller.stop()
         self.assertEqual(set(got['codes']), {'OK', 'RESOURCE_EXHAUSTED'}, got)
         shed = got['codes']['RESOURCE_EXHAUSTED']
@@ -66,7 +66,7 @@ class Overload(mesh.Case):
         self.assertEqual((counters['calls_shed'], counters['calls_refused']), (shed, shed))
         self.assertEqual(server.figures('counter')['calls'], got['codes']['OK'])
         # Over: nothing is refused any more, once the CPUs leave the two alone for a while.
-        mesh.until(lambda: caller.run(threads=1, calls=20)['codes'] == {'OK': 20}, 'no call is shed', 20)
+        mesh.until(lambda: caller.run(threads=1, calls=20)['codes'] == {'OK': 20}, 'no call is shed')
 
     def test_off(self):
         server, caller = self.nodes(500, 0), self.mesh.caller()

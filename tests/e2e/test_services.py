@@ -112,7 +112,7 @@ class End(mesh.Case):
         mesh.schemas('echo')
 
     def test_the_notice(self):
-        server = self.mesh.server(['echo'], heartbeat_ms=400)
+        server = self.mesh.server(['echo'], heartbeat_ms=1000)
         client, request = self.mesh.client(), mesh.table('echo.Message', data=b'x')
         self.assertEqual(client.call('echo', 'echo', request, 'server').status, 'OK')
         refused = server.counters().get('calls_refused', 0)

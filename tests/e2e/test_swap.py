@@ -23,7 +23,7 @@ class Swap(mesh.Case):
         return reply['images']
 
     def settled(self, service):
-        mesh.until(lambda: self.server.service(service)['retiring'] == 0, 'all old images have retired', 20)
+        mesh.until(lambda: self.server.service(service)['retiring'] == 0, 'all old images have retired')
         return self.images(service)
 
     def accounted(self, got, generations):
@@ -80,7 +80,7 @@ class Swap(mesh.Case):
         def is_mapped():
             with open(f'/proc/{self.server.pid}/maps') as f:
                 return 'tela-plugin' in f.read()
-        mesh.until(lambda: not is_mapped(), 'no object is mapped any more', 10)  # it is not listed when unloading begins
+        mesh.until(lambda: not is_mapped(), 'no object is mapped any more')  # it is not listed when unloading begins
 
     def test_reconfigure_with_calls_pending(self):
         """Each image is pinned by calls of 30 ms; their answers come from the image that they began under."""

@@ -145,7 +145,7 @@ class Quiet(Network):
         def reached():
             got = self.nodes['a'].call_fast('echo', 'echo', mesh.table('echo.Message', data=self.data(8)), 'c', 1000)
             return got.status == 'OK'
-        mesh.until(reached, 'the node that came back is reached', 15)
+        mesh.until(reached, 'the node that came back is reached')
         self.echo('c', 'a', 100)
         # The same without a farewell, and with a call under way: silence is noticed long before the deadline.
         self.echo('a', 'c', 100)
@@ -159,7 +159,7 @@ class Quiet(Network):
         self.assertEqual((got.status, got.outcome), ('UNAVAILABLE', 'maybe executed'), got)
         self.assertLess(got.took, 10)
         self.nodes['c'] = self.nodes['c'].again()
-        mesh.until(reached, 'the node that was killed is reached', 15)
+        mesh.until(reached, 'the node that was killed is reached')
 
 
 class Faulty(Network):
