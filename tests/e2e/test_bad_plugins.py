@@ -7,20 +7,21 @@ import subprocess
 
 import mesh
 
-HOOK_MS = 600
+HOOK_MS = 1000  # where a hook hangs on purpose
 
 
 def plugin(name):
     return os.path.join(mesh.program('TELA_PLUGINS'), f'{name}.so')
 
 
-class BadPlugins(mesh.Case):
+class WhileCallsGoOn(mesh.Case):
     each_test_anew = True
+    hook_ms = 60_000
 
     def setUp(self):
         super().setUp()
         mesh.schemas('echo')
-        self.server = self.mesh.server(hook_deadline_ms=HOOK_MS)
+        self.server = self.mesh.server(hook_deadline_ms=self.hook_ms)
         self.caller = self.mesh.caller()
         self.caller.start(threads=2, ms=120_000)
         mesh.until(lambda: self.caller.calls() > 50, 'calls are made')
@@ -48,6 +49,8 @@ class BadPlugins(mesh.Case):
         self.assertEqual(error['code'], code, error)
         return error['message']
 
+
+class BadPlugins(WhileCallsGoOn):
     def test_not_loadable(self):
         self.refused('NOT_FOUND', '/nowhere/at/all.so', 'No such file', plugin='x', object='/nowhere/at/all.so')
         text = self.mesh.path('text.so')
@@ -101,9 +104,26 @@ class BadPlugins(mesh.Case):
         self.assertIn('no licence for anybody', reply['error']['message'])
         self.still_well()
 
+    def test_many_tries(self):
+        """A bad object again and again leaves nothing behind."""
+        def descriptors():
+            return len(os.listdir(f'/proc/{self.server.pid}/fd'))
+        for name in ('bad_entry', 'bad_abi'):
+            self.server.ask('chain.add', service='echo', plugin=name, object=plugin(name))
+        before = descriptors()
+        for _ in range(20):
+            for name in ('bad_entry', 'bad_abi', 'bad_schema', 'bad_start'):
+                self.assertFalse(self.server.ask('chain.add', service='echo', plugin=name, object=plugin(name))['ok'])
+        mesh.until(lambda: descriptors() <= before + 1, 'no descriptor is left open')
+        self.still_well()
+
+
+class Hangs(WhileCallsGoOn):
+    hook_ms = HOOK_MS
+
     def test_start_hangs(self):
         self.refused('DEADLINE_EXCEEDED', 'hang_start', 'start', plugin='hang_start', object=plugin('hang_start'))
-        self.assertEqual(self.server.do('status')['lifecycle']['abandoned'], 1)
+        self.assertGreaterEqual(self.server.do('status')['lifecycle']['abandoned'], 1)
         self.assertIn('hang_start', self.server.text())
         # Later commands work, also such that load and start something.
         self.server.do('chain.add', service='echo', plugin='probe', object=plugin('probe'))
@@ -115,7 +135,7 @@ class BadPlugins(mesh.Case):
     def test_stop_hangs(self):
         self.server.do('chain.add', service='echo', plugin='hang_stop', object=plugin('hang_stop'))
         self.server.do('chain.remove', service='echo', name='hang_stop')
-        mesh.until(lambda: self.server.do('status')['lifecycle']['abandoned'] == 1, 'its thread is given up')
+        mesh.until(lambda: self.server.do('status')['lifecycle']['abandoned'] >= 1, 'its thread is given up')
         self.assertIn('hang_stop', self.server.text())
         self.server.do('chain.add', service='echo', plugin='probe', object=plugin('probe'))
         self.server.do('chain.remove', service='echo', name='probe')
@@ -129,19 +149,6 @@ class BadPlugins(mesh.Case):
         self.assertIn('hang_load.so', self.server.do('status')['lifecycle']['loading_hangs_in'])
         self.still_well()  # what is linked in can still be added
         self.assertEqual(self.server.stop(), 0)
-
-    def test_many_tries(self):
-        """A bad object again and again leaves nothing behind."""
-        def descriptors():
-            return len(os.listdir(f'/proc/{self.server.pid}/fd'))
-        for name in ('bad_entry', 'bad_abi'):
-            self.server.ask('chain.add', service='echo', plugin=name, object=plugin(name))
-        before = descriptors()
-        for _ in range(20):
-            for name in ('bad_entry', 'bad_abi', 'bad_schema', 'bad_start'):
-                self.assertFalse(self.server.ask('chain.add', service='echo', plugin=name, object=plugin(name))['ok'])
-        mesh.until(lambda: descriptors() <= before + 1, 'no descriptor is left open')
-        self.still_well()
 
 
 class BadConfiguration(mesh.Case):
