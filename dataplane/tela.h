@@ -211,10 +211,10 @@ const char *tela_call_subject(const struct tela_call *call);
 
 /* The same again without the token that proved it: the caller's session on this core keeps `proof`,
  * any number that says to the link with this `self` what it has verified, and its next calls carry
- * an index in place of the metadata "authorization", if it can and there is room; else they carry
- * the token as ever. Each call tells: the proof may have ended, then tela_reply_prove(). After a
- * change of the service, proofs are kept whose `self` is still a link's; so `proof` says also whose
- * it is, as another instance may get the same address. [core] */
+ * an index in place of the metadata "authorization", if it can and there is room; else, and those
+ * that are one-way, they carry the token as ever. Each call tells: the proof may have ended, then
+ * tela_reply_prove(). After a change of the service, proofs are kept whose `self` is still a
+ * link's; so `proof` says also whose it is, as another instance may get the same address. [core] */
 void tela_call_prove(struct tela_call *call, const void *self, uint64_t proof);
 /* Whether the call carries such an index; then it has no "authorization". [core] */
 bool tela_call_proof(const struct tela_call *call, const void *self, uint64_t *ret_proof);
