@@ -394,8 +394,9 @@ bool tela_service_settled(const struct tela_service *s)
 
 void tela_service_cancel(struct tela_service *s, uint64_t generation)
 {
-	for (uint32_t c = 0; c < s->node->n_cores; c++)
-		atomic_store(&s->core[c].cancel, generation);
+	for (uint32_t c = 0; c < s->node->n_cores; c++) /* all of them are more than some */
+		if (atomic_load(&s->core[c].cancel) != UINT64_MAX)
+			atomic_store(&s->core[c].cancel, generation);
 	node_command(s->node, CORE_CANCEL);
 }
 
