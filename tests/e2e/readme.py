@@ -268,7 +268,7 @@ def operate_services(readme, commands):
         place.write('kv.yaml', readme.block(above='`kv.yaml`'))
         place.start_node('telad --config node.yaml')
         for command in commands:
-            place.run(command, expect='kv' if ' kv' in command else 'echo')
+            place.run(command, expect='kv' if ' kv' in command else 'level' if ' log level' in command else 'echo')
 
 
 def look_at_a_capture(readme, commands):
