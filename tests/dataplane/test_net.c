@@ -690,6 +690,47 @@ static void test_pool_empty(void **state)
 	rte_pktmbuf_free_bulk(all, n);
 }
 
+/* ---- bursts ---- */
+
+static uint16_t n_arrived;
+
+static uint16_t arrived_burst(void *queue, struct rte_mbuf **m, uint16_t n)
+{
+	const struct frame f = udp_frame();
+	uint16_t took = n_arrived;
+
+	(void)queue;
+	(void)n;
+	n_arrived = 0;
+	for (uint16_t i = 0; i < took; i++) {
+		m[i] = rte_pktmbuf_alloc(pool);
+		assert_non_null(m[i]);
+		memcpy(rte_pktmbuf_append(m[i], (uint16_t)f.len), f.b, f.len);
+	}
+	return took;
+}
+
+/* Answers do not wait until what they answer is freed; the next burst does, and the end. */
+static void test_burst_freed_late(void **state)
+{
+	const eth_rx_burst_t usual = rte_eth_fp_ops[port.id].rx_pkt_burst;
+
+	(void)state;
+	rte_eth_fp_ops[port.id].rx_pkt_burst = arrived_burst;
+	nif.up = atomic_load(&port.up); /* nothing to announce */
+	memset(&got, 0, sizeof(got));
+	n_arrived = 3;
+	assert_int_equal(netif_rx(&nif, now, deliver, NULL), 3);
+	assert_int_equal(got.n, 3);
+	assert_int_equal(rte_mempool_in_use_count(pool), 3);
+	assert_int_equal(netif_rx(&nif, now, deliver, NULL), 0);
+	assert_int_equal(rte_mempool_in_use_count(pool), 0);
+	assert_int_equal(nif.n_done, 0); /* once */
+	n_arrived = 2;
+	assert_int_equal(netif_rx(&nif, now, deliver, NULL), 2);
+	rte_eth_fp_ops[port.id].rx_pkt_burst = usual; /* the rest is netif_fini()'s */
+}
+
 /* ---- faults ---- */
 
 static void run_faults(double loss, double duplicate, double reorder, uint64_t seed,
@@ -810,7 +851,8 @@ int main(void)
 		TEST(test_neighbours_are_bounded), TEST(test_head_asks), TEST(test_gateway),
 		TEST(test_ping), TEST(test_ping_refused), TEST(test_send_and_take),
 		TEST(test_backlog), TEST(test_urgent_first), TEST(test_pool_empty),
-		TEST(test_faults), TEST(held_frame_goes_in_time), TEST(test_refusals)};
+		TEST(test_burst_freed_late), TEST(test_faults), TEST(held_frame_goes_in_time),
+		TEST(test_refusals)};
 	int failed = 1;
 
 	if (!start())
