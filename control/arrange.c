@@ -2,6 +2,8 @@
  * everything that can be refused without running foreign code is refused here. */
 #include "change.h"
 
+#include "keys.h"
+
 #include "../dataplane/tela_discovery.h"
 
 /* The list being made. Entry 0 is the service. */
@@ -53,8 +55,13 @@ static int check_new(
 {
 	struct change *c = d->c;
 	int rc = plugin_check_schema(p->desc, d->s->desc, c->error, sizeof(c->error));
+	void *values;
 
-	return rc ? rc : plugin_check_keys(p->desc, config, c->error, sizeof(c->error));
+	if (!rc)
+		rc = plugin_read_config(p->desc, config, &values, c->error, sizeof(c->error));
+	if (!rc)
+		free(values);
+	return rc;
 }
 
 /* What the change owns from now on; NULL: no memory. */
@@ -266,6 +273,10 @@ static int step_replace(struct draft *d, const struct change_step *step)
 			p->name, old->name, old->plugin->name);
 	if (at == 0 && !p->desc->serves)
 		return change_fail(d->c, -EINVAL, "%s serves nothing", p->path);
+	for (const char *const *u = step->unset; u && *u; u++)
+		if (!keys_know(p->desc, *u))
+			return change_fail(d->c, -EINVAL,
+				"%s: config.%.64s: unknown key, nothing to take out", p->name, *u);
 	config = config_merge(&old->given, &step->config, step->unset);
 	if (!config)
 		return change_fail(d->c, -ENOMEM, "out of memory");

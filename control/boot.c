@@ -1,5 +1,7 @@
 #include "boot.h"
 
+#include "keys.h"
+
 #include "order.h"
 
 #include <stdarg.h>
@@ -60,15 +62,44 @@ static struct plugin *find_plugin(
 	return NULL;
 }
 
-static void check_fit(struct check *c, uint32_t line, const char *key, const struct plugin *p,
-	const struct tela_service_desc *service, const struct tela_plugin_config *config)
+/* Where a plugin's configuration stands. */
+struct place {
+	struct check *check;
+	const char *key; /* "services[0].plugins[1]" */
+	uint32_t line;
+	const struct conf_free *config;
+};
+
+static void complain_of_key(void *arg, uint32_t pair, const char *path, const char *what)
 {
+	const struct place *at = arg;
+
+	complain(at->check, pair == UINT32_MAX ? at->line : at->config->lines[pair],
+		"%s.config.%s: %s", at->key, path, what);
+}
+
+static void check_config(struct place *at, const struct plugin *p)
+{
+	void *values;
+	int rc = keys_read(p->desc, &at->config->pairs, &values, complain_of_key, at);
+
+	if (rc == -ENOMEM) {
+		at->check->report(at->check->arg, conf_no_memory);
+		at->check->n_errors++;
+	}
+	if (!rc)
+		free(values);
+}
+
+static void check_fit(struct check *c, uint32_t line, const char *key, const struct plugin *p,
+	const struct tela_service_desc *service, const struct conf_free *config)
+{
+	struct place at = {c, key, line, config};
 	char err[512];
 
 	if (plugin_check_schema(p->desc, service, err, sizeof(err)))
 		complain(c, line, "%s: %s", key, err);
-	if (plugin_check_keys(p->desc, config, err, sizeof(err)))
-		complain(c, line, "%s.config: %s", key, err);
+	check_config(&at, p);
 }
 
 static struct order_item item_of(const char *name, const struct plugin *p)
@@ -80,6 +111,18 @@ static struct order_item item_of(const char *name, const struct plugin *p)
 		.may_need = p->desc->may_need,
 		.may_wrap = p->desc->may_wrap,
 		.group = p->desc->group};
+}
+
+/* A plugin that nobody lists has its defaults, if that will do. */
+static void check_taken_along(
+	struct check *c, const struct conf_service *s, const struct plugin *p, const char *who)
+{
+	static const struct conf_free none;
+	char key[224];
+	struct place at = {c, key, s->line, &none};
+
+	snprintf(key, sizeof(key), "services.%.63s: %.63s needs %.63s", s->name, who, p->name);
+	check_config(&at, p);
 }
 
 static void check_order(
@@ -94,6 +137,7 @@ static void check_order(
 
 		if (!p)
 			break; /* order_solve says it */
+		check_taken_along(c, s, p, items[who].name);
 		items[n++] = item_of(p->name, p);
 	}
 	if (order_solve(items, n, call, start, err, sizeof(err)))

@@ -35,12 +35,12 @@ static struct tela_instance *at_start(const struct change *c)
 	return r->declared[r->start[c->at]];
 }
 
-/* The block is the configuration that the plugin is to have: one of known keys. */
-static int check_keys(struct change *c, const struct tela_instance *i,
-	const struct tela_plugin_config *config, const char *whose)
+/* The block, which it takes, is the configuration that `i` is to have. */
+static int configure(struct change *c, struct tela_instance *i, struct tela_plugin_config *config,
+	const char *whose)
 {
-	char why[256];
-	int rc = plugin_check_keys(i->plugin->desc, config, why, sizeof(why));
+	char why[512];
+	int rc = instance_configure(i, config, why, sizeof(why));
 
 	return rc ? change_fail(c, rc, "%s: %s", whose, why) : 0;
 }
@@ -51,18 +51,13 @@ static int check_keys(struct change *c, const struct tela_instance *i,
 static int merged(struct change *c, struct tela_instance *i)
 {
 	struct tela_plugin_config *given = settings_apply(c->next_record, c->at, c->at, &i->given);
-	int rc;
 
 	settings_free(i);
 	if (!given)
 		return no_memory(c);
-	rc = check_keys(c, i, given, i->what);
-	if (rc) {
-		free(given);
-		return rc;
-	}
 	instance_give(i, given);
-	return 0;
+	given = settings_apply(c->next_record, c->at, c->at, &i->given);
+	return given ? configure(c, i, given, i->what) : no_memory(c);
 }
 
 static void on_merge(void *arg, struct tela_instance *i, int error)
@@ -109,8 +104,7 @@ static int settle(struct change *c)
 		record_set(r, r->call[c->at], next);
 		i = next;
 	}
-	instance_configure(i, config);
-	return check_keys(c, i, &i->config, "what stands above it has set its configuration");
+	return configure(c, i, config, "what stands above it has set its configuration");
 }
 
 static int checked(struct change *c, struct tela_instance *i)

@@ -35,16 +35,6 @@ static json_t *plugins_of(const struct record *r)
 	return list;
 }
 
-json_t *command_config_of(const struct tela_instance *i)
-{
-	json_t *o = json_object();
-
-	for (uint32_t k = 0; k < i->config.n; k++)
-		json_object_set_new(
-			o, i->config.pairs[k].key, json_string(i->config.pairs[k].value));
-	return o;
-}
-
 static uint32_t start_place(const struct record *r, uint32_t declared)
 {
 	uint32_t i = 0;
@@ -113,21 +103,6 @@ static void *keep(struct chain_request *q, size_t size)
 	return t->text;
 }
 
-const char *command_value(const json_t *v, char *text, size_t size)
-{
-	if (json_is_string(v))
-		return json_string_value(v);
-	if (json_is_integer(v))
-		snprintf(text, size, "%lld", (long long)json_integer_value(v));
-	else if (json_is_real(v))
-		snprintf(text, size, "%.17g", json_real_value(v));
-	else if (json_is_boolean(v))
-		snprintf(text, size, "%s", json_is_true(v) ? "true" : "false");
-	else
-		return NULL;
-	return text;
-}
-
 static int no_memory(struct chain_request *q)
 {
 	return change_fail(&q->change, -ENOMEM, "out of memory");
@@ -136,21 +111,14 @@ static int no_memory(struct chain_request *q)
 static int value_text(
 	struct chain_request *q, const char *key, const json_t *v, const char **ret_value)
 {
-	char text[64];
-	const char *value = command_value(v, text, sizeof(text));
+	char *value = command_value(v), *copy;
 
-	if (!value)
-		return change_fail(&q->change, -EINVAL,
-			"config.%.64s: expected a text, number or flag; nested keys are joined "
-			"with dots",
-			key);
-	if (value == text) {
-		char *copy = keep(q, strlen(text) + 1);
-
-		value = copy ? strcpy(copy, text) : NULL;
-	}
-	*ret_value = value;
-	return value ? 0 : no_memory(q);
+	if (!value && errno == EINVAL)
+		return command_no_value(key, v, q->change.error, sizeof(q->change.error));
+	copy = value ? keep(q, strlen(value) + 1) : NULL;
+	*ret_value = copy ? strcpy(copy, value) : NULL;
+	free(value);
+	return copy ? 0 : no_memory(q);
 }
 
 static int by_key(const void *a, const void *b)

@@ -5,6 +5,7 @@
  * in one image, and the others keep theirs. If one of them refuses, nothing has changed. */
 #include "change.h"
 #include "command.h"
+#include "keys.h"
 #include "log.h"
 #include "part.h"
 
@@ -17,8 +18,17 @@ struct merge {
 	struct tela_pair pairs[KEYS_MAX];        /* each step's stand together, sorted */
 	const char *unset[KEYS_MAX + ORDER_MAX]; /* each step's end with NULL */
 	uint32_t n_pairs, n_unset, n_texts;
-	char *texts[KEYS_MAX + ORDER_MAX]; /* of numbers and flags; whose keys change */
+	char *texts[KEYS_MAX + ORDER_MAX]; /* values; whose keys change */
 };
+
+static json_t *keys_of_all(const struct record *r)
+{
+	json_t *rows = json_array();
+
+	for (uint32_t i = 0; r && i < r->n; i++)
+		command_keys(rows, r->declared[r->call[i]]->plugin, r->declared[r->call[i]]);
+	return rows;
+}
 
 static json_t *tree_of(const struct record *r)
 {
@@ -37,9 +47,10 @@ void cmd_config_show(struct control *c, struct request *r)
 	struct stack *s = command_service(c, r);
 
 	if (s)
-		request_ok(r, json_pack("{s:s,s:I,s:o}", "service", s->name, "generation",
-				      (json_int_t)(s->current ? s->current->generation : 0),
-				      "config", tree_of(s->current)));
+		request_ok(
+			r, json_pack("{s:s,s:I,s:o,s:o}", "service", s->name, "generation",
+				   (json_int_t)(s->current ? s->current->generation : 0), "config",
+				   tree_of(s->current), "keys", keys_of_all(s->current)));
 }
 
 /* ---- merge ---- */
@@ -66,25 +77,21 @@ static const char *keep(struct merge *m, const char *text)
 	return m->texts[m->n_texts] ? m->texts[m->n_texts++] : NULL;
 }
 
-/* NULL: it is no text, number or flag, or there is no memory. */
-static const char *text_of(struct merge *m, const json_t *v)
-{
-	char text[64];
-	const char *value = command_value(v, text, sizeof(text));
-
-	return value == text ? keep(m, text) : value;
-}
-
 static int by_key(const void *a, const void *b)
 {
 	return strcmp(((const struct tela_pair *)a)->key, ((const struct tela_pair *)b)->key);
 }
 
+/* A key that is taken out takes what lies below it along. */
 static bool changes(const struct tela_instance *i, const char *key, const char *value)
 {
 	const char *now = tela_config_str(&i->given, key, NULL);
+	size_t n = strlen(key);
+	bool below = false;
 
-	return value ? !now || strcmp(now, value) != 0 : now != NULL;
+	for (uint32_t k = 0; !value && k < i->given.n; k++)
+		below |= !strncmp(i->given.pairs[k].key, key, n) && i->given.pairs[k].key[n] == '.';
+	return value ? !now || strcmp(now, value) != 0 : now || below;
 }
 
 /* The step of one plugin: 1 if its keys change, 0 if they do not, or an error. */
@@ -99,25 +106,24 @@ static int read_step(struct merge *m, const struct record *r, const struct tela_
 
 	json_object_foreach((json_t *)config, key, v)
 	{
-		const char *own = key + strlen(i->name) + 1, *value = NULL;
+		const char *own = key + strlen(i->name) + 1;
+		char *value = NULL;
 
 		if (owner(r, key) != i)
 			continue;
 		if (!json_is_null(v)) {
-			value = text_of(m, v);
-			if (!value && !json_is_object(v) && !json_is_array(v))
+			value = command_value(v);
+			if (!value && errno == ENOMEM)
 				return change_fail(&m->change, -ENOMEM, "out of memory");
 			if (!value)
-				return change_fail(&m->change, -EINVAL,
-					"config.%.64s: expected a text, number or flag, found %s",
-					key,
-					json_is_object(v) ? "a mapping (join its keys with dots)"
-							  : "a list");
+				return command_no_value(
+					key, v, m->change.error, sizeof(m->change.error));
+			m->texts[m->n_texts++] = value;
 			pairs[n++] = (struct tela_pair){own, value};
 		} else {
 			unset[n_unset++] = own;
 		}
-		any = any || changes(i, own, value);
+		any = any || changes(i, own, value) || !keys_know(i->plugin->desc, own);
 	}
 	qsort(pairs, n, sizeof(*pairs), by_key);
 	if (!any)

@@ -172,10 +172,31 @@ void cmd_services(struct control *c, struct request *r)
 	request_ok(r, json_pack("{s:o}", "services", list));
 }
 
+static void show_keys(struct control *c, struct request *r, const char *name)
+{
+	const struct plugin *p = registry_find(c->registry, name);
+	json_t *keys;
+
+	if (!p) {
+		request_fail(r, -ENOENT, "no plugin is named '%.64s'; 'plugins' lists them", name);
+		return;
+	}
+	keys = json_array();
+	command_keys(keys, p, NULL);
+	request_ok(r,
+		json_pack("{s:s,s:s,s:o}", "plugin", p->name, "version", p->version, "keys", keys));
+}
+
 void cmd_plugins(struct control *c, struct request *r)
 {
-	json_t *list = json_array();
+	const char *name = request_text(r, "plugin");
+	json_t *list;
 
+	if (name) {
+		show_keys(c, r, name);
+		return;
+	}
+	list = json_array();
 	for (struct plugin *p = registry_first(c->registry); p; p = p->next)
 		json_array_append_new(list,
 			json_pack("{s:s,s:s,s:s,s:i,s:s,s:s,s:s}", "plugin", p->name, "version",

@@ -14,6 +14,8 @@
 
 static const struct argument none[] = {END};
 static const struct argument service_only[] = {SERVICE, END};
+static const struct argument plugin_arguments[] = {
+	{"plugin", ARGUMENT_TEXT, false, true, "its name; all are listed unless given"}, END};
 static const struct argument reason_arguments[] = {SERVICE,
 	{"reason", ARGUMENT_TEXT, false, false, "shown, and told to callers that are refused"},
 	END};
@@ -144,7 +146,10 @@ const struct command commands[] = {
 		none, cmd_discovery},
 	{"forwards", "services that calls of client processes are sent on for, and to which peers",
 		NULL, none, cmd_forwards},
-	{"plugins", "every plugin that is linked in or loaded", NULL, none, cmd_plugins},
+	{"plugins",
+		"every plugin that is linked in or loaded, or the keys that one can be told, with "
+		"types and defaults",
+		"log", plugin_arguments, cmd_plugins},
 	{"chain.show", "the plugins of a service in call order", "echo", service_only,
 		cmd_chain_show},
 	{"chain.add", "add a plugin to a running service", "echo counter as=second limit=5",
@@ -154,8 +159,10 @@ const struct command commands[] = {
 		"echo counter object=./counter2.so", replace_arguments, cmd_chain_replace},
 	{"chain.apply", "several steps in one image, all or none", NULL, apply_arguments,
 		cmd_chain_apply},
-	{"config.show", "the configuration of a service: below each name its keys", "echo",
-		service_only, cmd_config_show},
+	{"config.show",
+		"the configuration of a service: below each name its keys, with types and "
+		"defaults",
+		"echo", service_only, cmd_config_show},
 	{"config.merge",
 		"put keys over it, for several plugins at once: what changes gets a new instance, "
 		"all or none",

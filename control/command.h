@@ -26,15 +26,20 @@ void cmd_stats(struct control *c, struct request *r);
 /* cmd_latency.c */
 void cmd_latency(struct control *c, struct request *r);
 /* cmd_chain.c */
-/* Keys and values of an instance. */
-json_t *command_config_of(const struct tela_instance *i);
-/* A configuration value as text: its own, or written to `text`; NULL for a list or a mapping. */
-const char *command_value(const json_t *v, char *text, size_t size);
 void cmd_chain_show(struct control *c, struct request *r);
 void cmd_chain_add(struct control *c, struct request *r);
 void cmd_chain_remove(struct control *c, struct request *r);
 void cmd_chain_replace(struct control *c, struct request *r);
 void cmd_chain_apply(struct control *c, struct request *r);
+/* cmd_keys.c */
+/* Keys and values of an instance, as they were given. */
+json_t *command_config_of(const struct tela_instance *i);
+/* A row for each key that the plugin declares, with its value in `i`, unless that is NULL. */
+void command_keys(json_t *rows, const struct plugin *p, const struct tela_instance *i);
+/* A value as a configuration has it, to free(). NULL: -ENOMEM in errno, or -EINVAL: it is none. */
+char *command_value(const json_t *v);
+/* What is wrong with one that is none. */
+int command_no_value(const char *key, const json_t *v, char *err, size_t err_len);
 /* cmd_config.c */
 void cmd_config_show(struct control *c, struct request *r);
 void cmd_config_merge(struct control *c, struct request *r);

@@ -25,11 +25,17 @@ enum { CONF_BYTES_MAX = 1 << 20, CONF_ERRORS_MAX = 20, CONF_DEPTH_MAX = 16, CONF
 
 enum conf_huge { CONF_HUGE_AUTO, CONF_HUGE_TRUE, CONF_HUGE_FALSE };
 
+/* The keys of a plugin, and where each pair stands in the file. */
+struct conf_free {
+	struct tela_plugin_config pairs;
+	const uint32_t *lines;
+};
+
 struct conf_plugin {
 	const char *plugin;
 	const char *as;     /* NULL: the plugin's name */
 	const char *object; /* shared object, NULL: linked in, or loaded already */
-	struct tela_plugin_config config;
+	struct conf_free config;
 	uint32_t line;
 };
 
@@ -39,7 +45,7 @@ struct conf_service {
 	bool global; /* other nodes hear of it, and may call it */
 	uint32_t weight;
 	const char *blocking; /* methods that run on workers, "all", or NULL */
-	struct tela_plugin_config config;
+	struct conf_free config;
 	struct conf_plugin *plugins;
 	uint32_t n_plugins;
 	uint32_t shed_target_us; /* 0: the node's */

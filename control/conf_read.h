@@ -33,6 +33,6 @@ const char *conf_text(const yaml_node_t *n);
 /* Stores `s` as the kind of `f` at `to`, or says in `why` what was expected. */
 bool conf_store(struct reader *r, const struct conf_field *f, void *to, const char *s, char *why,
 	size_t size);
-void conf_read_free(struct reader *r, const yaml_node_t *n, struct tela_plugin_config *to);
+void conf_read_free(struct reader *r, const yaml_node_t *n, struct conf_free *to);
 void conf_read_map(
 	struct reader *r, const yaml_node_t *n, const struct conf_field *fields, char *base);

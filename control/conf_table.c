@@ -251,7 +251,8 @@ static const struct conf_field plugin_fields[] = {
 		.help = "another name for it, so that it may be there twice"},
 	{"object", CONF_STRING, false, PLUGIN(object), .check = check_text,
 		.help = "shared object to load it from"},
-	{"config", CONF_FREE, false, PLUGIN(config), .help = "the plugin's own keys"},
+	{"config", CONF_FREE, false, PLUGIN(config),
+		.help = "the plugin's own keys, as 'telad --help NAME' lists them"},
 	{NULL},
 };
 
@@ -274,7 +275,8 @@ const struct conf_field conf_service_fields[] = {
 		.help = "whether its calls are refused so at all"},
 	{"log_level", CONF_CHOICE, false, SERVICE(log_level), .choices = service_level_names,
 		.fallback = "node", .help = "least important of its lines shown"},
-	{"config", CONF_FREE, false, SERVICE(config), .help = "the service's own keys"},
+	{"config", CONF_FREE, false, SERVICE(config),
+		.help = "the service's own keys, as 'telad --help NAME' lists them"},
 	{"plugins", CONF_LIST, false, SERVICE(plugins), .sub = plugin_fields,
 		.size = sizeof(struct conf_plugin), .count = SERVICE(n_plugins),
 		.line = PLUGIN(line), .max = 64, .help = "links around it, first declared first"},

@@ -14,7 +14,7 @@ enum conf_kind {
 	CONF_CHOICE, /* uint32_t index into `choices` */
 	CONF_MAP,    /* a mapping whose fields lie at `offset` of the same struct */
 	CONF_LIST,   /* a sequence of mappings: a pointer at `offset`, a uint32_t at `count` */
-	CONF_FREE,   /* a mapping of keys known elsewhere: struct tela_plugin_config */
+	CONF_FREE,   /* a mapping of keys known elsewhere: struct conf_free */
 };
 
 struct conf_field {

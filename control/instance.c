@@ -55,6 +55,7 @@ static void instance_free(struct tela_instance *i)
 	settings_free(i);
 	free_block(&i->given);
 	free_block(&i->config);
+	free(i->values);
 	free(i->update);
 	free(i->base);
 	free(i->view);
@@ -67,9 +68,20 @@ static void take_block(struct tela_plugin_config *to, struct tela_plugin_config 
 	*to = *block;
 }
 
-void instance_configure(struct tela_instance *i, struct tela_plugin_config *config)
+int instance_configure(
+	struct tela_instance *i, struct tela_plugin_config *config, char *err, size_t err_len)
 {
+	void *values;
+	int rc = plugin_read_config(i->plugin->desc, config, &values, err, err_len);
+
+	if (rc) {
+		free(config);
+		return rc;
+	}
 	take_block(&i->config, config);
+	free(i->values);
+	i->values = values;
+	return 0;
 }
 
 void instance_give(struct tela_instance *i, struct tela_plugin_config *given)
@@ -84,8 +96,11 @@ static struct tela_instance *create(struct stack *s, struct plugin *p, const cha
 	struct tela_plugin_config *own = config_merge(given, &no_config, NULL);
 	struct tela_plugin_config *config = config_merge(given, &no_config, NULL);
 	struct tela_instance *i = calloc(1, sizeof(*i) + strlen(name) + 1);
+	void *values = NULL;
+	char unread[64];
 
-	if (!i || !own || !config) {
+	if (!i || !own || !config ||
+		plugin_read_config(p->desc, config, &values, unread, sizeof(unread))) {
 		free(own);
 		free(config);
 		free(i);
@@ -96,6 +111,7 @@ static struct tela_instance *create(struct stack *s, struct plugin *p, const cha
 	i->refs = 1;
 	i->given = *own;
 	i->config = *config;
+	i->values = values;
 	i->root = root ? root : i;
 	strcpy(i->name, name);
 	plugin_get(p);
@@ -195,6 +211,7 @@ struct tela_hook instance_hook_of(struct tela_instance *i)
 		.service = i->stack->name,
 		.schema = i->stack->desc,
 		.config = &i->config,
+		.values = i->values,
 		.self = root->self,
 		.owner = root->owner,
 		.log = root->log,
@@ -319,6 +336,7 @@ static int run_hook(struct lifecycle_job *job)
 	switch (i->hook) {
 	case HOOK_MERGE:
 		h.config = i->base;
+		h.values = NULL;
 		return hook_error(desc->config_merge(&h, i->update));
 	case HOOK_CONFIG:
 		return hook_error(desc->config(&h));

@@ -136,7 +136,7 @@ static int plan(struct change *c, int unused)
 		steps[0] = (struct change_step){.op = CHANGE_ADD,
 			.plugin = conf->name,
 			.object = conf->object,
-			.config = conf->config,
+			.config = conf->config.pairs,
 			.line = conf->line};
 	for (uint32_t i = 1; !s->plan && i < n; i++) {
 		const struct conf_plugin *p = &conf->plugins[i - 1];
@@ -145,7 +145,7 @@ static int plan(struct change *c, int unused)
 			.plugin = p->plugin,
 			.as = p->as,
 			.object = p->object,
-			.config = p->config,
+			.config = p->config.pairs,
 			.line = p->line};
 	}
 	c->steps = move_of(c)->steps = steps;

@@ -1,5 +1,7 @@
 #include "plugin.h"
 
+#include "keys.h"
+
 #include "../dataplane/base.h"
 
 #include <ctype.h>
@@ -74,6 +76,8 @@ static int check_links(const struct tela_plugin *p, const char *from, char *err,
 
 int plugin_check(const struct tela_plugin *p, const char *from, char *err, size_t err_len)
 {
+	char why[512];
+
 	if (!p)
 		return fail(err, err_len, -EINVAL, "%s: %s() returned no plugin", from,
 			TELA_PLUGIN_ENTRY);
@@ -88,6 +92,8 @@ int plugin_check(const struct tela_plugin *p, const char *from, char *err, size_
 		return fail(err, err_len, -EINVAL,
 			"%s: the plugin's name is not 1 to 63 letters, digits, '_', '.' and '-'",
 			from);
+	if (keys_check(p, why, sizeof(why)))
+		return fail(err, err_len, -EINVAL, "%s: %s", from, why);
 	return check_links(p, from, err, err_len);
 }
 
@@ -138,26 +144,30 @@ int plugin_check_schema(const struct tela_plugin *p, const struct tela_service_d
 	return rc;
 }
 
-int plugin_check_keys(const struct tela_plugin *p, const struct tela_plugin_config *config,
-	char *err, size_t err_len)
-{
-	for (uint32_t i = 0; i < config->n; i++) {
-		const char *const *k = p->keys;
-		size_t n;
+struct mistake {
+	const struct tela_plugin *plugin;
+	char *err;
+	size_t err_len;
+	uint32_t n;
+};
 
-		while (k && *k && strcmp(*k, config->pairs[i].key))
-			k++;
-		if (k && *k)
-			continue;
-		n = snprintf(err, err_len, "plugin %s has no key '%s'; it knows", p->name,
-			config->pairs[i].key);
-		for (k = p->keys; k && *k && n < err_len; k++)
-			n += snprintf(err + n, err_len - n, "%s %s", k == p->keys ? "" : ",", *k);
-		if (n < err_len && (!p->keys || !*p->keys))
-			snprintf(err + n, err_len - n, " none");
-		return -EINVAL;
-	}
-	return 0;
+/* The first one is told. */
+static void keep_first(void *arg, uint32_t pair, const char *path, const char *what)
+{
+	struct mistake *m = arg;
+
+	(void)pair;
+	if (!m->n++)
+		snprintf(m->err, m->err_len, "%s: config.%s: %s", m->plugin->name, path, what);
+}
+
+int plugin_read_config(const struct tela_plugin *p, const struct tela_plugin_config *config,
+	void **ret, char *err, size_t err_len)
+{
+	struct mistake m = {p, err, err_len, 0};
+	int rc = keys_read(p, config, ret, keep_first, &m);
+
+	return rc == -ENOMEM ? fail(err, err_len, rc, "out of memory") : rc;
 }
 
 /* ---- shared objects ---- */

@@ -80,12 +80,13 @@ void plugin_keep(struct plugin *p, const char *reason);
 /* A loaded one without users for `linger_ns`; NULL if there is none. */
 struct plugin *registry_idle(struct registry *r, uint64_t now_ns, uint64_t linger_ns);
 
-/* What a plugin says of itself is sane: ABI, name, links. */
+/* What a plugin says of itself is sane: ABI, name, keys, links. */
 int plugin_check(const struct tela_plugin *p, const char *from, char *err, size_t err_len);
 /* It may be part of a service of this schema: at least one link is for it, and none was built from
  * another schema. */
 int plugin_check_schema(const struct tela_plugin *p, const struct tela_service_desc *service,
 	char *err, size_t err_len);
-/* Every key of `config` is one that it knows. */
-int plugin_check_keys(const struct tela_plugin *p, const struct tela_plugin_config *config,
-	char *err, size_t err_len);
+/* keys_read() with the first mistake as `err`: "log: config.rate: expected 1..1000000, found 'x'".
+ */
+int plugin_read_config(const struct tela_plugin *p, const struct tela_plugin_config *config,
+	void **ret, char *err, size_t err_len);

@@ -16,11 +16,15 @@ struct setting {
 	char key[];
 };
 
+/* With a mapping all of its entries are. */
 static bool is_unset(const char *key, const char *const *unset)
 {
-	for (; unset && *unset; unset++)
-		if (!strcmp(key, *unset))
+	for (; unset && *unset; unset++) {
+		size_t n = strlen(*unset);
+
+		if (!strncmp(key, *unset, n) && (!key[n] || key[n] == '.'))
 			return true;
+	}
 	return false;
 }
 

@@ -90,6 +90,7 @@ struct tela_instance {
 	bool restarting; /* restart_job is under way: the team is the lifecycle thread's */
 	bool failed;     /* its workers ended too often */
 	struct tela_plugin_config config;
+	void *values; /* the same as its plugin's struct */
 	void (*ready)(void *arg, struct tela_instance *i, int error); /* of the hook that runs */
 	void *ready_arg;
 	char error[256];
@@ -240,15 +241,17 @@ void stack_error(struct stack *s, const char *text);
 
 /* ---- instance.c ---- */
 
-/* NULL: no memory, here and below. */
+/* What is given is what the plugin's keys allow. NULL: no memory, here and below. */
 struct tela_instance *instance_create(struct stack *s, struct plugin *p, const char *name,
 	const struct tela_plugin_config *given);
 /* What takes the place of `old`: the same one seen with another configuration, where its plugin can
  * and `fresh` does not say otherwise, else a new one, of plugin `p`. */
 struct tela_instance *instance_succeed(struct tela_instance *old, struct plugin *p,
 	const struct tela_plugin_config *given, bool fresh);
-/* Its configuration is now that block, which it takes. */
-void instance_configure(struct tela_instance *i, struct tela_plugin_config *config);
+/* Its configuration is now that block, which it takes. 0; -EINVAL or -ENOMEM with `err`: it stays
+ * as it was. */
+int instance_configure(
+	struct tela_instance *i, struct tela_plugin_config *config, char *err, size_t err_len);
 /* Likewise, what the operator has given. */
 void instance_give(struct tela_instance *i, struct tela_plugin_config *given);
 /* It is part of what is published: what it claims is its own. */
@@ -269,7 +272,7 @@ bool instance_run(struct tela_instance *i, enum instance_hook hook,
 
 /* ---- settings.c: blocks to free(), NULL: no memory ---- */
 
-/* `base` with `over` put over it and the keys `unset` taken out. */
+/* `base` without the keys `unset` and what lies below them, and `over` put over it. */
 struct tela_plugin_config *config_merge(const struct tela_plugin_config *base,
 	const struct tela_plugin_config *over, const char *const *unset);
 /* `over` with the keys `unset` as pairs without a value. */

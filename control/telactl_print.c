@@ -113,6 +113,25 @@ static bool moment(const char *key, const json_t *v, char *to, size_t size)
 	return true;
 }
 
+/* "a,b" of a list of texts. */
+static bool list(const json_t *v, char *to, size_t size)
+{
+	const json_t *item;
+	size_t n = 0, i;
+
+	*to = 0;
+	json_array_foreach(v, i, item)
+	{
+		if (!json_is_string(item))
+			return false;
+		if (n < size)
+			n += (size_t)snprintf(
+				to + n, size - n, "%s%s", i ? "," : "", json_string_value(item));
+	}
+	mark_cut(to, size, n);
+	return json_is_array(v);
+}
+
 /* What stands in a cell. Returns false for what is not to be shown in one (lists). */
 static bool cell(const json_t *v, char *to, size_t size)
 {
@@ -144,7 +163,8 @@ static bool cell(const json_t *v, char *to, size_t size)
 		{
 			char text[CELL_MAX];
 
-			if (n < size && !json_is_null(item) && cell(item, text, sizeof(text)))
+			if (n < size && !json_is_null(item) &&
+				(cell(item, text, sizeof(text)) || list(item, text, sizeof(text))))
 				n += (size_t)snprintf(
 					to + n, size - n, "%s%s=%s", n ? " " : "", key, text);
 		}

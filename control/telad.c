@@ -4,6 +4,7 @@
 #include "announce.h"
 #include "builtin.h"
 #include "discovery.h"
+#include "keys.h"
 #include "outcall.h"
 #include "log.h"
 #include "loop.h"
@@ -25,6 +26,7 @@ static const char usage[] =
 	"  telad --config node.yaml --check     check the file and every plugin in it, run "
 	"nothing\n"
 	"  telad --help config                  every key of the file, with its default\n"
+	"  telad --help PLUGIN                  the same of a plugin or service that is linked in\n"
 	"  telad --version\n"
 	"\n"
 	"A smallest node, on a shared-memory port:\n"
@@ -52,6 +54,45 @@ static void say_line(void *arg, const char *text)
 {
 	(void)arg;
 	log_info("%s", text);
+}
+
+/* Its keys, as conf_describe() shows those of the file. */
+static void describe_plugin(const struct tela_plugin *p)
+{
+	char type[400];
+
+	if (!p->n_keys)
+		printf("%s has no keys\n", p->name);
+	for (uint32_t i = 0; i < p->n_keys; i++) {
+		const struct tela_config_key *k = &p->keys[i];
+
+		keys_expect(k, type, sizeof(type));
+		printf("%-16s %s%s%s%s%s\n%-16s %s\n", k->name, type,
+			k->required ? " (required)" : "", k->fallback ? " [" : "",
+			k->fallback ? k->fallback : "", k->fallback ? "]" : "", "", k->help);
+	}
+}
+
+static int help(const char *topic)
+{
+	if (!topic) {
+		fputs(usage, stdout);
+		return 0;
+	}
+	if (!strcmp(topic, "config")) {
+		conf_describe(print_line, stdout);
+		return 0;
+	}
+	for (const struct tela_plugin *const *p = tela_builtin_plugins; *p; p++)
+		if (!strcmp((*p)->name, topic)) {
+			describe_plugin(*p);
+			return 0;
+		}
+	fprintf(stderr,
+		"telad: no plugin named '%s' is linked in; telactl plugins NAME shows the "
+		"keys of one that a node has loaded\n",
+		topic);
+	return EXIT_USAGE;
 }
 
 struct options {
@@ -84,11 +125,7 @@ static int read_options(int argc, char **argv, struct options *o)
 				TELA_WIRE_VERSION, TELA_PLUGIN_ABI);
 			return 0;
 		case 'h':
-			if (optind < argc && !strcmp(argv[optind], "config"))
-				conf_describe(print_line, stdout);
-			else
-				fputs(usage, stdout);
-			return 0;
+			return help(optind < argc ? argv[optind] : NULL);
 		default:
 			fputs("telad --help shows how\n", stderr);
 			return EXIT_USAGE;

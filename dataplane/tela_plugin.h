@@ -19,13 +19,14 @@
 #pragma once
 
 #include "tela_callback.h"
+#include "tela_config.h"
 #include "tela_log.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-#define TELA_PLUGIN_ABI 18
+#define TELA_PLUGIN_ABI 19
 
 /* Names the chain of a callback that belongs to no schema: every call from outside walks it first.
  */
@@ -64,20 +65,6 @@ struct tela_link {
 	const struct tela_callback *own;
 	tela_step_fn step;
 };
-
-/* Configuration of an instance: a flat list of key and value strings, sorted by key, nested keys
- * joined with dots ("limits.rate"). Immutable. */
-struct tela_plugin_config {
-	uint32_t n;
-	const struct tela_pair *pairs;
-};
-
-/* Value of `key` or `fallback`; the integer form also returns `fallback` and sets *ret_error (if
- * not NULL) to -EINVAL when the value is no decimal integer in [min, max]. [any] */
-const char *tela_config_str(
-	const struct tela_plugin_config *c, const char *key, const char *fallback);
-int64_t tela_config_int(const struct tela_plugin_config *c, const char *key, int64_t fallback,
-	int64_t min, int64_t max, int *ret_error);
 
 /* How a service is. Whoever operates a node finds the moves between them in control/README.md. */
 enum tela_running {
@@ -153,8 +140,11 @@ struct tela_hook {
 	struct tela_instance *instance;
 	const char *service;                     /* the service it is part of */
 	const struct tela_service_desc *schema;  /* of that; lives as long as it */
-	const struct tela_plugin_config *config; /* merged, validated */
-	void *self;                              /* what `start` returned, NULL before it */
+	const struct tela_plugin_config *config; /* merged, as it was given */
+	const void *values; /* the same by the plugin's keys: its struct, defaults filled in; lives
+			       as long as `config`, which is longer than any call under the image;
+			       NULL in `config_merge`, or without keys */
+	void *self;         /* what `start` returned, NULL before it */
 	/* `start`, or else `prepare`, may set it: started when it has returned, ended before
 	 * `stop`; must live as long as the instance. Of the one before: what runs and may be
 	 * claimed. */
@@ -170,10 +160,10 @@ struct tela_hook {
 
 /* In `config_merge` and `config`: `key` of the plugin that the service lists as `name` has that
  * value (copied), or with NULL none. `name` NULL: its own; another one stands below it in call
- * order, which only `config` may alter. That the key is known there is checked when the hook has
- * returned. What `config` sets holds as long as this instance is there, over whatever the
- * operator gives. 0, -EINVAL (a name or key of no or more than 255 bytes), -ENOMEM, -EPERM (in
- * another hook). */
+ * order, which only `config` may alter. That the key is known there, and the value right, is
+ * checked when the hook has returned; then h->values are others. What `config` sets holds as long
+ * as this instance is there, over whatever the operator gives. 0, -EINVAL (a name or key of no or
+ * more than 255 bytes), -ENOMEM, -EPERM (in another hook). */
 int tela_hook_set(struct tela_hook *h, const char *name, const char *key, const char *value);
 /* In `prepare`: `size` zeroed bytes at a multiple of 64, which the links get as `self` in place of
  * what `start` returned; freed when the last image with it has gone. NULL: no memory. Once. */
@@ -202,8 +192,9 @@ struct tela_plugin {
 	/* Services that it calls, by name or by their plugin's; NULL: none. When a node drains,
 	 * they go on until this one is done. */
 	const char *const *uses;
-	const char *const
-		*keys; /* configuration keys it knows, NULL-terminated; others are refused */
+	/* What it can be told; anything else is refused. `values_size`: of the struct they fill. */
+	const struct tela_config_key *keys;
+	uint32_t n_keys, values_size;
 	const struct tela_link *links;
 	/* Services only: what it serves. NULL for a plain plugin. */
 	const struct tela_service_desc *serves;
@@ -217,8 +208,8 @@ struct tela_plugin {
 	 * value NULL are taken out, all others replaced. What is to become of a key in another way
 	 * it says by tela_hook_set(h, NULL, key, value). 0 or -errno with h->error. Optional. */
 	int (*config_merge)(struct tela_hook *h, const struct tela_plugin_config *update);
-	/* Validates h->config; may set keys of its own, and of those that stand below it
-	 * (tela_hook_set). 0 or -errno with h->error. Optional. */
+	/* Checks what its keys cannot say of h->values; may set keys of its own, and of those that
+	 * stand below it (tela_hook_set). 0 or -errno with h->error. Optional. */
 	int (*config)(struct tela_hook *h);
 	/* Makes the instance's state; *ret_self is the `self` of its links. 0 or -errno with
 	 * h->error. Optional. */

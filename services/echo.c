@@ -1,9 +1,7 @@
 /* echo.c - the smallest service there is: what comes in goes out, at once or later.
  *
  * Hooks:   echo.Echo/echo (1), answered in place; echo.Echo/later (2), pending, answered by a
- * thread of the instance (echo_later.c). Options: queue      calls of `later` that may wait at
- * once, a power of two up to 4096; 1024 count_ids  N: the first 8 bytes of the data are a call's id
- * below 2^N (little-endian), and the executions of each are counted: for tests of at-most-once; off
+ * thread of the instance (echo_later.c).
  */
 #include "echo_ids.h"
 #include "echo_later.h"
@@ -11,7 +9,7 @@
 #include "svc.h"
 
 struct options {
-	int64_t queue, count_ids;
+	uint32_t queue, count_ids;
 };
 
 struct echo {
@@ -20,22 +18,6 @@ struct echo {
 	struct echo_later later;
 	uint32_t n_cores;
 };
-
-static int options(struct tela_hook *h, struct options *o)
-{
-	int rc = svc_option_int(h, "queue", 1024, 1, ECHO_LATER_PLACES_MAX, &o->queue);
-
-	if (rc)
-		return rc;
-	if (o->queue & (o->queue - 1))
-		return svc_fail(h, -EINVAL, "queue: expected a power of two, found %lld",
-			(long long)o->queue);
-	o->count_ids = 0;
-	if (!tela_config_str(h->config, "count_ids", NULL))
-		return 0;
-	return svc_option_int(
-		h, "count_ids", 0, ECHO_IDS_BITS_MIN, ECHO_IDS_BITS_MAX, &o->count_ids);
-}
 
 /* ---- on a data core ---- */
 
@@ -80,13 +62,6 @@ static enum tela_verdict later(struct tela_call *call, void *self)
 
 /* ---- hooks ---- */
 
-static int config(struct tela_hook *h)
-{
-	struct options o = {0};
-
-	return options(h, &o);
-}
-
 static void destroy(struct echo *e)
 {
 	echo_ids_fini(&e->ids);
@@ -108,23 +83,20 @@ static int count_ids(struct echo *e, unsigned bits)
 
 static int start(struct tela_hook *h, void **ret_self)
 {
-	struct options o = {0};
-	struct echo *e;
-	int rc = options(h, &o);
+	struct echo *e = svc_zalloc(sizeof(*e));
+	const struct options *o = h->values;
+	int rc = 0;
 
-	if (rc)
-		return rc;
-	e = svc_zalloc(sizeof(*e));
 	if (!e)
 		return svc_fail(h, -ENOMEM, "no memory");
 	e->n_cores = tela_node_n_cores(h->node);
-	if (o.count_ids)
-		rc = count_ids(e, (unsigned)o.count_ids);
+	if (o->count_ids)
+		rc = count_ids(e, o->count_ids);
 	if (rc) {
 		destroy(e);
-		return svc_fail(h, rc, "no memory to count 2^%lld ids", (long long)o.count_ids);
+		return svc_fail(h, rc, "no memory to count 2^%u ids", o->count_ids);
 	}
-	rc = echo_later_start(&e->later, h, (uint32_t)o.queue);
+	rc = echo_later_start(&e->later, h, o->queue);
 	if (rc)
 		destroy(e);
 	else
@@ -153,7 +125,16 @@ static void stats(void *self, void (*emit)(void *arg, const char *name, uint64_t
 	emit(arg, "ids_out_of_range", svc_counts_sum(e->out_of_range, e->n_cores));
 }
 
-static const char *const keys[] = {"queue", "count_ids", NULL};
+static const struct tela_config_key keys[] = {
+	TELA_CONFIG(struct options, queue, .min = 1, .max = ECHO_LATER_PLACES_MAX,
+		.power_of_two = true, .fallback = "1024",
+		.help = "calls of `later` that may wait at once"),
+	TELA_CONFIG(struct options, count_ids, .min = ECHO_IDS_BITS_MIN, .max = ECHO_IDS_BITS_MAX,
+		.unit = "bits",
+		.help = "the first 8 bytes of the data are a call's id, of so many bits "
+			"(little-endian), and the executions of each are counted: for tests of "
+			"at-most-once; off unless given"),
+};
 
 static const struct tela_link links[] = {
 	{.service = &echo_Echo_service, .method = echo_Echo_echo_ID, .enter = echo},
@@ -165,10 +146,11 @@ const struct tela_plugin echo_plugin = {
 	.name = "echo",
 	.version = "1.0",
 	.keys = keys,
+	.n_keys = ARRAY_SIZE(keys),
+	.values_size = sizeof(struct options),
 	.serves = &echo_Echo_service,
 	.links = links,
 	.n_links = ARRAY_SIZE(links),
-	.config = config,
 	.start = start,
 	.stop = stop,
 	.stats = stats,

@@ -4,15 +4,14 @@
  * Hooks:   kv.Kv/put (1), get (2), remove (3), stats (4).
  * Answers: INVALID_ARGUMENT, key above 256 or value above 65536 bytes; RESOURCE_EXHAUSTED, items or
  *          memory used up; ABORTED "busy", another core writes the same key: nothing done, try
- * again. Options: items  most items, 1 to 2^28; 262144 bytes  of memory for them, 8 MiB to 4 GiB;
- * 64 MiB
+ * again.
  */
 #include "kv_rpc.h"
 #include "kv_table.h"
 #include "svc.h"
 
 struct options {
-	int64_t items, bytes;
+	uint64_t items, bytes;
 };
 
 _Static_assert(KV_KEY_MAX == 256 && KV_VALUE_MAX == 65536, "as refuse() says");
@@ -21,16 +20,6 @@ struct kv {
 	struct kv_table *table;
 	uint8_t *values; /* KV_VALUE_MAX bytes for each core, to copy a value out to */
 };
-
-static int options(struct tela_hook *h, struct options *o)
-{
-	int rc = svc_option_int(h, "items", 262144, 1, (int64_t)KV_ITEMS_MAX, &o->items);
-
-	if (rc)
-		return rc;
-	return svc_option_int(
-		h, "bytes", 64 << 20, (int64_t)KV_BYTES_MIN, (int64_t)KV_BYTES_MAX, &o->bytes);
-}
 
 /* ---- on a data core ---- */
 
@@ -96,32 +85,21 @@ static enum tela_verdict table_stats(struct tela_call *call, void *self)
 
 /* ---- hooks ---- */
 
-static int config(struct tela_hook *h)
-{
-	struct options o;
-
-	return options(h, &o);
-}
-
 static int start(struct tela_hook *h, void **ret_self)
 {
-	struct options o;
-	struct kv *kv;
-	int rc = options(h, &o);
+	struct kv *kv = calloc(1, sizeof(*kv));
+	const struct options *o = h->values;
 
-	if (rc)
-		return rc;
-	kv = calloc(1, sizeof(*kv));
 	if (!kv)
 		return svc_fail(h, -ENOMEM, "no memory");
 	kv->values = calloc(tela_node_n_cores(h->node), KV_VALUE_MAX);
 	if (kv->values)
-		kv->table = kv_table_create((uint64_t)o.items, (uint64_t)o.bytes);
+		kv->table = kv_table_create(o->items, o->bytes);
 	if (!kv->table) {
 		free(kv->values);
 		free(kv);
-		return svc_fail(h, -ENOMEM, "no memory for %lld items in %lld bytes",
-			(long long)o.items, (long long)o.bytes);
+		return svc_fail(h, -ENOMEM, "no memory for %llu items in %llu bytes",
+			(unsigned long long)o->items, (unsigned long long)o->bytes);
 	}
 	*ret_self = kv;
 	return 0;
@@ -151,7 +129,12 @@ static void stats(void *self, void (*emit)(void *arg, const char *name, uint64_t
 	emit(arg, "full", s.full);
 }
 
-static const char *const keys[] = {"items", "bytes", NULL};
+static const struct tela_config_key keys[] = {
+	TELA_CONFIG(struct options, items, .min = 1, .max = (int64_t)KV_ITEMS_MAX,
+		.fallback = "262144", .help = "most of them"),
+	TELA_CONFIG(struct options, bytes, .min = (int64_t)KV_BYTES_MIN,
+		.max = (int64_t)KV_BYTES_MAX, .fallback = "67108864", .help = "of memory for them"),
+};
 
 static const struct tela_link links[] = {
 	{.service = &kv_Kv_service, .method = kv_Kv_put_ID, .enter = put},
@@ -165,10 +148,11 @@ const struct tela_plugin kv_plugin = {
 	.name = "kv",
 	.version = "1.0",
 	.keys = keys,
+	.n_keys = ARRAY_SIZE(keys),
+	.values_size = sizeof(struct options),
 	.serves = &kv_Kv_service,
 	.links = links,
 	.n_links = ARRAY_SIZE(links),
-	.config = config,
 	.start = start,
 	.stop = stop,
 	.stats = stats,

@@ -1,5 +1,5 @@
 /* svc.h - the few lines that the services and plugins here share: the entry of a shared object,
- * options read with a reason, counters per core.
+ * why a hook failed, counters per core.
  */
 #pragma once
 
@@ -34,24 +34,6 @@ __attribute__((format(printf, 3, 4))) static inline int svc_fail(
 	va_start(args, format);
 	vsnprintf(h->error, h->error_len, format, args);
 	va_end(args);
-	return rc;
-}
-
-/* An integer option within [min, max]; -EINVAL names the key, what was expected and what stands
- * there. */
-static inline int svc_option_int(struct tela_hook *h, const char *key, int64_t fallback,
-	int64_t min, int64_t max, int64_t *ret)
-{
-	int bad = 0;
-	int64_t v = tela_config_int(h->config, key, fallback, min, max, &bad);
-	int rc = bad;
-
-	if (!rc) {
-		*ret = v;
-		return 0;
-	}
-	svc_fail(h, rc, "%s: expected an integer from %lld to %lld, found \"%s\"", key,
-		(long long)min, (long long)max, tela_config_str(h->config, key, ""));
 	return rc;
 }
 

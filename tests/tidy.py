@@ -14,7 +14,8 @@ import tempfile
 # ---- who may include what (of ours) ----
 
 # Installed: they include only each other.
-PUBLIC = {'tela.h', 'tela_callback.h', 'tela_plugin.h', 'tela_node.h', 'tela_discovery.h', 'tela_forward.h', 'tela_log.h',
+PUBLIC = {'tela.h', 'tela_callback.h', 'tela_config.h', 'tela_plugin.h', 'tela_node.h',
+          'tela_discovery.h', 'tela_forward.h', 'tela_log.h',
           'tela_mesh.h',
           'tela_registry.h', 'tela_state.h',
           'tela_status.h', 'tela_trace.h', 'tela_fb.h', 'tela_fb_print.h', 'tela_fb_share.h', 'tela_fb_verify.h'}

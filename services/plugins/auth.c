@@ -6,11 +6,6 @@
  *          that have sent it carry an index in its place (tela_call_prove). Later links find the
  *          caller's identity and subject in the call.
  * Answers: unauthorized (no token), token_invalid, token_expired, forbidden, overloaded.
- * Options: secret_file  of 16 bytes or more; a newline at its end is not part of it. Required
- *          allow        METHOD:SUBJECT,SUBJECT;METHOD:... - what is not allowed is forbidden. The
- *                       method * stands for all, the subject * for everybody with a token,
- *                       anonymous for calls without one. *:*
- *          tokens       known at once, a power of two up to 65536; 4096
  */
 #include <fcntl.h>
 #include <sys/random.h>
@@ -54,6 +49,12 @@ struct question {
 	uint64_t method_rules;
 	uint16_t len;
 	char token[AUTH_TOKEN_MAX];
+};
+
+struct options {
+	const char *secret_file;
+	struct tela_map allow; /* of lists of subjects */
+	uint32_t tokens;
 };
 
 struct auth {
@@ -367,30 +368,22 @@ static int read_secret(struct tela_hook *h, const char *path, struct auth *a)
 	return 0;
 }
 
-static int options(struct tela_hook *h, struct auth *a, int64_t *ret_tokens)
+static int options(struct tela_hook *h, struct auth *a)
 {
-	const char *path = tela_config_str(h->config, "secret_file", "");
-	char why[200];
-	int rc = svc_option_int(h, "tokens", 4096, 1, TOKENS_MAX, ret_tokens);
+	const struct options *o = h->values;
+	const char *wrong = auth_rules_set(&a->rules, &o->allow);
 
-	if (rc)
-		return rc;
-	if (*ret_tokens & (*ret_tokens - 1))
-		return svc_fail(h, -EINVAL, "tokens: expected a power of two, found %lld",
-			(long long)*ret_tokens);
-	if (!*path)
-		return svc_fail(h, -EINVAL, "secret_file: expected a path, found none");
-	if (auth_rules_parse(
-		    &a->rules, tela_config_str(h->config, "allow", "*:*"), why, sizeof(why)))
-		return svc_fail(h, -EINVAL, "allow: %s", why);
-	return read_secret(h, path, a);
+	if (wrong)
+		return svc_fail(h, -EINVAL,
+			"allow: expected names of letters, digits and _.@-, or *, found '%.60s'",
+			wrong);
+	return read_secret(h, o->secret_file, a);
 }
 
 static int config(struct tela_hook *h)
 {
 	struct auth *a = calloc(1, sizeof(*a));
-	int64_t tokens;
-	int rc = a ? options(h, a, &tokens) : svc_fail(h, -ENOMEM, "no memory");
+	int rc = a ? options(h, a) : svc_fail(h, -ENOMEM, "no memory");
 
 	free(a);
 	return rc;
@@ -421,19 +414,19 @@ static void destroy(struct auth *a)
 
 static int make(struct tela_hook *h, struct auth *a)
 {
-	int64_t tokens;
-	int rc = options(h, a, &tokens);
+	const uint32_t tokens = ((const struct options *)h->values)->tokens;
+	int rc = options(h, a);
 
 	if (rc)
 		return rc;
 	a->node = h->node;
 	a->log = h->log;
 	a->n_cores = tela_node_n_cores(h->node);
-	a->mask = (uint32_t)tokens - 1;
+	a->mask = tokens - 1;
 	a->anonymous = auth_rules_of_anonymous(&a->rules);
-	a->bucket = calloc((size_t)tokens, sizeof(*a->bucket));
-	a->place = calloc((size_t)tokens, sizeof(*a->place));
-	a->free_place = calloc((size_t)tokens, sizeof(*a->free_place));
+	a->bucket = calloc(tokens, sizeof(*a->bucket));
+	a->place = calloc(tokens, sizeof(*a->place));
+	a->free_place = calloc(tokens, sizeof(*a->free_place));
 	a->refused = svc_counts_create(a->n_cores);
 	a->subject = calloc(SUBJECTS, sizeof(*a->subject));
 	for (uint32_t i = 0; a->free_place && i <= a->mask; i++)
@@ -476,7 +469,18 @@ static void stats(void *self, void (*emit)(void *arg, const char *name, uint64_t
 	emit(arg, "failed", atomic_load_explicit(&a->failed, memory_order_relaxed));
 }
 
-static const char *const keys[] = {"secret_file", "allow", "tokens", NULL};
+static const struct tela_config_key subjects = {.type = TELA_CONFIG_LIST, .min = 1, .max = 64};
+static const struct tela_config_key keys[] = {
+	TELA_CONFIG(struct options, secret_file, .required = true,
+		.help = "the secret that tokens are signed with: 16 bytes or more, a newline at "
+			"the end "
+			"aside"),
+	TELA_CONFIG(struct options, allow, .of = &subjects, .min = 1, .max = AUTH_RULES_MAX,
+		.fallback = "*:*",
+		.help = "for each method, or *, who may call it: subjects, anonymous, or *"),
+	TELA_CONFIG(struct options, tokens, .min = 1, .max = TOKENS_MAX, .power_of_two = true,
+		.fallback = "4096", .help = "tokens kept as verified"),
+};
 
 static const struct tela_link links[] = {
 	{.callback = TELA_REQUEST_IN, .enter = enter},
@@ -487,6 +491,8 @@ const struct tela_plugin auth_plugin = {
 	.name = "auth",
 	.version = "1.0",
 	.keys = keys,
+	.n_keys = ARRAY_SIZE(keys),
+	.values_size = sizeof(struct options),
 	.links = links,
 	.n_links = ARRAY_SIZE(links),
 	.config = config,

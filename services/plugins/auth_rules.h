@@ -1,27 +1,23 @@
-/* auth_rules.h - who may call what: "METHOD:SUBJECT,SUBJECT;METHOD:...", each rule one bit.
+/* auth_rules.h - who may call what: for each method a list of subjects, a rule each, each rule one
+ * bit.
  *
- * Context: parsed once, then read by any thread.
+ * Context:   checked once, then read by any thread.
+ * Ownership: all texts are those of the configuration.
  */
 #pragma once
 
 #include <string.h>
 
 #include "base.h"
-#include "tela.h"
+#include "tela_config.h"
 
-enum { AUTH_RULES_MAX = 63, AUTH_RULES_BYTES = 2048 };
+enum { AUTH_RULES_MAX = 63 };
 
 /* Not a rule: a word of rules that has been computed. */
 #define AUTH_RULES_COMPUTED (1ull << 63)
 
-struct auth_rule {
-	const char *method, *subjects; /* in `text`; subjects end with a second zero */
-};
-
 struct auth_rules {
-	uint32_t n;
-	struct auth_rule rule[AUTH_RULES_MAX];
-	char text[AUTH_RULES_BYTES];
+	const struct tela_map *allow; /* of lists of texts, at most AUTH_RULES_MAX */
 };
 
 static inline bool auth_is_word(const char *s)
@@ -32,81 +28,48 @@ static inline bool auth_is_word(const char *s)
 	return !strcmp(s, "*") || (*s && strspn(s, letters) == strlen(s));
 }
 
-/* Cuts one rule in place. */
-static inline int auth_rule_parse(struct auth_rules *r, char *text, char *why, size_t why_len)
+static inline const struct tela_list *auth_subjects(const struct auth_rules *r, uint32_t rule)
 {
-	struct auth_rule *rule = &r->rule[r->n];
-	char *colon = strchr(text, ':'), *at;
-
-	if (!colon || r->n == AUTH_RULES_MAX)
-		goto bad;
-	*colon = 0;
-	rule->method = text;
-	rule->subjects = at = colon + 1;
-	if (!auth_is_word(text))
-		goto bad;
-	for (char *comma; at; at = comma) {
-		comma = strchr(at, ',');
-		if (comma)
-			*comma++ = 0;
-		if (!auth_is_word(at))
-			goto bad;
-	}
-	r->n++;
-	return 0;
-bad:
-	snprintf(why, why_len,
-		r->n == AUTH_RULES_MAX ? "expected at most 63 rules"
-				       : "expected METHOD:SUBJECT,SUBJECT, found it wrong in rule "
-					 "%u, at \"%.40s\"",
-		r->n + 1, text);
-	return -EINVAL;
+	return (const struct tela_list *)r->allow->at + rule;
 }
 
-/* 0, or -EINVAL with what is wrong. */
-static inline int auth_rules_parse(
-	struct auth_rules *r, const char *text, char *why, size_t why_len)
+static inline const char *auth_subject(const struct tela_list *subjects, uint32_t i)
 {
-	char *at = r->text;
-	int rc = 0;
+	return ((const char *const *)subjects->at)[i];
+}
 
-	memset(r, 0, sizeof(*r));
-	/* Two zeros end a list of subjects. */
-	for (const char *from = text; *from; from++) {
-		if (at >= r->text + sizeof(r->text) - 3) {
-			snprintf(why, why_len, "longer than %d bytes", AUTH_RULES_BYTES - 3);
-			return -EINVAL;
-		}
-		if (*from == ';')
-			at += 2;
-		else
-			*at++ = *from;
+/* The first one that is neither a name nor *; NULL: there is none. */
+static inline const char *auth_rules_set(struct auth_rules *r, const struct tela_map *allow)
+{
+	r->allow = allow;
+	for (uint32_t i = 0; i < allow->n; i++) {
+		const struct tela_list *subjects = auth_subjects(r, i);
+
+		if (!auth_is_word(allow->keys[i]))
+			return allow->keys[i];
+		for (uint32_t k = 0; k < subjects->n; k++)
+			if (!auth_is_word(auth_subject(subjects, k)))
+				return auth_subject(subjects, k);
 	}
-	for (char *rule = r->text, *next; rule < at && !rc; rule = next) {
-		next = rule + strlen(rule) + 2; /* before it is cut */
-		rc = auth_rule_parse(r, rule, why, why_len);
-	}
-	if (!rc && !r->n) {
-		snprintf(why, why_len, "expected METHOD:SUBJECT, found nothing");
-		rc = -EINVAL;
-	}
-	return rc;
+	return NULL;
 }
 
 static inline uint64_t auth_rules_of_method(const struct auth_rules *r, const char *method)
 {
 	uint64_t bits = 0;
 
-	for (uint32_t i = 0; i < r->n; i++)
-		if (!strcmp(r->rule[i].method, "*") || !strcmp(r->rule[i].method, method))
+	for (uint32_t i = 0; i < r->allow->n; i++)
+		if (!strcmp(r->allow->keys[i], "*") || !strcmp(r->allow->keys[i], method))
 			bits |= 1ull << i;
 	return bits;
 }
 
-static inline bool auth_rule_has(const struct auth_rule *r, const char *subject)
+static inline bool auth_rule_has(const struct auth_rules *r, uint32_t rule, const char *subject)
 {
-	for (const char *s = r->subjects; *s; s += strlen(s) + 1)
-		if (!strcmp(s, subject))
+	const struct tela_list *subjects = auth_subjects(r, rule);
+
+	for (uint32_t i = 0; i < subjects->n; i++)
+		if (!strcmp(auth_subject(subjects, i), subject))
 			return true;
 	return false;
 }
@@ -116,9 +79,9 @@ static inline uint64_t auth_rules_of_subject(const struct auth_rules *r, const c
 {
 	uint64_t bits = 0;
 
-	for (uint32_t i = 0; i < r->n; i++)
-		if (auth_rule_has(&r->rule[i], "*") || auth_rule_has(&r->rule[i], "anonymous") ||
-			auth_rule_has(&r->rule[i], subject))
+	for (uint32_t i = 0; i < r->allow->n; i++)
+		if (auth_rule_has(r, i, "*") || auth_rule_has(r, i, "anonymous") ||
+			auth_rule_has(r, i, subject))
 			bits |= 1ull << i;
 	return bits;
 }
@@ -127,8 +90,8 @@ static inline uint64_t auth_rules_of_anonymous(const struct auth_rules *r)
 {
 	uint64_t bits = 0;
 
-	for (uint32_t i = 0; i < r->n; i++)
-		if (auth_rule_has(&r->rule[i], "anonymous"))
+	for (uint32_t i = 0; i < r->allow->n; i++)
+		if (auth_rule_has(r, i, "anonymous"))
 			bits |= 1ull << i;
 	return bits;
 }

@@ -3,18 +3,14 @@
  * Hooks:   request_in, enter (answers what is kept; else takes a place) and leave (keeps the
  * reply). Only idempotent methods, only plain ok replies, and only for the identity that asked.
  *          Stands below auth and rate_limit, so that they see every call. Each core keeps its own.
- * Options: methods  names with commas between; all idempotent ones
- *          ttl_ms   how long a reply is good, 1 to 86400000; 1000
- *          places   replies kept on each core, a power of two up to 1048576; 1024
- *          bytes    most bytes of a request and its reply together, 64 to 65536; 1024
  */
 #include "call_starts.h"
 #include "svc.h"
 
-enum { TTL_MAX_MS = 86400000, PLACES_MAX = 1 << 20, BYTES_MIN = 64, BYTES_MAX = 65536 };
-enum { METHODS_MAX = 256 };
+enum { PLACES_MAX = 1 << 20, BYTES_MIN = 64, BYTES_MAX = 65536 };
 
-#define ASKED_NS (60 * NS_PER_S) /* then its call is taken for forgotten */
+#define TTL_MAX_NS (24 * 3600 * NS_PER_S)
+#define ASKED_NS   (60 * NS_PER_S) /* then its call is taken for forgotten */
 
 enum state { FREE, ASKED, KEPT };
 
@@ -37,24 +33,24 @@ struct cache_core {
 struct cache {
 	uint64_t ttl_ns;
 	uint32_t mask, stride, bytes, n_cores;
-	char methods[METHODS_MAX];
+	struct tela_list methods;
 	struct cache_core core[];
 };
 
 struct options {
-	const char *methods;
-	int64_t ttl_ms, places, bytes;
+	struct tela_list methods;
+	uint64_t ttl;
+	uint32_t places, bytes;
 };
 
 /* ---- on a data core ---- */
 
-/* Is `name` among them? */
-static bool listed(const char *list, const char *name)
+static bool listed(const struct tela_list *methods, const char *name)
 {
-	size_t n = strlen(name);
+	const char *const *at = methods->at;
 
-	for (const char *at = list; (at = strstr(at, name)); at += n)
-		if ((at == list || at[-1] == ',') && (!at[n] || at[n] == ','))
+	for (uint32_t i = 0; i < methods->n; i++)
+		if (!strcmp(at[i], name))
 			return true;
 	return false;
 }
@@ -63,7 +59,7 @@ static bool takes(const struct cache *c, const struct tela_call *call)
 {
 	return call->method->flags & TELA_METHOD_IDEMPOTENT && call->request &&
 	       call->request_len <= c->bytes &&
-	       (!c->methods[0] || listed(c->methods, call->method->name));
+	       (!c->methods.n || listed(&c->methods, call->method->name));
 }
 
 /* FNV-1a by words: a look-up, not a secret. */
@@ -160,31 +156,6 @@ static void leave(struct tela_call *call, void *self)
 
 /* ---- hooks ---- */
 
-static int options(struct tela_hook *h, struct options *o)
-{
-	int rc = svc_option_int(h, "ttl_ms", 1000, 1, TTL_MAX_MS, &o->ttl_ms);
-
-	o->methods = tela_config_str(h->config, "methods", "");
-	if (strlen(o->methods) >= METHODS_MAX)
-		return svc_fail(h, -EINVAL, "methods: expected at most %d bytes, found %zu",
-			METHODS_MAX - 1, strlen(o->methods));
-	if (!rc)
-		rc = svc_option_int(h, "places", 1024, 1, PLACES_MAX, &o->places);
-	if (!rc)
-		rc = svc_option_int(h, "bytes", 1024, BYTES_MIN, BYTES_MAX, &o->bytes);
-	if (!rc && o->places & (o->places - 1))
-		rc = svc_fail(h, -EINVAL, "places: expected a power of two, found %lld",
-			(long long)o->places);
-	return rc;
-}
-
-static int config(struct tela_hook *h)
-{
-	struct options o;
-
-	return options(h, &o);
-}
-
 static void destroy(struct cache *c)
 {
 	for (uint32_t i = 0; c && i < c->n_cores; i++)
@@ -199,13 +170,13 @@ static struct cache *make(uint32_t n_cores, const struct options *o)
 	if (!c)
 		return NULL;
 	c->n_cores = n_cores;
-	c->ttl_ns = (uint64_t)o->ttl_ms * NS_PER_MS;
-	c->mask = (uint32_t)o->places - 1;
-	c->bytes = (uint32_t)o->bytes;
+	c->ttl_ns = o->ttl;
+	c->mask = o->places - 1;
+	c->bytes = o->bytes;
 	c->stride = ALIGN8((uint32_t)sizeof(struct place) + c->bytes + 8);
-	snprintf(c->methods, sizeof(c->methods), "%s", o->methods);
+	c->methods = o->methods;
 	for (uint32_t i = 0; i < n_cores; i++) {
-		c->core[i].places = calloc((size_t)o->places, c->stride);
+		c->core[i].places = calloc(o->places, c->stride);
 		if (!c->core[i].places) {
 			destroy(c);
 			return NULL;
@@ -216,14 +187,10 @@ static struct cache *make(uint32_t n_cores, const struct options *o)
 
 static int start(struct tela_hook *h, void **ret_self)
 {
-	struct options o = {0}; /* the compiler does not see that 0 means filled */
-	int rc = options(h, &o);
+	const struct options *o = h->values;
 
-	if (rc)
-		return rc;
-	*ret_self = make(tela_node_n_cores(h->node), &o);
-	return *ret_self ? 0
-			 : svc_fail(h, -ENOMEM, "no memory for %lld places", (long long)o.places);
+	*ret_self = make(tela_node_n_cores(h->node), o);
+	return *ret_self ? 0 : svc_fail(h, -ENOMEM, "no memory for %u places", o->places);
 }
 
 static void stop(struct tela_hook *h)
@@ -240,7 +207,16 @@ static void stats(void *self, void (*emit)(void *arg, const char *name, uint64_t
 	emit(arg, "kept", SVC_SUM(c->core, kept, c->n_cores));
 }
 
-static const char *const keys[] = {"methods", "ttl_ms", "places", "bytes", NULL};
+static const struct tela_config_key keys[] = {
+	TELA_CONFIG(struct options, methods,
+		.help = "those whose replies are kept; all idempotent ones unless given"),
+	TELA_CONFIG_AS(DURATION, struct options, ttl, .min = NS_PER_MS, .max = TTL_MAX_NS,
+		.fallback = "1s", .help = "how long a reply is good"),
+	TELA_CONFIG(struct options, places, .min = 1, .max = PLACES_MAX, .power_of_two = true,
+		.fallback = "1024", .help = "replies kept on each core"),
+	TELA_CONFIG(struct options, bytes, .min = BYTES_MIN, .max = BYTES_MAX, .fallback = "1024",
+		.help = "most of a request and its reply together"),
+};
 static const char *const may_need[] = {"auth", "rate_limit", NULL};
 
 static const struct tela_link links[] = {
@@ -253,9 +229,10 @@ const struct tela_plugin cache_plugin = {
 	.version = "1.0",
 	.may_need = may_need,
 	.keys = keys,
+	.n_keys = ARRAY_SIZE(keys),
+	.values_size = sizeof(struct options),
 	.links = links,
 	.n_links = ARRAY_SIZE(links),
-	.config = config,
 	.start = start,
 	.stop = stop,
 	.stats = stats,

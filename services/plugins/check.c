@@ -2,23 +2,21 @@
  *
  * Hooks:   request_in, enter: before any link of the method, the service's own included.
  * Answers: INVALID_ARGUMENT, a request above max_bytes, or an empty key in kv.Kv/put.
- * Options: max_bytes  largest request payload, 1 to 16777216; 65536
  */
 #include "kv_rpc.h"
 #include "svc.h"
 
 enum { MAX_BYTES = 16 << 20 };
 
+struct options {
+	uint32_t max_bytes;
+};
+
 struct check {
 	uint32_t max_bytes;
 	struct svc_count *refused;
 	uint32_t n_cores;
 };
-
-static int max_bytes(struct tela_hook *h, int64_t *ret)
-{
-	return svc_option_int(h, "max_bytes", 65536, 1, MAX_BYTES, ret);
-}
 
 /* ---- on a data core ---- */
 
@@ -50,25 +48,14 @@ static enum tela_verdict enter(struct tela_call *call, void *self)
 
 /* ---- hooks ---- */
 
-static int config(struct tela_hook *h)
-{
-	int64_t n;
-
-	return max_bytes(h, &n);
-}
-
 static int start(struct tela_hook *h, void **ret_self)
 {
-	struct check *c;
-	int64_t n;
-	int rc = max_bytes(h, &n);
+	struct check *c = calloc(1, sizeof(*c));
+	const struct options *o = h->values;
 
-	if (rc)
-		return rc;
-	c = calloc(1, sizeof(*c));
 	if (!c)
 		return svc_fail(h, -ENOMEM, "no memory");
-	c->max_bytes = (uint32_t)n;
+	c->max_bytes = o->max_bytes;
 	c->n_cores = tela_node_n_cores(h->node);
 	c->refused = svc_counts_create(c->n_cores);
 	if (!c->refused) {
@@ -94,7 +81,10 @@ static void stats(void *self, void (*emit)(void *arg, const char *name, uint64_t
 	emit(arg, "refused", svc_counts_sum(c->refused, c->n_cores));
 }
 
-static const char *const keys[] = {"max_bytes", NULL};
+static const struct tela_config_key keys[] = {
+	TELA_CONFIG(struct options, max_bytes, .min = 1, .max = MAX_BYTES, .unit = "bytes",
+		.fallback = "65536", .help = "largest request payload"),
+};
 
 static const struct tela_link links[] = {
 	{.callback = TELA_REQUEST_IN, .enter = enter},
@@ -105,9 +95,10 @@ const struct tela_plugin check_plugin = {
 	.name = "check",
 	.version = "1.0",
 	.keys = keys,
+	.n_keys = ARRAY_SIZE(keys),
+	.values_size = sizeof(struct options),
 	.links = links,
 	.n_links = ARRAY_SIZE(links),
-	.config = config,
 	.start = start,
 	.stop = stop,
 	.stats = stats,

@@ -2,24 +2,22 @@
  *
  * Hooks:   request_in, enter. Each core draws from its own sequence, which the seed decides, so
  * that a run can be repeated. Answers: the status of `error`, when `error_ppm` says so; none at all
- * for a dropped call, before its deadline. Options: error      a status's name;
- * service_not_available error_ppm  how many of a million calls get it, 0 to 1000000; 0 delay_ppm
- * how many wait `delay_us`, and then go on; 0 delay_us   1 to 10000000; 1000 drop_ppm   how many
- * are never answered in time; 0 busy_us    how long each call holds its core first, 0 to 1000000; 0
- * seed       0 to 9223372036854775807; 1
+ * for a dropped call, before its deadline.
  */
 #include "svc.h"
 #include "svc_ring.h"
 #include "svc_worker.h"
 
-enum { MILLION = 1000000, WAITING_MAX = 1024, DELAY_MAX_US = 10 * MILLION };
+enum { MILLION = 1000000, WAITING_MAX = 1024 };
 
+#define DELAY_MAX_NS (10 * NS_PER_S)
 #define TICK_IDLE_NS (10 * NS_PER_MS)
 #define TICK_BUSY_NS (100 * NS_PER_US)
 
 struct options {
 	const char *error;
-	int64_t error_ppm, delay_ppm, delay_us, drop_ppm, busy_us, seed;
+	uint32_t error_ppm, delay_ppm, drop_ppm;
+	uint64_t delay, busy, seed;
 };
 
 struct fault_core {
@@ -68,7 +66,7 @@ static enum tela_verdict hand_over(
 
 	if (drop)
 		w.wait_ns = call->deadline_ns == UINT64_MAX
-				    ? (uint64_t)DELAY_MAX_US * NS_PER_US
+				    ? DELAY_MAX_NS
 				    : call->deadline_ns - min_u64(now, call->deadline_ns);
 	if (!svc_ring_reserve(&f->ring)) {
 		svc_up(&c->full);
@@ -172,37 +170,16 @@ static void run(struct svc_worker *w)
 
 /* ---- hooks ---- */
 
-static int options(struct tela_hook *h, struct options *o)
-{
-	int rc = svc_option_int(h, "error_ppm", 0, 0, MILLION, &o->error_ppm);
-
-	o->error = tela_config_str(h->config, "error", "service_not_available");
-	if (!*o->error || strlen(o->error) > TELA_STATUS_NAME_MAX)
-		return svc_fail(h, -EINVAL, "error: expected the name of a status, found \"%.80s\"",
-			o->error);
-	if (!rc)
-		rc = svc_option_int(h, "delay_ppm", 0, 0, MILLION, &o->delay_ppm);
-	if (!rc)
-		rc = svc_option_int(h, "delay_us", 1000, 1, DELAY_MAX_US, &o->delay_us);
-	if (!rc)
-		rc = svc_option_int(h, "drop_ppm", 0, 0, MILLION, &o->drop_ppm);
-	if (!rc)
-		rc = svc_option_int(h, "busy_us", 0, 0, MILLION, &o->busy_us);
-	if (!rc)
-		rc = svc_option_int(h, "seed", 1, 0, INT64_MAX, &o->seed);
-	if (!rc && o->error_ppm + o->delay_ppm + o->drop_ppm > MILLION)
-		rc = svc_fail(h, -EINVAL,
-			"error_ppm, delay_ppm and drop_ppm: expected at most 1000000 together, "
-			"found %lld",
-			(long long)(o->error_ppm + o->delay_ppm + o->drop_ppm));
-	return rc;
-}
-
 static int config(struct tela_hook *h)
 {
-	struct options o;
+	const struct options *o = h->values;
+	uint64_t sum = (uint64_t)o->error_ppm + o->delay_ppm + o->drop_ppm;
 
-	return options(h, &o);
+	return sum <= MILLION ? 0
+			      : svc_fail(h, -EINVAL,
+					"error_ppm, delay_ppm and drop_ppm: expected at most "
+					"1000000 together, found %llu",
+					(unsigned long long)sum);
 }
 
 static void destroy(struct fault *f)
@@ -220,11 +197,11 @@ static struct fault *make(struct tela_hook *h, const struct options *o)
 		return NULL;
 	f->node = h->node;
 	f->n_cores = tela_node_n_cores(h->node);
-	f->error_ppm = (uint32_t)o->error_ppm;
-	f->delay_ppm = (uint32_t)o->delay_ppm;
-	f->drop_ppm = (uint32_t)o->drop_ppm;
-	f->delay_ns = (uint64_t)o->delay_us * NS_PER_US;
-	f->busy_ns = (uint64_t)o->busy_us * NS_PER_US;
+	f->error_ppm = o->error_ppm;
+	f->delay_ppm = o->delay_ppm;
+	f->drop_ppm = o->drop_ppm;
+	f->delay_ns = o->delay;
+	f->busy_ns = o->busy;
 	snprintf(f->error, sizeof(f->error), "%s", o->error);
 	f->core = svc_zalloc(f->n_cores * sizeof(*f->core));
 	if (!f->core || svc_ring_init(&f->ring, WAITING_MAX, sizeof(struct waiting))) {
@@ -232,19 +209,15 @@ static struct fault *make(struct tela_hook *h, const struct options *o)
 		return NULL;
 	}
 	for (uint32_t i = 0; i < f->n_cores; i++)
-		f->core[i].state = (uint64_t)o->seed + i;
+		f->core[i].state = o->seed + i;
 	return f;
 }
 
 static int start(struct tela_hook *h, void **ret_self)
 {
-	struct options o;
-	struct fault *f;
-	int rc = options(h, &o);
+	struct fault *f = make(h, h->values);
+	int rc;
 
-	if (rc)
-		return rc;
-	f = make(h, &o);
 	if (!f)
 		return svc_fail(h, -ENOMEM, "no memory");
 	rc = svc_worker_start(&f->worker, "fault", run, h);
@@ -273,8 +246,21 @@ static void stats(void *self, void (*emit)(void *arg, const char *name, uint64_t
 	emit(arg, "full", SVC_SUM(f->core, full, f->n_cores));
 }
 
-static const char *const keys[] = {
-	"error", "error_ppm", "delay_ppm", "delay_us", "drop_ppm", "busy_us", "seed", NULL};
+static const struct tela_config_key keys[] = {
+	TELA_CONFIG(struct options, error, .min = 1, .max = TELA_STATUS_NAME_MAX,
+		.fallback = "service_not_available", .help = "the status that a call fails with"),
+	TELA_CONFIG(struct options, error_ppm, .max = MILLION, .fallback = "0",
+		.help = "of a million calls, so many get it"),
+	TELA_CONFIG(struct options, delay_ppm, .max = MILLION, .fallback = "0",
+		.help = "so many wait for `delay`, and then go on"),
+	TELA_CONFIG_AS(DURATION, struct options, delay, .min = NS_PER_US, .max = DELAY_MAX_NS,
+		.fallback = "1ms", .help = "how long these wait"),
+	TELA_CONFIG(struct options, drop_ppm, .max = MILLION, .fallback = "0",
+		.help = "so many are never answered in time"),
+	TELA_CONFIG_AS(DURATION, struct options, busy, .max = NS_PER_S, .fallback = "0",
+		.help = "how long each call holds its core first"),
+	TELA_CONFIG(struct options, seed, .fallback = "1", .help = "the same faults each run"),
+};
 
 static const struct tela_link links[] = {
 	{.callback = TELA_REQUEST_IN, .enter = enter},
@@ -285,6 +271,8 @@ const struct tela_plugin fault_plugin = {
 	.name = "fault",
 	.version = "1.0",
 	.keys = keys,
+	.n_keys = ARRAY_SIZE(keys),
+	.values_size = sizeof(struct options),
 	.links = links,
 	.n_links = ARRAY_SIZE(links),
 	.config = config,

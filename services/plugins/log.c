@@ -4,13 +4,6 @@
  * drops the record and counts it; nothing ever waits. A thread of the instance turns records into
  *          lines, at most `rate` a second. Durations have the resolution of a core's pass: a call
  *          that is answered in the pass that received it takes 0.
- * Options: file     appended to, made if need be; standard error
- *          rate     most lines a second, 1 to 1000000; 1000
- *          repeats  most of these of one method and code, told with their number after that; 0: no
- *                   such limit, up to 1000000; 100
- *          queue    records on their way, a power of two up to 65536; 4096
- *          request  say what was asked, as JSON: of so many bytes, in as many characters; 16 to
- *                   1024, 0: not. A data core copies the bytes, the thread prints them.
  */
 #include <fcntl.h>
 #include <time.h>
@@ -28,7 +21,7 @@ enum { BATCH_BYTES = 16384, QUEUE_MAX = 65536, RATE_MAX = 1000000 };
 
 struct options {
 	const char *file;
-	int64_t rate, repeats, queue, request;
+	uint32_t rate, repeats, queue, request;
 };
 
 struct log {
@@ -230,37 +223,6 @@ static void run(struct svc_worker *w)
 
 /* ---- hooks ---- */
 
-static int options(struct tela_hook *h, struct options *o)
-{
-	int rc = svc_option_int(h, "rate", 1000, 1, RATE_MAX, &o->rate);
-
-	if (!rc)
-		rc = svc_option_int(h, "repeats", 100, 0, RATE_MAX, &o->repeats);
-	if (!rc)
-		rc = svc_option_int(h, "queue", 4096, 1, QUEUE_MAX, &o->queue);
-	if (!rc)
-		rc = svc_option_int(h, "request", 0, 0, LOG_REQUEST_MAX, &o->request);
-	if (rc)
-		return rc;
-	if (o->request && o->request < 16)
-		return svc_fail(h, -EINVAL, "request: expected 0 or at least 16, found %lld",
-			(long long)o->request);
-	if (o->queue & (o->queue - 1))
-		return svc_fail(h, -EINVAL, "queue: expected a power of two, found %lld",
-			(long long)o->queue);
-	o->file = tela_config_str(h->config, "file", NULL);
-	if (o->file && !*o->file)
-		return svc_fail(h, -EINVAL, "file: expected a path, found \"\"");
-	return 0;
-}
-
-static int config(struct tela_hook *h)
-{
-	struct options o = {0};
-
-	return options(h, &o);
-}
-
 static void destroy(struct log *l)
 {
 	if (l->fd_is_ours)
@@ -287,34 +249,29 @@ static int open_file(struct tela_hook *h, struct log *l, const char *file)
 static int make(struct tela_hook *h, struct log *l, const struct options *o)
 {
 	l->n_cores = tela_node_n_cores(h->node);
-	l->rate.per_second = (uint64_t)o->rate;
-	l->repeats.most = (uint32_t)o->repeats;
+	l->rate.per_second = o->rate;
+	l->repeats.most = o->repeats;
 	l->schema = h->schema;
 	snprintf(l->service, sizeof(l->service), "%s", h->service);
 	l->starts = calloc(l->n_cores, sizeof(*l->starts));
 	l->dropped = svc_counts_create(l->n_cores);
-	l->most = (uint32_t)o->request;
+	l->most = o->request;
 	if (l->most)
 		l->asked = calloc(l->n_cores, sizeof(*l->asked));
 	if (!l->starts || !l->dropped || (l->most && !l->asked) ||
-		svc_ring_init(&l->ring, (uint32_t)o->queue,
-			(uint32_t)sizeof(struct log_record) + l->most))
+		svc_ring_init(&l->ring, o->queue, (uint32_t)sizeof(struct log_record) + l->most))
 		return svc_fail(h, -ENOMEM, "no memory");
 	return open_file(h, l, o->file);
 }
 
 static int start(struct tela_hook *h, void **ret_self)
 {
-	struct options o = {0};
-	struct log *l;
-	int rc = options(h, &o);
+	struct log *l = svc_zalloc(sizeof(*l));
+	int rc;
 
-	if (rc)
-		return rc;
-	l = svc_zalloc(sizeof(*l));
 	if (!l)
 		return svc_fail(h, -ENOMEM, "no memory");
-	rc = make(h, l, &o);
+	rc = make(h, l, h->values);
 	if (!rc)
 		rc = svc_worker_start(&l->worker, "log", run, h);
 	if (rc)
@@ -343,7 +300,18 @@ static void stats(void *self, void (*emit)(void *arg, const char *name, uint64_t
 	emit(arg, "write_errors", atomic_load_explicit(&l->write_errors, memory_order_relaxed));
 }
 
-static const char *const keys[] = {"file", "rate", "repeats", "queue", "request", NULL};
+static const struct tela_config_key keys[] = {
+	TELA_CONFIG(struct options, file,
+		.help = "appended to, made if need be; standard error unless given"),
+	TELA_CONFIG(struct options, rate, .min = 1, .max = RATE_MAX, .unit = "lines/s",
+		.fallback = "1000", .help = "most lines; the others are counted"),
+	TELA_CONFIG(struct options, repeats, .max = RATE_MAX, .unit = "lines/s", .fallback = "100",
+		.help = "most of one method and code, then only their number; 0: all"),
+	TELA_CONFIG(struct options, queue, .min = 1, .max = QUEUE_MAX, .power_of_two = true,
+		.fallback = "4096", .help = "records on their way to the thread"),
+	TELA_CONFIG(struct options, request, .min = 16, .max = LOG_REQUEST_MAX, .unit = "bytes",
+		.help = "say what was asked, as JSON, of so many bytes; unless given, it is not"),
+};
 
 static const struct tela_link links[] = {
 	{.callback = TELA_REQUEST_IN, .enter = enter, .leave = leave},
@@ -354,9 +322,10 @@ const struct tela_plugin log_plugin = {
 	.name = "log",
 	.version = "1.0",
 	.keys = keys,
+	.n_keys = ARRAY_SIZE(keys),
+	.values_size = sizeof(struct options),
 	.links = links,
 	.n_links = ARRAY_SIZE(links),
-	.config = config,
 	.start = start,
 	.stop = stop,
 	.stats = stats,

@@ -3,9 +3,6 @@
  * Hooks:   request_in, enter. Stands below auth, which says who calls; without auth all callers
  *          are one.
  * Answers: rate_limited with retry_after.
- * Options: rate    calls a second, 1 to 1000000000; 1000
- *          burst   at once after a pause, 1 to 1000000; a tenth of the rate
- *          places  pairs of identity and method kept apart, a power of two up to 1048576; 4096
  */
 #include "rate_limit.h"
 #include "svc.h"
@@ -19,7 +16,7 @@ struct rate_limit {
 };
 
 struct options {
-	int64_t rate, burst, places;
+	uint32_t rate, burst, places;
 };
 
 /* On a data core. */
@@ -39,44 +36,18 @@ static enum tela_verdict enter(struct tela_call *call, void *self)
 
 /* ---- hooks ---- */
 
-static int options(struct tela_hook *h, struct options *o)
-{
-	int rc = svc_option_int(h, "rate", 1000, 1, RATE_MAX, &o->rate);
-
-	if (!rc)
-		rc = svc_option_int(h, "burst",
-			(int64_t)min_u64((uint64_t)o->rate / 10 + 1, BURST_MAX), 1, BURST_MAX,
-			&o->burst);
-	if (!rc)
-		rc = svc_option_int(h, "places", 4096, RATE_LIMIT_PROBES, PLACES_MAX, &o->places);
-	if (!rc && o->places & (o->places - 1))
-		rc = svc_fail(h, -EINVAL, "places: expected a power of two, found %lld",
-			(long long)o->places);
-	return rc;
-}
-
-static int config(struct tela_hook *h)
-{
-	struct options o;
-
-	return options(h, &o);
-}
-
 static int start(struct tela_hook *h, void **ret_self)
 {
 	struct rate_limit *r;
-	struct options o;
-	int rc = options(h, &o);
+	const struct options *o = h->values;
+	uint32_t burst = o->burst ? o->burst : min_u32(o->rate / 10 + 1, BURST_MAX);
 
-	if (rc)
-		return rc;
 	r = calloc(1, sizeof(*r));
 	if (!r)
 		return svc_fail(h, -ENOMEM, "no memory");
 	r->n_cores = tela_node_n_cores(h->node);
 	r->refused = svc_counts_create(r->n_cores);
-	if (!r->refused || rate_limit_init(&r->table, (uint64_t)o.rate, (uint64_t)o.burst,
-				   (uint32_t)o.places)) {
+	if (!r->refused || rate_limit_init(&r->table, o->rate, burst, o->places)) {
 		free(r->refused);
 		free(r);
 		return svc_fail(h, -ENOMEM, "no memory");
@@ -102,7 +73,15 @@ static void stats(void *self, void (*emit)(void *arg, const char *name, uint64_t
 	emit(arg, "refused", svc_counts_sum(r->refused, r->n_cores));
 }
 
-static const char *const keys[] = {"rate", "burst", "places", NULL};
+static const struct tela_config_key keys[] = {
+	TELA_CONFIG(struct options, rate, .min = 1, .max = RATE_MAX, .unit = "calls/s",
+		.fallback = "1000", .help = "of each identity and method"),
+	TELA_CONFIG(struct options, burst, .min = 1, .max = BURST_MAX, .unit = "calls",
+		.help = "at once after a pause; a tenth of the rate unless given"),
+	TELA_CONFIG(struct options, places, .min = RATE_LIMIT_PROBES, .max = PLACES_MAX,
+		.power_of_two = true, .fallback = "4096",
+		.help = "pairs of identity and method that are kept apart"),
+};
 static const char *const may_need[] = {"auth", NULL};
 
 static const struct tela_link links[] = {
@@ -115,9 +94,10 @@ const struct tela_plugin rate_limit_plugin = {
 	.version = "1.0",
 	.may_need = may_need,
 	.keys = keys,
+	.n_keys = ARRAY_SIZE(keys),
+	.values_size = sizeof(struct options),
 	.links = links,
 	.n_links = ARRAY_SIZE(links),
-	.config = config,
 	.start = start,
 	.stop = stop,
 	.stats = stats,

@@ -2,20 +2,18 @@
  *
  * Hooks:   request_in, leave: a request with the metadata "stamp" (any value) gets "s<bit>" = the
  * generation of the image, in the reply's metadata. Two stamps of one call that differ would be a
- * torn image. Any other call pays one look for a key that is not there. Options: bit  0 to 63,
- * tells instances apart; 0
+ * torn image. Any other call pays one look for a key that is not there.
  */
 #include "stamp_digits.h"
 #include "svc.h"
 
+struct options {
+	uint32_t bit;
+};
+
 struct stamp {
 	char key[4]; /* "s63" */
 };
-
-static int bit(struct tela_hook *h, int64_t *ret)
-{
-	return svc_option_int(h, "bit", 0, 0, 63, ret);
-}
 
 /* On a data core. */
 static void leave(struct tela_call *call, void *self)
@@ -29,25 +27,14 @@ static void leave(struct tela_call *call, void *self)
 	(void)tela_reply_metadata(call, s->key, stamp_digits(digits, call->generation));
 }
 
-static int config(struct tela_hook *h)
-{
-	int64_t n;
-
-	return bit(h, &n);
-}
-
 static int start(struct tela_hook *h, void **ret_self)
 {
-	struct stamp *s;
-	int64_t n;
-	int rc = bit(h, &n);
+	struct stamp *s = calloc(1, sizeof(*s));
+	const struct options *o = h->values;
 
-	if (rc)
-		return rc;
-	s = calloc(1, sizeof(*s));
 	if (!s)
 		return svc_fail(h, -ENOMEM, "no memory");
-	snprintf(s->key, sizeof(s->key), "s%u", (unsigned)n & 63);
+	snprintf(s->key, sizeof(s->key), "s%u", o->bit & 63);
 	*ret_self = s;
 	return 0;
 }
@@ -57,7 +44,10 @@ static void stop(struct tela_hook *h)
 	free(h->self);
 }
 
-static const char *const keys[] = {"bit", NULL};
+static const struct tela_config_key keys[] = {
+	TELA_CONFIG(
+		struct options, bit, .max = 63, .fallback = "0", .help = "tells instances apart"),
+};
 
 static const struct tela_link links[] = {
 	{.callback = TELA_REQUEST_IN, .leave = leave},
@@ -68,9 +58,10 @@ const struct tela_plugin stamp_plugin = {
 	.name = "stamp",
 	.version = "1.0",
 	.keys = keys,
+	.n_keys = ARRAY_SIZE(keys),
+	.values_size = sizeof(struct options),
 	.links = links,
 	.n_links = ARRAY_SIZE(links),
-	.config = config,
 	.start = start,
 	.stop = stop,
 };

@@ -4,13 +4,15 @@
  * Hooks:   request_in, enter (decides, opens the span) and leave (ends it with the result). List it
  *          first, so that the span covers what others refuse. Calls made for the call, and spans
  *          that handlers open, stand below it (tela_trace.h).
- * Options: sample  one call in so many begins a trace, of those that came from outside of the mesh
- *                  and have none; 1: all, 0: none of its own, up to 1000000000; 1000
  */
 #include "svc.h"
 #include "tela_trace.h"
 
 enum { SAMPLE_MAX = 1000000000 };
+
+struct options {
+	uint32_t sample;
+};
 
 struct tracer_core {
 	uint64_t left; /* calls until the next one that is sampled */
@@ -60,34 +62,19 @@ static void leave(struct tela_call *call, void *self)
 
 /* ---- hooks ---- */
 
-static int sample(struct tela_hook *h, int64_t *ret)
-{
-	return svc_option_int(h, "sample", 1000, 0, SAMPLE_MAX, ret);
-}
-
-static int config(struct tela_hook *h)
-{
-	int64_t n;
-
-	return sample(h, &n);
-}
-
 static int start(struct tela_hook *h, void **ret_self)
 {
 	uint32_t n_cores = tela_node_n_cores(h->node);
 	struct tracer *t;
-	int64_t n = 0;
-	int rc = sample(h, &n);
+	const struct options *o = h->values;
 
-	if (rc)
-		return rc;
 	t = svc_zalloc(sizeof(struct tracer) + n_cores * sizeof(struct tracer_core));
 	if (!t)
 		return svc_fail(h, -ENOMEM, "no memory");
 	t->n_cores = n_cores;
-	t->sample = (uint64_t)n;
+	t->sample = o->sample;
 	for (uint32_t i = 0; i < n_cores; i++)
-		t->core[i].left = n ? (uint64_t)n : UINT64_MAX;
+		t->core[i].left = o->sample ? o->sample : UINT64_MAX;
 	*ret_self = t;
 	return 0;
 }
@@ -106,7 +93,11 @@ static void stats(void *self, void (*emit)(void *arg, const char *name, uint64_t
 	emit(arg, "no_memory", SVC_SUM(t->core, no_memory, t->n_cores));
 }
 
-static const char *const keys[] = {"sample", NULL};
+static const struct tela_config_key keys[] = {
+	TELA_CONFIG(struct options, sample, .max = SAMPLE_MAX, .fallback = "1000",
+		.help = "one call in so many begins a trace, of those from outside of the mesh "
+			"that have none; 1: all, 0: none"),
+};
 
 static const struct tela_link links[] = {
 	{.callback = TELA_REQUEST_IN, .enter = enter, .leave = leave},
@@ -117,9 +108,10 @@ const struct tela_plugin tracer_plugin = {
 	.name = "tracer",
 	.version = "1.0",
 	.keys = keys,
+	.n_keys = ARRAY_SIZE(keys),
+	.values_size = sizeof(struct options),
 	.links = links,
 	.n_links = ARRAY_SIZE(links),
-	.config = config,
 	.start = start,
 	.stop = stop,
 	.stats = stats,

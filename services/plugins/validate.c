@@ -3,17 +3,22 @@
  *
  * Hooks:   request_in, enter.
  * Answers: validation_failed, with the field and a sentence.
- * Options: rules      TABLE.FIELD=MIN..MAX: the range of a number, the length of a string or
- * vector, either end may be left out; TABLE.FIELD=required: it must be there. With ; between them.
- * A rule holds wherever a request of the service has that table enums      known: values, flags and
- * types of unions that the schema has; or any text       utf8: strings are UTF-8, as FlatBuffers
- * has it; or any numbers    finite: neither infinite nor NaN; or any max_bytes  largest request
- * payload, 1 to 16777216, which is also the default
  */
 #include "svc.h"
 #include "validate_check.h"
 
 enum { BYTES_MAX = 16 << 20 };
+
+/* Each may be checked, or be any. */
+enum { FIRST };
+static const char *const enums[] = {"known", "any", NULL};
+static const char *const texts[] = {"utf8", "any", NULL};
+static const char *const numbers[] = {"finite", "any", NULL};
+
+struct options {
+	const char *rules;
+	uint32_t enums, text, numbers, max_bytes;
+};
 
 struct validate {
 	struct validator *validator;
@@ -66,34 +71,17 @@ static enum tela_verdict enter(struct tela_call *call, void *self)
 
 /* ---- hooks ---- */
 
-/* Whether an option has its first word, which is also the default. */
-static int choice(struct tela_hook *h, const char *key, const char *first, int *rc)
-{
-	const char *value = tela_config_str(h->config, key, first);
-
-	if (strcmp(value, first) && strcmp(value, "any"))
-		*rc = svc_fail(
-			h, -EINVAL, "%s: expected %s or any, found \"%s\"", key, first, value);
-	return !strcmp(value, first);
-}
-
 static int make(struct tela_hook *h, struct validate *v)
 {
-	int64_t max_bytes = BYTES_MAX;
-	int rc = svc_option_int(h, "max_bytes", BYTES_MAX, 1, BYTES_MAX, &max_bytes);
-	struct validate_options o = {.rules = tela_config_str(h->config, "rules", "")};
+	const struct options *given = h->values;
+	const struct validate_options o = {.rules = given->rules,
+		.enums = given->enums == FIRST,
+		.text = given->text == FIRST,
+		.finite = given->numbers == FIRST};
 	char why[200] = "no memory";
+	int rc = validator_make(&v->validator, h->schema, &o, why, sizeof(why));
 
-	if (!rc)
-		o.enums = choice(h, "enums", "known", &rc);
-	if (!rc)
-		o.text = choice(h, "text", "utf8", &rc);
-	if (!rc)
-		o.finite = choice(h, "numbers", "finite", &rc);
-	if (rc)
-		return rc;
-	v->max_bytes = (uint32_t)max_bytes;
-	rc = validator_make(&v->validator, h->schema, &o, why, sizeof(why));
+	v->max_bytes = given->max_bytes;
 	return rc ? svc_fail(h, rc, "rules: %s", why) : 0;
 }
 
@@ -142,7 +130,20 @@ static void stats(void *self, void (*emit)(void *arg, const char *name, uint64_t
 	emit(arg, "refused", svc_counts_sum(v->refused, v->n_cores));
 }
 
-static const char *const keys[] = {"rules", "enums", "text", "numbers", "max_bytes", NULL};
+static const struct tela_config_key keys[] = {
+	TELA_CONFIG(struct options, rules,
+		.help = "TABLE.FIELD=MIN..MAX (of a number, or the length of a string or vector; "
+			"either end may be left out) or TABLE.FIELD=required, with ; between, "
+			"wherever a request has that table"),
+	TELA_CONFIG_AS(WORD, struct options, enums, .words = enums, .fallback = "known",
+		.help = "whether the schema must have values, flags and types of unions"),
+	TELA_CONFIG_AS(WORD, struct options, text, .words = texts, .fallback = "utf8",
+		.help = "whether strings must be UTF-8, as FlatBuffers has it"),
+	TELA_CONFIG_AS(WORD, struct options, numbers, .words = numbers, .fallback = "finite",
+		.help = "whether they may not be infinite or NaN"),
+	TELA_CONFIG(struct options, max_bytes, .min = 1, .max = BYTES_MAX, .unit = "bytes",
+		.fallback = "16777216", .help = "largest request payload"),
+};
 
 static const struct tela_link links[] = {
 	{.callback = TELA_REQUEST_IN, .enter = enter},
@@ -153,6 +154,8 @@ const struct tela_plugin validate_plugin = {
 	.name = "validate",
 	.version = "1.0",
 	.keys = keys,
+	.n_keys = ARRAY_SIZE(keys),
+	.values_size = sizeof(struct options),
 	.links = links,
 	.n_links = ARRAY_SIZE(links),
 	.config = config,

@@ -9,8 +9,7 @@
  * Hooks:   shop.Orders/place (1).
  * Answers: created; what another service refuses it with, name and data; forbidden, an order for
  *          somebody else; order_unsettled, with the order's number and the step that nobody knows
- * of. Options: nodes  where the others may run: names of peers with commas between, . is this node.
- *                 Required
+ * of.
  */
 #include "shop_common.h"
 #include "stamp_digits.h"
@@ -20,6 +19,10 @@
 #include <time.h>
 
 enum { LINES_MAX = 16, NODES_MAX = 16 };
+
+struct options {
+	struct tela_list nodes;
+};
 
 struct orders {
 	struct tela_client *users, *products, *payments;
@@ -292,38 +295,6 @@ static enum tela_verdict place(struct tela_call *call, void *self)
 
 /* ---- hooks ---- */
 
-/* The nodes of the option as instances, their names cut out of `names`. */
-static int nodes(struct tela_hook *h, char names[256], struct tela_mesh_instance at[NODES_MAX],
-	uint32_t *ret_n)
-{
-	const char *text = tela_config_str(h->config, "nodes", "");
-	uint32_t n = 0;
-
-	if (!*text || strlen(text) > 255)
-		return svc_fail(h, -EINVAL,
-			"nodes: expected names with commas between, found \"%.40s\"", text);
-	strcpy(names, text);
-	for (char *next; names; names = next) {
-		next = strchr(names, ',');
-		if (next)
-			*next++ = 0;
-		if (n == NODES_MAX)
-			return svc_fail(h, -EINVAL, "nodes: more than %d", NODES_MAX);
-		at[n++] = (struct tela_mesh_instance){.peer = strcmp(names, ".") ? names : NULL};
-	}
-	*ret_n = n;
-	return 0;
-}
-
-static int config(struct tela_hook *h)
-{
-	struct tela_mesh_instance at[NODES_MAX];
-	char names[256];
-	uint32_t n;
-
-	return nodes(h, names, at, &n);
-}
-
 static void destroy(struct orders *o)
 {
 	free(o->begun);
@@ -336,11 +307,12 @@ static int make(struct tela_hook *h, struct orders *o)
 {
 	struct tela_mesh_instance at[NODES_MAX];
 	struct tela_mesh_config c = {.instances = at};
-	char names[256];
-	int rc = nodes(h, names, at, &c.n_instances);
+	const struct options *options = h->values;
+	const char *const *nodes = options->nodes.at;
 
-	if (rc)
-		return rc;
+	for (c.n_instances = 0; c.n_instances < options->nodes.n; c.n_instances++)
+		at[c.n_instances] = (struct tela_mesh_instance){
+			.peer = strcmp(nodes[c.n_instances], ".") ? nodes[c.n_instances] : NULL};
 	o->first = (uint64_t)time(NULL) << 20;
 	o->n_cores = tela_node_n_cores(h->node);
 	o->begun = svc_counts_create(o->n_cores);
@@ -380,7 +352,10 @@ static void stats(void *self, void (*emit)(void *arg, const char *name, uint64_t
 	emit(arg, "astray", svc_counts_sum(o->astray, o->n_cores));
 }
 
-static const char *const keys[] = {"nodes", NULL};
+static const struct tela_config_key keys[] = {
+	TELA_CONFIG(struct options, nodes, .required = true, .min = 1, .max = NODES_MAX,
+		.help = "where the other services of the shop may run, by name; . is this node"),
+};
 static const char *const uses[] = {"users", "products", "payments", NULL};
 
 static const struct tela_link links[] = {
@@ -394,10 +369,11 @@ static const struct tela_plugin orders_plugin = {
 	.version = "1.0",
 	.uses = uses,
 	.keys = keys,
+	.n_keys = ARRAY_SIZE(keys),
+	.values_size = sizeof(struct options),
 	.serves = &shop_Orders_service,
 	.links = links,
 	.n_links = ARRAY_SIZE(links),
-	.config = config,
 	.start = start,
 	.stop = stop,
 	.stats = stats,

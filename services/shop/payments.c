@@ -4,8 +4,6 @@
  * Hooks:   shop.Payments/charge (1), on a worker; find (2), on a data core.
  * Answers: payment_declined with `reason` (number, limit), conflict (the order has been paid),
  *          not_found, overloaded.
- * Options: limit_cents  most that a card is charged at once, 1 to 1000000000; 100000
- *          bank_ms      how long the bank takes, 0 to 10000; 20
  */
 #include <time.h>
 
@@ -13,12 +11,18 @@
 #include "tela_state.h"
 #include "tela_trace.h"
 
-enum { CENTS_MAX = 1000000000, BANK_MS_MAX = 10000 };
+enum { CENTS_MAX = 1000000000 };
+
+#define BANK_MAX_NS (10 * NS_PER_S)
+
+struct options {
+	uint64_t limit_cents, bank;
+};
 
 struct payments {
 	struct tela_node *node;
 	struct tela_storage *paid; /* struct payment by the order's number */
-	int64_t limit_cents, bank_ms;
+	const struct options *options;
 };
 
 struct payment {
@@ -71,7 +75,8 @@ static enum tela_verdict declined(struct tela_call *call, const char *reason)
 
 static void ask_bank(const struct payments *p, struct tela_call *call)
 {
-	const struct timespec wait = {p->bank_ms / 1000, p->bank_ms % 1000 * 1000000};
+	const uint64_t ns = p->options->bank;
+	const struct timespec wait = {(time_t)(ns / NS_PER_S), (long)(ns % NS_PER_S)};
 	struct tela_span s = tela_span_begin(call, "ask the bank");
 
 	nanosleep(&wait, NULL);
@@ -89,7 +94,7 @@ static enum tela_verdict charge(struct tela_call *call, void *self)
 
 	if (!is_card(shop_Charge_card(asked)))
 		return declined(call, "number");
-	if (paid.cents > (uint64_t)p->limit_cents)
+	if (paid.cents > p->options->limit_cents)
 		return declined(call, "limit");
 	if (tela_storage_copy(p->paid, key_of(&order), &before, sizeof(before)) >= 0)
 		return tela_reply_error(call, "conflict", "the order has been paid");
@@ -107,20 +112,6 @@ static enum tela_verdict charge(struct tela_call *call, void *self)
 
 /* ---- hooks ---- */
 
-static int options(struct tela_hook *h, struct payments *p)
-{
-	int rc = svc_option_int(h, "limit_cents", 100000, 1, CENTS_MAX, &p->limit_cents);
-
-	return rc ? rc : svc_option_int(h, "bank_ms", 20, 0, BANK_MS_MAX, &p->bank_ms);
-}
-
-static int config(struct tela_hook *h)
-{
-	struct payments p;
-
-	return options(h, &p);
-}
-
 static int64_t keep_or_zero(void *arg, struct tela_bytes old, void *to, size_t room)
 {
 	(void)arg;
@@ -133,7 +124,7 @@ static int64_t keep_or_zero(void *arg, struct tela_bytes old, void *to, size_t r
 static int start(struct tela_hook *h, void **ret_self)
 {
 	struct payments *p = calloc(1, sizeof(*p));
-	int rc = p ? options(h, p) : svc_fail(h, -ENOMEM, "no memory");
+	int rc = p ? 0 : svc_fail(h, -ENOMEM, "no memory");
 
 	if (!rc) /* the count of payments, if there is none yet */
 		rc = tela_store_update(
@@ -143,6 +134,7 @@ static int start(struct tela_hook *h, void **ret_self)
 		return rc;
 	}
 	p->node = h->node;
+	p->options = h->values;
 	p->paid = tela_hook_storage(h);
 	*ret_self = p;
 	return 0;
@@ -153,7 +145,12 @@ static void stop(struct tela_hook *h)
 	free(h->self);
 }
 
-static const char *const keys[] = {"limit_cents", "bank_ms", NULL};
+static const struct tela_config_key keys[] = {
+	TELA_CONFIG(struct options, limit_cents, .min = 1, .max = CENTS_MAX, .unit = "cents",
+		.fallback = "100000", .help = "most that a card is charged at once"),
+	TELA_CONFIG_AS(DURATION, struct options, bank, .max = BANK_MAX_NS, .fallback = "20ms",
+		.help = "how long the bank takes"),
+};
 
 static const struct tela_link links[] = {
 	{.service = &shop_Payments_service,
@@ -169,10 +166,11 @@ static const struct tela_plugin payments_plugin = {
 	.name = "payments",
 	.version = "1.0",
 	.keys = keys,
+	.n_keys = ARRAY_SIZE(keys),
+	.values_size = sizeof(struct options),
 	.serves = &shop_Payments_service,
 	.links = links,
 	.n_links = ARRAY_SIZE(links),
-	.config = config,
 	.start = start,
 	.stop = stop,
 };

@@ -3,13 +3,16 @@
  *
  * Hooks:   shop.Products/get (1), on a data core; reserve (2) and give_back (3), on workers,
  * because they write. Answers: not_found, insufficient_stock with `available`, conflict (more is
- * given back than fits). Options: stock  NAME:CENTS:LEFT,NAME:CENTS:LEFT: what is there when the
- * service starts first
+ * given back than fits).
  */
 #include "shop_common.h"
 #include "tela_state.h"
 
 static const char domain[] = "shop.stock";
+
+struct options {
+	struct tela_list stock;
+};
 
 struct stock {
 	uint64_t cents;
@@ -139,16 +142,23 @@ static int take(void *to, const char *item)
 
 static int config(struct tela_hook *h)
 {
-	return shop_each(h, "stock", "NAME:CENTS:LEFT", take, NULL);
+	const struct options *o = h->values;
+
+	return shop_each(h, &o->stock, "stock", "NAME:CENTS:LEFT", take, NULL);
 }
 
 static int start(struct tela_hook *h, void **ret_self)
 {
+	const struct options *o = h->values;
+
 	*ret_self = h->node;
-	return shop_each(h, "stock", "NAME:CENTS:LEFT", take, h->node);
+	return shop_each(h, &o->stock, "stock", "NAME:CENTS:LEFT", take, h->node);
 }
 
-static const char *const keys[] = {"stock", NULL};
+static const struct tela_config_key keys[] = {
+	TELA_CONFIG(struct options, stock,
+		.help = "NAME:CENTS:LEFT each: what is there when the service starts first"),
+};
 
 static const struct tela_link links[] = {
 	{.service = &shop_Products_service, .method = shop_Products_get_ID, .enter = get},
@@ -168,6 +178,8 @@ static const struct tela_plugin products_plugin = {
 	.name = "products",
 	.version = "1.0",
 	.keys = keys,
+	.n_keys = ARRAY_SIZE(keys),
+	.values_size = sizeof(struct options),
 	.serves = &shop_Products_service,
 	.links = links,
 	.n_links = ARRAY_SIZE(links),

@@ -22,25 +22,19 @@ static const struct tela_status_def shop_statuses[] __attribute__((unused)) = {
 		.n_statuses = ARRAY_SIZE(shop_statuses),                                           \
 	}
 
-/* Hands each ITEM of the option "ITEM,ITEM" to `take`, which says 0 or -errno: -EINVAL, it is not
- * what was expected. */
-static inline int shop_each(struct tela_hook *h, const char *key, const char *expected,
-	int (*take)(void *to, const char *item), void *to)
+/* Hands each item of a list of the configuration to `take`, which says 0 or -errno: -EINVAL, it is
+ * not what was expected. */
+static inline int shop_each(struct tela_hook *h, const struct tela_list *list, const char *key,
+	const char *expected, int (*take)(void *to, const char *item), void *to)
 {
-	const char *at = tela_config_str(h->config, key, "");
-	char item[128];
+	for (uint32_t i = 0; i < list->n; i++) {
+		const char *item = ((const char *const *)list->at)[i];
+		int rc = take(to, item);
 
-	while (*at) {
-		size_t len = strcspn(at, ",");
-		int rc = len < sizeof(item) ? 0 : -EINVAL;
-
-		snprintf(item, sizeof(item), "%.*s", (int)len, at);
-		rc = rc ? rc : take(to, item);
 		if (rc)
-			return svc_fail(h, rc, "%s: expected %s, found \"%s\"%s%s", key, expected,
-				item, rc == -EINVAL ? "" : ": ",
+			return svc_fail(h, rc, "%s[%u]: expected %s, found '%.80s'%s%s", key, i,
+				expected, item, rc == -EINVAL ? "" : ": ",
 				rc == -EINVAL ? "" : strerror(-rc));
-		at += len + (at[len] == ',');
 	}
 	return 0;
 }

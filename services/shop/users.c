@@ -2,10 +2,13 @@
  *
  * Hooks:   shop.Users/get (1), on a data core; add (2), on a worker, because it writes.
  * Answers: not_found, conflict, overloaded (the storage is full).
- * Options: users  ID:NAME,ID:NAME: who is there when the service starts first
  */
 #include "shop_common.h"
 #include "tela_state.h"
+
+struct options {
+	struct tela_list users;
+};
 
 static struct tela_bytes key_of(const uint32_t *id)
 {
@@ -58,16 +61,23 @@ static int take(void *to, const char *item)
 
 static int config(struct tela_hook *h)
 {
-	return shop_each(h, "users", "ID:NAME", take, NULL);
+	const struct options *o = h->values;
+
+	return shop_each(h, &o->users, "users", "ID:NAME", take, NULL);
 }
 
 static int start(struct tela_hook *h, void **ret_self)
 {
+	const struct options *o = h->values;
+
 	*ret_self = tela_hook_storage(h);
-	return shop_each(h, "users", "ID:NAME", take, *ret_self);
+	return shop_each(h, &o->users, "users", "ID:NAME", take, *ret_self);
 }
 
-static const char *const keys[] = {"users", NULL};
+static const struct tela_config_key keys[] = {
+	TELA_CONFIG(struct options, users,
+		.help = "ID:NAME each: who is there when the service starts first"),
+};
 
 static const struct tela_link links[] = {
 	{.service = &shop_Users_service, .method = shop_Users_get_ID, .enter = get},
@@ -82,6 +92,8 @@ static const struct tela_plugin users_plugin = {
 	.name = "users",
 	.version = "1.0",
 	.keys = keys,
+	.n_keys = ARRAY_SIZE(keys),
+	.values_size = sizeof(struct options),
 	.serves = &shop_Users_service,
 	.links = links,
 	.n_links = ARRAY_SIZE(links),

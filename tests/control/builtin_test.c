@@ -62,7 +62,29 @@ static void stats(void *self, void (*emit)(void *arg, const char *name, uint64_t
 	emit(arg, "seen", 7);
 }
 
-static const char *const limit_keys[] = {"limit", "limits.rate", NULL};
+struct options {
+	uint32_t limit;
+	struct {
+		uint32_t rate;
+	} limits;
+	const char *note;
+	struct tela_list names;
+	struct tela_map allow;
+	uint64_t pause;
+};
+
+static const struct tela_config_key limit_keys[] = {
+	TELA_CONFIG(struct options, limit, .fallback = "10", .help = "of it"),
+	TELA_CONFIG(struct options, limits.rate, .min = 1, .max = 1000, .unit = "calls/s",
+		.help = "of another"),
+	TELA_CONFIG(struct options, note, .help = "any text"),
+	TELA_CONFIG(struct options, names, .max = 3, .help = "of them"),
+	TELA_CONFIG(struct options, allow, .help = "what each may"),
+	TELA_CONFIG_AS(DURATION, struct options, pause, .fallback = "20ms", .help = "between them"),
+};
+
+#define KEYS                                                                                       \
+	.keys = limit_keys, .n_keys = ARRAY_SIZE(limit_keys), .values_size = sizeof(struct options)
 static const char *const needs_auth[] = {"auth", NULL};
 static const char *const wraps_service[] = {"svc", NULL};
 static const char *const needs_ghost[] = {"ghost", NULL};
@@ -74,7 +96,7 @@ static const struct tela_plugin svc = {.abi = TELA_PLUGIN_ABI,
 	.version = "1.0",
 	.links = serve,
 	.serves = &desc,
-	.keys = limit_keys};
+	KEYS};
 static const struct tela_plugin svc2 = {.abi = TELA_PLUGIN_ABI,
 	.n_links = 1,
 	.name = "svc2",
@@ -86,7 +108,7 @@ static const struct tela_plugin plain = {.abi = TELA_PLUGIN_ABI,
 	.name = "plain",
 	.version = "1.0",
 	.links = every,
-	.keys = limit_keys};
+	KEYS};
 static const struct tela_plugin counts = {.abi = TELA_PLUGIN_ABI,
 	.n_links = 1,
 	.name = "counts",
@@ -130,4 +152,5 @@ static const struct tela_plugin failing = {.abi = TELA_PLUGIN_ABI,
 	.start = start_fails};
 
 const struct tela_plugin *const tela_builtin_plugins[] = {&svc, &svc2, &plain, &counts, &auth,
-	&limit, &wrapper, &lonely, &snake, &failing, &recorder, &recorder_a, &recorder_b, &crew, NULL};
+	&limit, &wrapper, &lonely, &snake, &failing, &recorder, &recorder_a, &recorder_b, &crew,
+	NULL};

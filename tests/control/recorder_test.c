@@ -135,7 +135,17 @@ static const struct tela_service_desc desc = {
 static const struct tela_link serve[] = {{.service = &desc, .method = 1, .enter = go_on}};
 static const struct tela_link every[] = {{.callback = TELA_REQUEST_IN, .enter = go_on}};
 static const char *const wraps_recb[] = {"recb", NULL};
-static const char *const keys[] = {"x", "y.z", NULL};
+struct options {
+	const char *x;
+	struct {
+		uint32_t z;
+	} y;
+};
+
+static const struct tela_config_key keys[] = {
+	TELA_CONFIG(struct options, x, .help = "how"),
+	TELA_CONFIG(struct options, y.z, .help = "how many"),
+};
 
 static void stats_recb(
 	void *self, void (*emit)(void *arg, const char *name, uint64_t value), void *arg)
@@ -148,8 +158,9 @@ static void stats_recb(
 
 #define HOOKS(id)                                                                                  \
 	.abi = TELA_PLUGIN_ABI, .version = "1.0", .n_links = 1, .keys = keys,                      \
-	.config = config_##id, .start = start_##id, .stop = stop_##id,                             \
-	.status_changed = status_##id, .ready = ready_##id, .drain = drain_##id
+	.n_keys = ARRAY_SIZE(keys), .values_size = sizeof(struct options), .config = config_##id,  \
+	.start = start_##id, .stop = stop_##id, .status_changed = status_##id,                     \
+	.ready = ready_##id, .drain = drain_##id
 
 const struct tela_plugin recorder = {.name = "rec", .serves = &desc, .links = serve, HOOKS(rec)};
 const struct tela_plugin recorder_a = {
@@ -213,7 +224,8 @@ static int start_crew(struct tela_hook *h, void **ret_self)
 		.max_restarts = 5,
 		.period_ms = 60000};
 	static const struct tela_workers wrong = {.list = bad, .n = 1};
-	const char *how = tela_config_str(h->config, "x", "each");
+	const struct options *o = h->values;
+	const char *how = o->x ? o->x : "each";
 
 	record("start crew");
 	*ret_self = (void *)&crew;
@@ -242,5 +254,7 @@ const struct tela_plugin crew = {.abi = TELA_PLUGIN_ABI,
 	.n_links = 1,
 	.links = every,
 	.keys = keys,
+	.n_keys = ARRAY_SIZE(keys),
+	.values_size = sizeof(struct options),
 	.start = start_crew,
 	.stop = stop_crew};

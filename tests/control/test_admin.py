@@ -457,6 +457,23 @@ class Telactl(NodeTest):
         self.assertEqual(r.returncode, 3)
         self.assertIn("/nonexistent", r.stderr)
 
+    def test_keys_are_shown(self):
+        r = self.done(self.node.ask("plugins", plugin="plain"))
+        self.assertEqual([k["key"] for k in r["keys"]], ["limit", "limits.rate", "note", "names", "allow", "pause"])
+        self.assertEqual(r["keys"][1], {"key": "limits.rate", "default": None, "required": False,
+                                        "expected": "1..1000 calls/s", "help": "of another"})
+        self.refused(self.node.ask("plugins", plugin="ghost"), "NOT_FOUND", "no plugin is named 'ghost'")
+        self.done(self.node.ask("config.merge", service="svc", config={
+            "plain1.names": ["a", "b,c"], "plain1.allow.x": "1", "plain1.allow.y": "2", "svc.pause": "1s"}))
+        r = self.done(self.node.ask("config.show", service="svc"))
+        self.assertEqual(r["config"]["plain1"]["names"], ["a", "b,c"])
+        values = {k["key"]: (k["value"], k["default"]) for k in r["keys"]}
+        self.assertEqual([values[k] for k in ("svc.limit", "svc.limits.rate", "svc.pause", "plain1.names", "plain1.allow")],
+                         [("3", "10"), ("5", None), ("1s", "20ms"), ("a,b,c", None), ("x:1;y:2", None)])
+        shown = self.node.ctl("config", "show", "svc").stdout
+        self.assertRegex(shown, r"\nkey +value +default +required +expected +help\n")
+        self.assertRegex(shown, r"\nsvc.pause +1s +20ms +no +a time such as 20ms or 2s +between them\n")
+
     def test_words(self):
         os.chdir(PLUGINS)
         r = self.node.ctl("-o", "json", "chain", "add", "svc", "loaded", "object=loaded.so", "as=x", "config.who=me")
@@ -504,7 +521,7 @@ class Telactl(NodeTest):
         self.assertIn(payload, self.node.ctl("call", "--raw", "svc", "Ping", "-", input="\xab" * 20_000).stdout.replace(
             "c2ab", "abab"))
         long = "x" * 400
-        self.assertEqual(self.node.ctl("chain", "replace", "svc", "plain1", f"limit={long}").returncode, 0)
+        self.assertEqual(self.node.ctl("chain", "replace", "svc", "plain1", f"note={long}").returncode, 0)
         shown = self.node.ctl("chain", "show", "svc").stdout
         self.assertIn(long[:200], shown)
         self.assertIn("x...\n", shown)
@@ -653,12 +670,18 @@ class Check(unittest.TestCase):
             ("  plugins:\n  - {plugin: ghost}\n", "n.yaml:6: services[0].plugins[0]: no plugin named 'ghost' is linked in"),
             ("  plugins:\n  - {plugin: plain}\n  - {plugin: snake}\n", "n.yaml:4: services.svc: a cycle in the call order: "),
             ("  plugins:\n  - {plugin: lonely}\n", "n.yaml:4: services.svc: lonely needs or wraps 'ghost'"),
-            ("  plugins:\n  - {plugin: plain, config: {x: 1}}\n", "n.yaml:6: services[0].plugins[0].config: plugin plain has "
-             "no key 'x'"),
+            ("  plugins:\n  - {plugin: plain, config: {x: 1}}\n", "n.yaml:6: services[0].plugins[0].config.x: unknown key; "
+             "known are limit, limits.rate"),
             (f"  plugins:\n  - {{plugin: loaded, object: {so('other_schema')}}}\n",
              "n.yaml:6: services[0].plugins[0]: plugin loaded was built from another schema"),
             (f"  plugins:\n  - {{plugin: loaded, object: {so('wrong_abi')}}}\n", "built for plugin ABI"),
             (f"  plugins:\n  - {{plugin: loaded, object: {so('missing')}}}\n", "n.yaml:6: services[0].plugins[0].object:"),
+            ("  config:\n    limit: -1\n    limits: {rate: 2000}\n    names: [a, b, c, d]\n    allow: {x: [y]}\n    puase: 1s\n",
+             "n.yaml:6: services[0].config.limit: expected 0..4294967295, found '-1'\n"
+             "n.yaml:7: services[0].config.limits.rate: expected 1..1000 calls/s, found '2000'\n"
+             "n.yaml:8: services[0].config.names: expected 0..3 of them, found 4\n"
+             "n.yaml:9: services[0].config.allow.x: expected a text, found a list\n"),
+            ("  config: {puase: 1s}\n", "n.yaml:5: services[0].config.puase: unknown key, did you mean 'pause'?"),
             ("- name: plain\n", "n.yaml:5: services[1]: plugin plain serves nothing"),
             ("  colour: red\n", "n.yaml:5: services[0]: unknown key 'colour'"),
         ):
@@ -667,7 +690,8 @@ class Check(unittest.TestCase):
             self.assertIn(error, text)
 
     def test_usage(self):
-        for words, status in ((["--help"], 0), (["--version"], 0), (["--help", "config"], 0), ([], 2), (["--frob"], 2),
+        for words, status in ((["--help"], 0), (["--version"], 0), (["--help", "config"], 0), (["--help", "plain"], 0),
+                              (["--help", "ghost"], 2), ([], 2), (["--frob"], 2),
                               (["--config", "x", "y"], 2), (["--config", "/nonexistent"], 1)):
             r = subprocess.run([TELAD, *words], capture_output=True, text=True, timeout=60)
             self.assertEqual(r.returncode, status, words)

@@ -5,6 +5,7 @@
 #include "../../control/move.h"
 
 #include "fake_node.h"
+#include "test_change_keys.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -98,6 +99,7 @@ static int obey(struct tela_hook *h, const char *hook)
 	char what[32];
 
 	snprintf(what, sizeof(what), "%s %.16s", hook, h->instance->name);
+	check_values(h, hook);
 	say(hook, h);
 	while (!strcmp(hanging, what))
 		pause();
@@ -116,7 +118,7 @@ static const char *get(const struct tela_hook *h, const char *key)
 static int on_config_merge(struct tela_hook *h, const struct tela_plugin_config *update)
 {
 	const char *more = tela_config_str(update, "list", NULL);
-	char both[64];
+	char both[160];
 
 	snprintf(both, sizeof(both), "%s,%s", get(h, "list"), more);
 	if (more && tela_hook_set(h, NULL, "list", both))
@@ -260,11 +262,9 @@ static const struct tela_service_desc desc = {.name = "test.Svc",
 	.methods = methods};
 static const struct tela_link serve[] = {{.service = &desc, .method = 1, .enter = go_on}};
 static const struct tela_link every[] = {{.callback = TELA_REQUEST_IN, .enter = go_on}};
-static const char *const keys[] = {
-	"x", "list", "length", "push", "pushed", "wrong", "restart", NULL};
-
 #define HOOKS                                                                                      \
 	.abi = TELA_PLUGIN_ABI, .version = "1", .n_links = 1, .keys = keys,                        \
+	.n_keys = ARRAY_SIZE(keys), .values_size = sizeof(struct options),                         \
 	.config_merge = on_config_merge, .config = on_config, .start = on_start,                   \
 	.prepare = on_prepare, .abort = on_abort, .updated = on_updated, .stop = on_stop
 
@@ -403,6 +403,12 @@ static int tear_down(void **state)
 
 static struct tela_pair pair_x[] = {{"x", "1"}}, pair_push[] = {{"push", "p"}};
 
+#define LONG_LIST                                                                                  \
+	"0123456789012345678901234567890123456789012345678901234567890123456789"                   \
+	"012345678901234567890123456789"
+
+#define VALUES(name) ((const struct options *)find(name)->values)
+
 #define CONFIG(pairs)                                                                              \
 	{                                                                                          \
 		ARRAY_SIZE(pairs), pairs                                                           \
@@ -443,6 +449,46 @@ static int set(const char *name, const char *key, const char *value)
 		.op = CHANGE_REPLACE, .plugin = name, .config = {1, &pair}, .in_place = true};
 
 	return change_quiet(&step, 1);
+}
+
+static int unset(const char *name, const char *key)
+{
+	struct change_step step = {.op = CHANGE_REPLACE, .plugin = name, .in_place = true};
+
+	step.unset = (const char *const[]){key, NULL};
+	return change_quiet(&step, 1);
+}
+
+/* Read by its keys; what they do not allow is refused before any hook has run. */
+static void test_values(void **state)
+{
+	struct record *before;
+
+	(void)state;
+	assert_int_equal(VALUES("a")->items.n, 2);
+	assert_int_equal(set("a", "items",
+				 "\x1f"
+				 "only one, really"),
+		0);
+	assert_int_equal(VALUES("a")->items.n, 1);
+	assert_int_equal(set("a", "map.one", "1"), 0);
+	assert_int_equal(set("a", "map.two", "2"), 0);
+	assert_int_equal(VALUES("a")->map.n, 2);
+	before = s->current;
+	assert_int_equal(set("a", "length", "many"), -EINVAL);
+	assert_string_equal(why, "a: config.length: expected 0..99, found 'many'");
+	assert_int_equal(unset("a", "lenght"), -EINVAL);
+	assert_string_equal(why, "a: config.lenght: unknown key, nothing to take out");
+	assert_string_equal(record, "");
+	assert_ptr_equal(s->current, before);
+	/* All that lies below it. */
+	assert_int_equal(unset("a", "map"), 0);
+	assert_int_equal(VALUES("a")->map.n, 0);
+	/* What a hook sets is held against them too, and counts. */
+	assert_int_equal(set("b", "list", "abcde"), 0);
+	assert_int_equal(VALUES("b")->length, 6);
+	assert_int_equal(set("b", "list", LONG_LIST), -EINVAL);
+	assert_non_null(strstr(why, "b: config.length: expected 0..99, found '107'"));
 }
 
 static void test_orders(void **state)
@@ -515,14 +561,14 @@ static void test_altered_below(void **state)
 	assert_string_equal(tela_config_str(&find("b")->config, "pushed", ""), "p");
 	assert_string_equal(tela_config_str(&find("b")->given, "pushed", ""), "mine");
 	/* When it is not said any more, the operator's word counts. */
-	assert_int_equal(set("svc", "push", ""), 0);
+	assert_int_equal(unset("svc", "push"), 0);
 	assert_string_equal(tela_config_str(&find("b")->config, "pushed", ""), "mine");
 	/* Refused: what stands above, what is not known; what is not there is left alone. */
 	assert_int_equal(set("a", "wrong", "svc"), -EINVAL);
 	assert_string_equal(why, "the config hook of a in svc sets 'nonsense' of 'svc', which does "
 				 "not stand below it");
 	assert_int_equal(set("a", "wrong", "b"), -EINVAL);
-	assert_non_null(strstr(why, "plugin b has no key 'nonsense'"));
+	assert_non_null(strstr(why, "b: config.nonsense: unknown key; known are x, list"));
 	assert_int_equal(set("a", "wrong", "ghost"), 0);
 }
 
@@ -827,6 +873,8 @@ int main(int argc, char **argv)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	static const struct CMUnitTest tests[] = {
+		TEST(test_values),
+		TEST(test_values),
 		TEST(test_orders),
 		TEST(test_restart),
 		TEST(test_merge),

@@ -89,11 +89,11 @@ static void test_everything(void **state)
 	assert_int_equal(c->node.cores[1].idle, TELA_IDLE_SPIN);
 	assert_int_equal(c->node.cores[1].pause_ms, 30);
 	assert_string_equal(c->node.peers[0].address, "10.77.0.2:99");
-	assert_string_equal(tela_config_str(&c->services[0].config, "a.y.x", "?"), "text");
-	assert_string_equal(tela_config_str(&c->services[0].config, "b", "?"), "2");
-	assert_int_equal(c->services[0].config.n, 3);
+	assert_string_equal(tela_config_str(&c->services[0].config.pairs, "a.y.x", "?"), "text");
+	assert_string_equal(tela_config_str(&c->services[0].config.pairs, "b", "?"), "2");
+	assert_int_equal(c->services[0].config.pairs.n, 3);
 	assert_string_equal(c->services[0].plugins[0].as, "c1");
-	assert_string_equal(c->services[0].plugins[1].config.pairs[0].value, "");
+	assert_string_equal(c->services[0].plugins[1].config.pairs.pairs[0].value, "");
 	assert_int_equal(c->services[0].line, 15);
 	assert_int_equal(c->services[0].plugins[1].line, 20);
 	conf_free(c);
@@ -166,9 +166,14 @@ static const struct wrong {
 		"n.yaml:5: services[0].plugins[0]: 'plugin' is missing (name of the plugin)\n"},
 	{HEAD "services:\n- name: echo\n  config: 3\n",
 		"n.yaml:5: services[0].config: expected a mapping, found '3'\n"},
-	{HEAD "services:\n- name: echo\n  config:\n    a: [1, 2]\n",
-		"n.yaml:6: services[0].config.a: expected a value or a mapping of values, found a "
-		"list\n"},
+	{HEAD "services:\n- name: echo\n  config:\n    a: [1, {b: 2}]\n",
+		"n.yaml:6: services[0].config.a[1]: expected a value, found a mapping\n"},
+	{HEAD "services:\n- name: echo\n  config:\n    a: [1, '']\n",
+		"n.yaml:6: services[0].config.a[1]: expected a value, found nothing\n"},
+	{HEAD "services:\n- name: echo\n  config:\n    a: \"x\\x1fy\"\n",
+		"n.yaml:6: services[0].config.a: a value may not hold the byte 0x1f\n"},
+	{HEAD "services:\n- name: echo\n  config:\n    a: [\"\\0\"]\n",
+		"n.yaml:6: services[0].config.a[0]: a value may not hold a zero byte\n"},
 	{HEAD "services:\n- name: echo\n  config: {a: {b: 1}, a.b: 2}\n",
 		"n.yaml:5: services[0].config: key 'a.b' is there twice\n"},
 	{HEAD "services:\n- name: echo\n  config: {a: 1, a: 2}\n",
@@ -275,7 +280,7 @@ static void test_one_service(void **state)
 	assert_int_equal(c->n_services, 1);
 	assert_int_equal(c->services->line, 2);
 	assert_true(c->services->global && c->services->weight == 1);
-	assert_string_equal(c->services->plugins[0].config.pairs[0].key, "x.y");
+	assert_string_equal(c->services->plugins[0].config.pairs.pairs[0].key, "x.y");
 	assert_string_equal(c->services->object, "/a/b/echo.so");
 	assert_string_equal(c->services->plugins[0].object, "/b/a.so");
 	conf_free(c);
@@ -286,6 +291,46 @@ static void test_one_service(void **state)
 	assert_non_null(strstr(errors, "s.yaml:3: plugins[0].plugin: 'a' is already there"));
 	assert_non_null(strstr(errors, "s.yaml:5: plugins[2].plugin: 'c' is already there"));
 	assert_non_null(strstr(errors, "s.yaml:6: unknown key 'node'"));
+}
+
+/* Lists are told from texts, and each pair knows its line. */
+static void test_lists_and_lines(void **state)
+{
+	struct conf *c = parse(HEAD "services:\n- name: e\n  config:\n    z: [a, 'b,c', 3]\n"
+				    "    m: {y: [], x: '[a, b]'}\n    a: 1\n");
+	const uint32_t lines[] = {8, 7, 7, 6};
+	const struct conf_free *config;
+
+	(void)state;
+	assert_non_null(c);
+	config = &c->services[0].config;
+	assert_int_equal(config->pairs.n, 4);
+	assert_string_equal(tela_config_str(&config->pairs, "z", "?"), "\x1f"
+								       "a\x1f"
+								       "b,c\x1f"
+								       "3");
+	assert_string_equal(tela_config_str(&config->pairs, "m.y", "?"), "\x1f");
+	assert_string_equal(tela_config_str(&config->pairs, "m.x", "?"), "[a, b]");
+	for (uint32_t i = 0; i < 4; i++)
+		assert_int_equal(config->lines[i], lines[i]);
+	conf_free(c);
+}
+
+/* A long text that many names stand for would fill the memory. */
+static void test_repeated(void **state)
+{
+	size_t size = 200000, n;
+	char *text = malloc(size + 100000);
+
+	(void)state;
+	n = (size_t)sprintf(text, HEAD "services:\n- name: e\n  config:\n    a: &a %0*d\n    l: [",
+		(int)size, 7);
+	for (int i = 0; i < 4000; i++)
+		n += (size_t)sprintf(text + n, "*a,");
+	sprintf(text + n, "]\n");
+	assert_null(parse(text));
+	assert_non_null(strstr(errors, "config.l: nested too deeply, or too large"));
+	free(text);
 }
 
 static void test_no_file(void **state)
@@ -310,6 +355,8 @@ int main(void)
 		cmocka_unit_test(test_bombs),
 		cmocka_unit_test(test_garbage),
 		cmocka_unit_test(test_one_service),
+		cmocka_unit_test(test_lists_and_lines),
+		cmocka_unit_test(test_repeated),
 		cmocka_unit_test(test_no_file),
 	};
 

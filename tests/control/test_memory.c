@@ -170,6 +170,7 @@ struct step {
 static const struct step steps[] = {
 	{"{\"cmd\":\"commands\"}\n", NULL, true},
 	{"{\"cmd\":\"plugins\"}\n", NULL, true},
+	{"{\"cmd\":\"plugins\",\"plugin\":\"plain\"}\n", NULL, true},
 	{"{\"cmd\":\"registry\"}\n", NULL, true},
 	{"{\"cmd\":\"latency\"}\n", NULL, true},
 	{"{\"cmd\":\"failures\"}\n", NULL, true},
@@ -191,9 +192,11 @@ static const struct step steps[] = {
 	{"{\"cmd\":\"call\"," SVC ",\"method\":\"Ping\",\"all\":true,\"node\":\".,bench\"}\n", NULL,
 		false},
 	{"{\"cmd\":\"config.merge\"," SVC
-	 ",\"config\":{\"svc.limit\":8,\"plain1.limits.rate\":1.5}}\n",
+	 ",\"config\":{\"svc.limit\":8,\"plain1.limits.rate\":15,\"plain1.names\":[\"a\",\"b\"],"
+	 "\"plain1.allow.x\":\"y\"}}\n",
 		"{\"cmd\":\"config.merge\"," SVC
-		",\"config\":{\"svc.limit\":null,\"plain1.limits.rate\":null}}\n",
+		",\"config\":{\"svc.limit\":null,\"plain1.limits\":null,\"plain1.names\":null,"
+		"\"plain1.allow\":null}}\n",
 		false},
 	{"{\"cmd\":\"chain.add\"," SVC ",\"plugin\":\"counts\"}\n",
 		"{\"cmd\":\"chain.remove\"," SVC ",\"name\":\"counts\"}\n", false},

@@ -328,14 +328,14 @@ class Config(Life):
         """Scenarios 36, 37: other keys keep their values, other plugins their instances, the status stays."""
         before = self.instances()
         self.events()
-        r = self.done(self.merge(reca__x=1, reca__y__z="two", recb__x=True))
+        r = self.done(self.merge(reca__x=1, reca__y__z=2, recb__x=True))
         self.assertEqual((r["changed"], r["config"]),
-                         (2, {"rec": {}, "reca": {"x": "1", "y.z": "two"}, "recb": {"x": "true"}}))
+                         (2, {"rec": {}, "reca": {"x": "1", "y.z": "2"}, "recb": {"x": "true"}}))
         self.assertEqual(self.events()[:4], ["config reca", "config recb", "start recb", "start reca"])
         after = self.instances()
         self.assertEqual([before[n] == after[n] for n in ("rec", "reca", "recb")], [True, False, False])
         r = self.done(self.merge(reca__x=None))
-        self.assertEqual(r["config"]["reca"], {"y.z": "two"})
+        self.assertEqual(r["config"]["reca"], {"y.z": "2"})
         self.assertEqual(self.instances()["recb"], after["recb"])
         self.assertEqual((self.service()["state"], self.done(self.node.ask("config.show", service="rec"))["config"]),
                          ("running", r["config"]))
@@ -375,8 +375,12 @@ class Config(Life):
         self.drop("fail-config-recb")
         for config, code, part in (({"nobody__x": 1}, "NOT_FOUND", "config.nobody.x: expected NAME.KEY"),
                                    ({"reca": 1}, "NOT_FOUND", "config.reca: expected NAME.KEY"),
-                                   ({"reca__bogus": 1}, "INVALID_ARGUMENT", "plugin reca has no key 'bogus'"),
-                                   ({"reca__x": [1]}, "INVALID_ARGUMENT", "config.reca.x: expected a text, number or flag"),
+                                   ({"reca__bogus": 1}, "INVALID_ARGUMENT", "reca: config.bogus: unknown key; known are x, y.z"),
+                                   ({"reca__x": [1]}, "INVALID_ARGUMENT", "config.x: expected a text, found a list"),
+                                   ({"reca__x": {"a": 1}}, "INVALID_ARGUMENT", "reca.x: expected a text, number, flag or"),
+                                   ({"reca__x": [[1]]}, "INVALID_ARGUMENT", "reca.x: expected a text, number, flag or"),
+                                   ({"reca__y__z": "many"}, "INVALID_ARGUMENT", "y.z: expected 0..4294967295, found 'many'"),
+                                   ({"reca__bogus": None}, "INVALID_ARGUMENT", "reca: config.bogus: unknown key"),
                                    ({}, "INVALID_ARGUMENT", "expected 1 to 256 keys")):
             self.refused(self.merge(**config), code, part)
         self.assertEqual(self.instances(), before)

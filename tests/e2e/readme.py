@@ -49,6 +49,7 @@ SIM = 'build/tests/sim/tela-sim'  # its own test runs what its README shows
 # Cheap and alone: the command and a text that its output must hold.
 ALONE = {
     'telad --help config': 'udp_port',
+    'telad --help rate_limit': 'calls/s',
     'telad --help': 'telad --config',
     'telad --version': 'telad',
     'telactl --help': 'telactl',
@@ -185,7 +186,9 @@ def run_a_node(readme, commands):
 
 def write_a_service(readme, commands):
     """The service of services/README.md is made as it says, and a node takes it."""
-    said = {'hello there': 'HELLO THER!', 'who is there': 'WHO IS THER?', 'hello': 'HELLO', 'registry': 'shout/bang'}
+    said = {'hello there': 'HELLO THER!', 'who is there': 'WHO IS THER?', 'hello': 'HELLO', 'registry': 'shout/bang',
+            'plugins check': 'max_bytes +65536',
+            'config show': 'check.max_bytes +2000 +65536', '2kB': 'expected 1..16777216 bytes, found .2kB.'}
     with Place() as place:
         for name in ('shout.fbs', 'ending.h', 'bang.c'):
             place.write(name, readme.block(above=f'`{name}`'))
@@ -202,14 +205,16 @@ def write_a_service(readme, commands):
         place.start_node('telad --config node.yaml')
         for command in commands:
             if command.startswith('telactl'):
-                place.run(command, expect=next((e for part, e in said.items() if part in command), ''))
+                expect = next((e for part, e in said.items() if part in command), '')
+                place.run(command, expect=expect, code=int('2kB' in command))
 
 
 def grow_a_calculator(readme, commands):
     """The files and commands of the tutorial in their order; `said` has what some of them say, and their exit status."""
     said = {'"a": 84': ('42', 0), '{"a": 1, "b": 0}': ('division by zero', 1), '{"a": 2, "b": 0}': ('division_by_zero', 1),
             'chain show': ('round.*guard.*calc', 0), '{"a": 1, "b": 0.001}': ('division_by_zero', 1),
-            'digits=many': ('digits: expected an integer', 1), '"a": 0.003': ('"value": 3\\b', 0), '"b": 22}': ('42', 0),
+            'digits=many': ('digits: expected 0..12, found .many.', 1), 'config show': ('round.digits +2 +2', 0),
+            '"a": 0.003': ('"value": 3\\b', 0), '"b": 22}': ('42', 0),
             '{"a": 1, "b": 1}': ('paused', 1), '{"a": 1, "b": 2}': ('"value": 3\\b', 0)}
     with Place() as place:
         for name in ('arith.fbs', 'calc.c', 'guard.c', 'round.c', 'one.yaml', 'two.yaml'):

@@ -85,7 +85,8 @@ class BadPlugins(WhileCallsGoOn):
         self.still_well()
 
     def test_configuration(self):
-        self.refused('INVALID_ARGUMENT', "'whom'", 'who', plugin='probe', object=plugin('probe'), config={'whom': 'x'})
+        self.refused('INVALID_ARGUMENT', 'config.whom: unknown', 'who', plugin='probe', object=plugin('probe'),
+                     config={'whom': 'x'})
         self.refused('INVALID_ARGUMENT', 'max_bytes', plugin='check', config={'max_bytes': 'plenty'})
         self.refused('INVALID_ARGUMENT', 'max_bytes', plugin='check', config={'max_bytes': 0})
         self.server.do('chain.add', service='echo', plugin='probe', object=plugin('probe'), config={'who': 'me'})
@@ -176,7 +177,7 @@ class BadConfiguration(mesh.Case):
                 (('another schema',), [{'name': 'echo', 'plugins': [
                     {'plugin': 'bad_schema', 'object': plugin('bad_schema')}]}]),
                 (('No such file',), [{'name': 'echo', 'object': '/nowhere.so'}]),
-                (("'size'",), [{'name': 'echo', 'config': {'size': 3}}]),
+                (('services[0].config.size: unknown key',), [{'name': 'echo', 'config': {'size': 3}}]),
                 (('serves nothing',), ['counter'])):
             status, text = self.check(services)
             self.assertEqual(status, 1, text)

@@ -146,7 +146,7 @@ class Calling(mesh.Case):
 
     def slow(self, name):
         self.nodes[name].do('chain.add', service='calculator', plugin='fault',
-                            config={'delay_ppm': 1_000_000, 'delay_us': SLOW_US})
+                            config={'delay_ppm': 1_000_000, 'delay': f'{SLOW_US}us'})
         self.addCleanup(self.nodes[name].do, 'chain.remove', service='calculator', name='fault')
 
     def all(self, **options):

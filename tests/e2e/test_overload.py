@@ -18,7 +18,7 @@ class Latency(mesh.Case):
 
     def test_both_sides(self):
         mesh.schemas('echo')
-        busy = {'plugin': 'fault', 'config': {'busy_us': 500}}
+        busy = {'plugin': 'fault', 'config': {'busy': '500us'}}
         server, client = self.mesh.server(services=[{'name': 'echo', 'plugins': [busy]}]), self.mesh.client()
         for method, payload in (('echo', mesh.table('echo.Message', data=b'x')),
                                 ('later', mesh.table('echo.Delayed', delay_us=20_000, data=b'x'))):
@@ -51,7 +51,7 @@ class Overload(mesh.Case):
 
     def nodes(self, busy_us, target_us):
         mesh.schemas('echo')
-        plugins = [{'plugin': 'counter'}, {'plugin': 'fault', 'config': {'busy_us': busy_us}}]
+        plugins = [{'plugin': 'counter'}, {'plugin': 'fault', 'config': {'busy': f'{busy_us}us'}}]
         return self.mesh.server(services=[{'name': 'echo', 'plugins': plugins}], shed_target_us=target_us)
 
     def test_shed(self):

@@ -174,8 +174,8 @@ class Shop(mesh.Case):
 
     def test_too_late(self):
         """The caller waits no longer than it said; the bank has charged all the same, so the goods stay reserved."""
-        self.bank.do('config.merge', service='payments', config={'payments.bank_ms': '900'})
-        self.addCleanup(self.bank.do, 'config.merge', service='payments', config={'payments.bank_ms': '20'})
+        self.bank.do('config.merge', service='payments', config={'payments.bank': '900ms'})
+        self.addCleanup(self.bank.do, 'config.merge', service='payments', config={'payments.bank': '20ms'})
         left, figures = self.left(), self.figures()
         got = self.order('--deadline', '400ms', '--trace')
         self.assertEqual((got['status'], got['outcome']), ('DEADLINE_EXCEEDED', 'maybe executed'), got)
@@ -188,7 +188,7 @@ class Shop(mesh.Case):
     def test_undone_for_nobody(self):
         """The caller has gone while the second line is reserved: what the first has taken goes back all the same."""
         left = self.left()
-        self.back.do('chain.add', service='products', plugin='fault', config={'delay_ppm': '1000000', 'delay_us': '400000'})
+        self.back.do('chain.add', service='products', plugin='fault', config={'delay_ppm': '1000000', 'delay': '400ms'})
         self.addCleanup(self.back.ask, 'chain.remove', service='products', name='fault')
         got = self.order('--deadline', '600ms', '--trace', lamps=1, chairs=1)
         self.assertEqual((got['status'], got['outcome']), ('DEADLINE_EXCEEDED', 'maybe executed'), got)
@@ -210,18 +210,18 @@ class Shop(mesh.Case):
 
     def test_wrong_configurations(self):
         for node, service, key, value, said in (
-                (self.edge, 'orders', 'nodes', '', 'nodes: expected names'),
+                (self.edge, 'orders', 'nodes', '', 'nodes: expected 1..16'),
                 (self.edge, 'orders', 'nodes', 'back,nobody', 'nobody'),
-                (self.back, 'users', 'users', '7:alice,bob', 'expected ID:NAME, found "bob"'),
+                (self.back, 'users', 'users', '7:alice,bob', 'users[1]: expected ID:NAME, found \'bob\''),
                 (self.back, 'products', 'stock', 'lamp:1:-1', 'expected NAME:CENTS:LEFT'),
-                (self.bank, 'payments', 'bank_ms', 'long', 'bank_ms: expected an integer')):
+                (self.bank, 'payments', 'bank', 'long', 'bank: expected a time')):
             reply = node.ask('config.merge', service=service, config={f'{service}.{key}': value})
             self.assertFalse(reply['ok'], (key, value))
             self.assertIn(said, reply['error']['message'])
 
     def test_z_bank_killed(self):
         """While it charges: nobody knows whether it has. While it is away: surely not, and what was reserved goes back."""
-        self.bank.do('config.merge', service='payments', config={'payments.bank_ms': '5000'})
+        self.bank.do('config.merge', service='payments', config={'payments.bank': '5s'})
         left, before = self.left(), self.bank.counters()['calls_worked']
         order = {'user': 7, 'lines': [{'product': 'lamp', 'quantity': 1}], 'card': CARD}
         placing = subprocess.Popen(

@@ -111,7 +111,7 @@ class Workers(mesh.Case):
         """They run in its loop, one after the other is started again as threads are, and go with their plugin."""
         server, client = self.node(['echo']), self.mesh.client()
         die, ticks = self.mesh.path('die'), f'{mesh.program("TELA_PLUGINS")}/ticks.so'
-        for strategy in (0, 1):
+        for strategy in (False, True):
             server.do('chain.add', service='echo', plugin='ticks', object=ticks, config={'die': die, 'all': strategy})
             before = server.figures('ticks')
             mesh.until(lambda: all(server.figures('ticks')[k] > before[k] + 10 for k in ('often', 'slow')), 'both tick')

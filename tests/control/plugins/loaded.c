@@ -29,6 +29,10 @@ static const struct tela_service_desc desc = {.name = TEST_SERVICE, .schema = TE
 #endif
 static const struct tela_link links[] = {{.service = &desc, .method = 1, .enter = go_on}};
 
+struct options {
+	const char *who;
+};
+
 __attribute__((unused)) static int start_hangs(struct tela_hook *h, void **ret_self)
 {
 	(void)h;
@@ -49,7 +53,7 @@ __attribute__((unused)) static int start_fails(struct tela_hook *h, void **ret_s
 {
 	(void)ret_self;
 	snprintf(h->error, h->error_len, "no licence for %s",
-		tela_config_str(h->config, "who", "anybody"));
+		((const struct options *)h->values)->who);
 	return -EACCES;
 }
 
@@ -61,7 +65,9 @@ static __attribute__((constructor)) void hang(void)
 }
 #endif
 
-static const char *const keys[] = {"who", NULL};
+static const struct tela_config_key keys[] = {
+	TELA_CONFIG(struct options, who, .fallback = "anybody", .help = "has no licence"),
+};
 
 static const struct tela_plugin plugin = {
 #ifdef WRONG_ABI
@@ -74,6 +80,8 @@ static const struct tela_plugin plugin = {
 	.version = PLUGIN_VERSION,
 	.links = links,
 	.keys = keys,
+	.n_keys = sizeof(keys) / sizeof(keys[0]),
+	.values_size = sizeof(struct options),
 #ifdef SERVES_REC
 	.serves = &desc,
 #endif

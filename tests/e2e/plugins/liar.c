@@ -7,6 +7,10 @@
 
 enum { SERVICES = 300 };
 
+struct options {
+	const char *how;
+};
+
 static uint64_t version = 1;
 
 static bool is(void *self, const char *how)
@@ -54,7 +58,9 @@ static enum tela_verdict announcement(struct tela_call *call, void *self)
 
 static int start(struct tela_hook *h, void **ret_self)
 {
-	*ret_self = strdup(tela_config_str(h->config, "how", ""));
+	const struct options *o = h->values;
+
+	*ret_self = strdup(o->how ? o->how : "");
 	return *ret_self ? 0 : -1;
 }
 
@@ -70,13 +76,17 @@ static const struct tela_link links[] = {
 		.enter = announcement},
 };
 
-static const char *const keys[] = {"how", NULL};
+static const struct tela_config_key keys[] = {
+	TELA_CONFIG(struct options, how, .help = "it lies; unless given, it does not"),
+};
 
 static const struct tela_plugin plugin = {
 	.abi = TELA_PLUGIN_ABI,
 	.name = "liar",
 	.version = "1",
 	.keys = keys,
+	.n_keys = sizeof(keys) / sizeof(keys[0]),
+	.values_size = sizeof(struct options),
 	.serves = &tela_node_Node_service,
 	.links = links,
 	.n_links = 2,

@@ -7,6 +7,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
+struct options {
+	const char *who;
+};
+
 static enum tela_verdict go_on(struct tela_call *call, void *self)
 {
 	(void)call;
@@ -28,7 +32,7 @@ static int start(struct tela_hook *h, void **ret_self)
 	(void)ret_self;
 #ifdef START_FAILS
 	snprintf(h->error, h->error_len, "no licence for %s",
-		tela_config_str(h->config, "who", "anybody"));
+		((const struct options *)h->values)->who);
 	return -EACCES;
 #endif
 #ifdef START_HANGS
@@ -56,7 +60,9 @@ static __attribute__((constructor)) void load(void)
 }
 #endif
 
-static const char *const keys[] = {"who", NULL};
+static const struct tela_config_key keys[] = {
+	TELA_CONFIG(struct options, who, .fallback = "anybody", .help = "has no licence"),
+};
 
 static const struct tela_plugin plugin = {
 #ifdef WRONG_ABI
@@ -67,6 +73,8 @@ static const struct tela_plugin plugin = {
 	.name = PLUGIN_NAME,
 	.version = "1.0",
 	.keys = keys,
+	.n_keys = ARRAY_SIZE(keys),
+	.values_size = sizeof(struct options),
 	.links = links,
 	.n_links = ARRAY_SIZE(links),
 	.start = start,

@@ -106,13 +106,17 @@ static enum tela_verdict out(struct tela_call *call, void *self)
 		       : TELA_CONTINUE;
 }
 
+struct options {
+	const char *peer;
+};
+
 static int start(struct tela_hook *h, void **ret_self)
 {
+	const struct options *o = h->values;
 	struct relay *r = calloc(1, sizeof(*r));
 
 	if (r)
-		r->client = tela_client_open(
-			h->node, tela_config_str(h->config, "peer", "?"), &echo_Echo_service, 1);
+		r->client = tela_client_open(h->node, o->peer, &echo_Echo_service, 1);
 	if (!r || !r->client) {
 		snprintf(h->error, h->error_len, "no such peer");
 		free(r);
@@ -132,7 +136,11 @@ static const struct tela_link links[] = {
 	{.callback = TELA_REQUEST_OUT, .enter = out},
 };
 
-static const char *const wraps[] = {"echo", NULL}, *const keys[] = {"peer", NULL};
+static const char *const wraps[] = {"echo", NULL};
+
+static const struct tela_config_key keys[] = {
+	TELA_CONFIG(struct options, peer, .required = true, .help = "that it asks"),
+};
 
 static const struct tela_plugin plugin = {
 	.abi = TELA_PLUGIN_ABI,
@@ -140,6 +148,8 @@ static const struct tela_plugin plugin = {
 	.version = "1.0",
 	.wraps = wraps,
 	.keys = keys,
+	.n_keys = sizeof(keys) / sizeof(keys[0]),
+	.values_size = sizeof(struct options),
 	.links = links,
 	.n_links = sizeof(links) / sizeof(links[0]),
 	.start = start,

@@ -7,6 +7,12 @@
 
 #include "tela_plugin.h"
 
+struct options {
+	bool all;
+	uint32_t core;
+	const char *die;
+};
+
 struct ticks {
 	_Atomic uint64_t often, slow, elsewhere;
 	const char *die;
@@ -42,16 +48,16 @@ static int dies(struct tela_core *core, void *self)
 static int start(struct tela_hook *h, void **ret_self)
 {
 	struct ticks *t = calloc(1, sizeof(*t));
-	uint32_t core = (uint32_t)tela_config_int(h->config, "core", 0, 0, 99, NULL);
+	const struct options *o = h->values;
 
 	if (!t)
 		return -ENOMEM;
-	t->die = tela_config_str(h->config, "die", "/nowhere");
-	t->list[0] = (struct tela_worker){.name = "often", .task = often, .core = core};
+	t->die = o->die;
+	t->list[0] = (struct tela_worker){.name = "often", .task = often, .core = o->core};
 	t->list[1] = (struct tela_worker){.name = "slow", .task = slow, .period_ms = 5};
 	t->list[2] = (struct tela_worker){.name = "dies", .task = dies, .period_ms = 5};
 	t->workers = (struct tela_workers){.list = t->list, .n = 3, .max_restarts = 63};
-	if (tela_config_int(h->config, "all", 0, 0, 1, NULL))
+	if (o->all)
 		t->workers.strategy = TELA_ONE_FOR_ALL;
 	h->workers = &t->workers;
 	*ret_self = t;
@@ -72,13 +78,19 @@ static void stats(void *self, void (*emit)(void *arg, const char *name, uint64_t
 	emit(arg, "elsewhere", atomic_load(&t->elsewhere));
 }
 
-static const char *const keys[] = {"all", "core", "die", NULL};
+static const struct tela_config_key keys[] = {
+	TELA_CONFIG(struct options, all, .help = "are ended and started again when one ends"),
+	TELA_CONFIG(struct options, core, .max = 99, .help = "that the first one runs on"),
+	TELA_CONFIG(struct options, die, .fallback = "/nowhere", .help = "it does, if that exists"),
+};
 
 static const struct tela_plugin plugin = {
 	.abi = TELA_PLUGIN_ABI,
 	.name = "ticks",
 	.version = "1",
 	.keys = keys,
+	.n_keys = sizeof(keys) / sizeof(keys[0]),
+	.values_size = sizeof(struct options),
 	.start = start,
 	.stop = stop,
 	.stats = stats,
