@@ -51,6 +51,9 @@ static const char *unpack(void)
 
 static void test_as_printf(void **state)
 {
+	const char *volatile narrow =
+		"%hhd %hhu %hd %hu"; /* of more than fits: no compiler likes it */
+	const volatile int wide = 0x12345ff;
 	static const char not_ended[3] = {'a', 'b', 'c'};
 	const char *volatile none = NULL, *volatile string = "%s";
 
@@ -61,6 +64,7 @@ static void test_as_printf(void **state)
 	ASSERT_SAME("[%5d|%-5d|%05d|%+d|% d|%x|%#X|%o]", 42, 42, 42, 42, 42, 0xbeef, 0xbeef, 8);
 	ASSERT_SAME("%hhd %hhu %hd %hu", (signed char)-1, (unsigned char)255, (short)-2,
 		(unsigned short)65535);
+	ASSERT_SAME(narrow, wide, wide, wide, wide);
 	ASSERT_SAME("%ld %lu %lld %llu", -1l, -1ul, -1ll, -1ull);
 	ASSERT_SAME("%zu %zd %jd %ju %td", (size_t)-1, (ssize_t)-1, INTMAX_MIN, UINTMAX_MAX,
 		(ptrdiff_t)-9);
