@@ -125,6 +125,8 @@ static inline __attribute__((always_inline)) int begin(struct machine *m, struct
 		caller_ask_credit(m, s);
 		return -EAGAIN;
 	}
+	if (unlikely(s->path && s->path->throttled) && !throttle_begin(m, s->path, s->service))
+		return -EBUSY;
 	budget_us = (uint32_t)min_u64(deadline_us, UINT32_MAX - 1);
 	bound = plain(s, o);
 	if (unlikely(!bound)) {
@@ -472,6 +474,8 @@ void caller_abandon(struct machine *m, struct caller_slot *s)
 		trace_out_end(m, s->body, s->envelope_len,
 			&(struct tela_result){
 				.code = TELA_CANCELLED, .outcome = TELA_NOT_EXECUTED});
+	if (s->session->path && s->session->path->throttled)
+		throttle_abandon(s->session->path, s->session->service);
 	slot_clear(m, s);
 	caller_slot_free(s);
 	m->n_made--;

@@ -111,6 +111,10 @@ static void deliver(struct machine *m, struct caller_slot *s, const uint8_t *bod
 			return;
 		}
 		read_status(&r, frame_Envelope_root(body));
+		r.envelope = body;
+		r.envelope_len = envelope_len;
+		if (unlikely(r.retry_after_us))
+			throttle_answered(m, s, &r);
 		if (unlikely(flags & frame_PacketFlag_unkept) && s->resends &&
 			r.outcome == TELA_NOT_EXECUTED)
 			r.outcome = TELA_MAYBE_EXECUTED; /* a copy of it may still run */
@@ -120,8 +124,6 @@ static void deliver(struct machine *m, struct caller_slot *s, const uint8_t *bod
 			caller_schema_refused(
 				m, s, frame_Envelope_schema(frame_Envelope_root(body))))
 			return;
-		r.envelope = body;
-		r.envelope_len = envelope_len;
 	}
 	if (likely(r.code == TELA_OK && !(s->flags & frame_PacketFlag_one_way))) {
 		r.payload = body + at;
@@ -228,6 +230,8 @@ void caller_response(
 		return;
 	}
 	answered(p, s);
+	if (unlikely(p->throttled) && !h->fragment)
+		throttle_taken(p, s->session->service);
 	if (unlikely(h->body_length > p->fragment)) {
 		response_fragment(m, p, s, h, body, len);
 		return;

@@ -227,17 +227,32 @@ static inline __attribute__((always_inline)) int begin_among(struct machine *mac
 			fetch_ahead(s);
 		if (!up || s->path->state == PATH_UP)
 			got = caller_begin(machine, s, m, size, o, ret);
-		if (unlikely(got == -EAGAIN))
+		if (unlikely(got == -EAGAIN || (got == -EBUSY && rc == -ENOTCONN)))
 			rc = got;
 		/* What a path refuses it refuses to all of its sessions. */
-		if (unlikely(got && s->path) && (got == -ENOTCONN || caller_path_holds(s->path)))
+		if (unlikely(got && s->path) &&
+			(got == -ENOTCONN || got == -EBUSY || caller_path_holds(s->path)))
 			end = path_end(cc, at);
 		cc->next = unlikely(end == cc->n_sessions) ? 0 : end;
-		if (likely(got != -EAGAIN && got != -ENOTCONN))
+		if (likely(got != -EAGAIN && got != -ENOTCONN && got != -EBUSY))
 			return got;
 		seen += end - at;
 	}
 	return rc;
+}
+
+uint32_t client_retry_us(struct core *core, struct tela_client *c)
+{
+	struct client_core *cc = &c->core[core->index];
+	uint32_t least = 0;
+
+	for (uint32_t k = 0, at = 0; k < cc->n_paths; at = cc->end[k++]) {
+		uint32_t us = throttle_wait_us(&core->m, cc->session[at].path, c->service);
+
+		if (us && (!least || us < least))
+			least = us;
+	}
+	return least;
 }
 
 int client_begin(struct core *core, struct tela_client *c, const struct tela_method_desc *m,

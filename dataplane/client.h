@@ -36,4 +36,6 @@ struct tela_client *client_of_mesh(
 /* On a data core. As tela_request_begin. */
 int client_begin(struct core *core, struct tela_client *c, const struct tela_method_desc *m,
 	size_t size, const struct tela_options *o, struct tela_request *ret);
+/* Why it said -EBUSY: when the first of its paths may be asked again, in microseconds. */
+uint32_t client_retry_us(struct core *core, struct tela_client *c);
 void client_free(struct tela_client *c);

@@ -40,6 +40,8 @@
 	EVENT(calls_refused, "requests answered without running: admission, budget, deadline")     \
 	EVENT(calls_shed,                                                                          \
 		"of these, refused because they had waited too long: the core is behind")          \
+	EVENT(calls_throttled,                                                                     \
+		"times that a path took no call, since its peer is behind and has refused some")            \
 	EVENT(calls_descended,                                                                     \
 		"calls that came to a closed gate for one in flight, or asked for one")            \
 	EVENT(calls_pending, "calls that went pending")                                            \

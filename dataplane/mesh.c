@@ -413,6 +413,15 @@ static void round_over(struct mesh_call *k, uint64_t soon_ns)
 	}
 }
 
+/* Not all at once: up to a quarter later. */
+static void come_again(struct mesh_call *k, uint32_t after_us)
+{
+	uint64_t random = machine_of(k)->ops->random(machine_of(k)->io);
+	uint64_t us = after_us + (uint64_t)((unsigned __int128)random * (after_us / 4) >> 64);
+
+	k->again_ns = max_u64(k->again_ns, machine_of(k)->now_ns + us * NS_PER_US);
+}
+
 /* Goes on to the next instance that can be asked. */
 static void try_next(struct mesh_call *k, struct mesh_attempt *a)
 {
@@ -432,6 +441,9 @@ static void try_next(struct mesh_call *k, struct mesh_attempt *a)
 		busy |= rc == -EAGAIN;
 		if (rc == -ENOTCONN) {
 			balance_unreached(&mc->balance, i, m->now_ns);
+		} else if (rc == -EBUSY) {
+			k->code = TELA_RESOURCE_EXHAUSTED;
+			come_again(k, client_retry_us(mc->core, mc->mesh->instance[i]));
 		} else if (rc != -EAGAIN) {
 			k->code = TELA_RESOURCE_EXHAUSTED;
 			end_later(k);
@@ -439,15 +451,6 @@ static void try_next(struct mesh_call *k, struct mesh_attempt *a)
 		}
 	}
 	round_over(k, soon ? CONNECT_NS : busy ? BUSY_NS : 0);
-}
-
-/* Not all at once: up to a quarter later. */
-static void come_again(struct mesh_call *k, uint32_t after_us)
-{
-	uint64_t random = machine_of(k)->ops->random(machine_of(k)->io);
-	uint64_t us = after_us + (uint64_t)((unsigned __int128)random * (after_us / 4) >> 64);
-
-	k->again_ns = max_u64(k->again_ns, machine_of(k)->now_ns + us * NS_PER_US);
 }
 
 static void attempt_done(void *arg, const struct tela_result *r)

@@ -292,6 +292,8 @@ static void path_reset(struct machine *m, struct path *p)
 	p->peer_id = 0;
 	p->integrity = frame_Integrity_none;
 	p->draining = p->asks = false;
+	p->throttled = 0;
+	memset(p->throttle, 0, sizeof(p->throttle));
 	p->last_stamp = 0;
 	p->last_rx_ns = p->silent_since_ns = p->ask_ns = 0;
 	p->tx_number = p->rx_number = 0;

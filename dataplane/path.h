@@ -15,6 +15,7 @@
 #include "list.h"
 #include "net.h"
 #include "session.h"
+#include "throttle.h"
 
 struct machine;
 
@@ -27,7 +28,8 @@ struct path {
 	uint32_t peer_id; /* we put it into datagrams to the peer */
 	uint8_t state, integrity, header_len;
 	bool initiator, dirty, draining, head_ok;
-	bool asks; /* is pinged for the sake of calls in progress alone */
+	uint8_t throttled; /* services that are asked for less, in `throttle` */
+	bool asks;         /* is pinged for the sake of calls in progress alone */
 	struct net_addr peer;
 	uint32_t fragment;                 /* body bytes of a fragment */
 	uint32_t last_stamp, last_wait_ns; /* that it may have waited before it was taken */
@@ -66,6 +68,7 @@ struct path {
 	struct net_head head;
 	uint64_t refresh_ns;
 	uint32_t queued; /* calls waiting for the path to come up */
+	struct throttle throttle[THROTTLES];
 };
 
 /* `len` bytes at the tail of the next datagram. */

@@ -59,7 +59,7 @@ bool shed_call(struct machine *m, uint64_t target_ns)
 
 static void make_body(struct shed *s, uint32_t retry_after_us)
 {
-	static const char name[] = "overloaded", message[] = "calls wait too long here";
+	static const char name[] = SHED_NAME, message[] = "calls wait too long here";
 	struct frame_Status_args status = frame_Status_ARGS_INIT;
 	struct frame_Envelope_args e = frame_Envelope_ARGS_INIT;
 	int n;

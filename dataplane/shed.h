@@ -24,6 +24,7 @@
 enum { SHED_INTERVALS = 20, SHED_BODY_MAX = 152, SHED_RETRY_STEP_US = 1024, SHED_LATE_NS = 100000 };
 
 #define SHED_NEVER UINT64_MAX
+#define SHED_NAME  "overloaded"
 
 struct shed {
 	_Atomic uint64_t target_ns; /* least of any service's; written by the control side */

@@ -420,7 +420,9 @@ struct tela_request {
 };
 
 /* Takes a slot and gives room for a payload of exactly `size` bytes. The request must be sent or
- * abandoned before the caller returns. 0; -EAGAIN (every slot is taken: try in a later pass),
+ * abandoned before the caller returns. 0; -EAGAIN (every slot is taken: try in a later pass), -EBUSY
+ * (the peer is overloaded and has all the calls that it will take now: as one that has ended
+ * RESOURCE_EXHAUSTED, surely not executed),
  * -EMSGSIZE, -ENOBUFS, -ENOTCONN (peer is down; try later or fail the call), -EINVAL (unknown
  * flags or instance; a direct call elsewhere than here), -ECANCELED (nobody waits for the parent
  * any more), -ELOOP (255 calls, each made for the one before). [core] */

@@ -78,14 +78,15 @@ static void all_submitted(struct core *c, struct thread_msg *msg)
 		give_back(c, msg);
 }
 
-static void call_failed(struct core *c, struct thread_msg *msg, uint8_t code, const char *message)
+static void call_failed(struct core *c, struct thread_msg *msg, uint8_t code, const char *message,
+	uint32_t retry_after_us)
 {
 	struct tela_reply *reply = msg->reply;
 
 	reply->code = code;
 	reply->outcome = TELA_NOT_EXECUTED;
 	reply->resends = 0;
-	reply->retry_after_us = 0;
+	reply->retry_after_us = retry_after_us;
 	reply->len = reply->envelope_len = 0;
 	copy_message(reply->message, (struct tela_str){message, strlen(message)});
 	give_back(c, msg);
@@ -99,8 +100,8 @@ static bool call_try(struct core *c, struct thread_msg *msg)
 	int rc;
 
 	if (c->m.now_ns >= msg->deadline_ns) {
-		call_failed(
-			c, msg, TELA_DEADLINE_EXCEEDED, "deadline passed before a slot was free");
+		call_failed(c, msg, TELA_DEADLINE_EXCEEDED,
+			"deadline passed before a slot was free", 0);
 		return true;
 	}
 	o.deadline_us = (msg->deadline_ns - c->m.now_ns + 999) / NS_PER_US;
@@ -111,16 +112,20 @@ static bool call_try(struct core *c, struct thread_msg *msg)
 	if (rc == -EAGAIN)
 		return false;
 	if (rc == -ENOTCONN) {
-		call_failed(c, msg, TELA_UNAVAILABLE, "peer is down");
+		call_failed(c, msg, TELA_UNAVAILABLE, "peer is down", 0);
+	} else if (rc == -EBUSY) {
+		call_failed(c, msg, TELA_RESOURCE_EXHAUSTED, "the peer is overloaded",
+			client_retry_us(c, msg->client));
 	} else if (rc == -EINVAL) {
-		call_failed(c, msg, TELA_INVALID_ARGUMENT, "no such option or instance");
+		call_failed(c, msg, TELA_INVALID_ARGUMENT, "no such option or instance", 0);
 	} else if (rc == -ECANCELED || rc == -ELOOP) {
 		call_failed(c, msg, rc == -ELOOP ? TELA_FAILED_PRECONDITION : TELA_CANCELLED,
 			rc == -ELOOP ? "255 calls, each made for the one before"
-				     : "nobody waits for the call that it is made for");
+				     : "nobody waits for the call that it is made for",
+			0);
 	} else if (rc) {
 		call_failed(c, msg, TELA_RESOURCE_EXHAUSTED,
-			rc == -EMSGSIZE ? "request is too large" : "no memory for the request");
+			rc == -EMSGSIZE ? "request is too large" : "no memory for the request", 0);
 	} else {
 		memcpy(r.payload, msg->payload, msg->len);
 		tela_request_send(&r, call_done, msg);

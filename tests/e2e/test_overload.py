@@ -63,7 +63,9 @@ class Overload(mesh.Case):
         shed = got['codes']['RESOURCE_EXHAUSTED']
         self.assertEqual(got['outcomes'], {'executed': got['codes']['OK'], 'not executed': shed, 'maybe executed': 0}, got)
         counters = server.counters()
-        self.assertEqual((counters['calls_shed'], counters['calls_refused']), (shed, shed))
+        # Of these some were not even made: their node knows that this one is behind.
+        self.assertEqual(counters['calls_refused'], counters['calls_shed'])
+        self.assertLessEqual(counters['calls_shed'], shed)
         self.assertEqual(server.figures('counter')['calls'], got['codes']['OK'])
         # Over: nothing is refused any more, once the CPUs leave the two alone for a while.
         mesh.until(lambda: caller.run(threads=1, calls=20)['codes'] == {'OK': 20}, 'no call is shed')

@@ -425,8 +425,10 @@ static void start(struct node *n, struct record *r)
 		r->made_ns = n->sim->now_ns; /* asked for */
 	if (rc == -EMSGSIZE)
 		sim_violation("call %u of %u bytes does not fit", r->id, r->len);
-	if ((rc == -EAGAIN || rc == -ENOTCONN || rc == -ENOBUFS) &&
-		n->sim->now_ns - r->made_ns < (r->probe ? 10 * NS_PER_S : PATIENCE_NS))
+	if (n->sim->s.study && rc == -EBUSY)
+		study_refused();
+	else if ((rc == -EAGAIN || rc == -EBUSY || rc == -ENOTCONN || rc == -ENOBUFS) &&
+		 n->sim->now_ns - r->made_ns < (r->probe ? 10 * NS_PER_S : PATIENCE_NS))
 		sim_at(n->sim, n->sim->now_ns + rng_between(&n->sim->app_rng, 20000, 100000),
 			EVENT_TODO, n->index, (uint64_t)TODO_CALL << 32 | r->id, NULL);
 	else if (rc && r->probe)

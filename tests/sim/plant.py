@@ -92,6 +92,8 @@ BUGS = [
         '\twhile (held_take(m, &p->congest, &d))\n\t\tm->ops->drop(m->io, d.buf);\n', '\t(void)held_take(m, &p->congest, &d);\n'),
     ('no-pace', 'pacing is off by a unit', 'congest.c', '(len * cost >> 16)', '(len * cost >> 26)', 'incast'),
     ('too-slow', 'pacing is off by a unit the other way', 'congest.c', '(len * cost >> 16)', '(len * cost >> 12)', 'single'),
+    ('unheeded', 'who is refused asks on as before', 'throttle.c',
+        '\tif (r->code != TELA_RESOURCE_EXHAUSTED ||', '\tif (r->code == TELA_RESOURCE_EXHAUSTED ||', 'brief'),
     ('no-start', 'a path starts with all it can', 'congest.c',
         '\t\tstart_slowly(m, p);\n}\n\nvoid congest_end', '\t\tc->look_ns = UINT64_MAX;\n}\n\nvoid congest_end', 'incast'),
 ]

@@ -73,7 +73,8 @@ static inline uint64_t rng_scale(struct rng *r, uint64_t low, uint64_t high)
 	X(none, "")                                                                                \
 	X(single, "one node sends all it can to another over a slow link")                         \
 	X(incast, "a hundred nodes send all they can to one over a slow link")                     \
-	X(overload, "thirty nodes call one three times as often as it can serve")
+	X(overload, "thirty nodes call one three times as often as it can serve")                  \
+	X(brief, "the same, where to refuse four calls costs as much as to serve one")
 
 enum study {
 #define STUDY_ENUM(name, help) STUDY_##name,
@@ -435,6 +436,8 @@ void study_scenario(struct scenario *s, enum study study);
 /* Runs the study, prints its figures; a violation if they are not what they must be. */
 void study_run(struct sim *sim);
 void study_done(struct sim *sim, const struct record *r);
+/* A call was refused where it began. */
+void study_refused(void);
 
 void trace(struct sim *sim, const char *what, uint32_t node, int64_t call, uint64_t a, uint64_t b);
 void trace_frame(struct sim *sim, const char *what, const struct frame *f);
