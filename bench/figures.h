@@ -20,7 +20,7 @@ struct figure {
 	double per_second[FIGURES_ROUNDS], seconds;
 	uint32_t n;
 	struct hist hist; /* over all rounds */
-	uint64_t calls, failed, wrong, swaps, retransmissions, late;
+	uint64_t calls, failed, wrong, swaps, retransmissions, late, refused;
 };
 
 struct yardsticks { /* medians of what the separate programs measured on the same device; 0: not

@@ -4,6 +4,7 @@
 #include "echo_rpc.h"
 #include "frame.h"
 
+#include <errno.h>
 #include <string.h>
 #include <time.h>
 
@@ -84,9 +85,9 @@ static inline void next_data(struct load *l)
 		fill(l->data, l->next_id, l->bytes);
 }
 
-/* Starts a call that is due since then (closed loop: 0, now). False: no slot is free; a later pass
+/* Starts a call that is due since then (closed loop: 0, now). 0, or why it cannot be: a later pass
  * tries again. */
-static bool issue(struct load *l, struct load_call *c, uint64_t due_ticks)
+static int issue(struct load *l, struct load_call *c, uint64_t due_ticks)
 {
 	static const struct tela_pair ask = {"stamp", ""};
 	struct tela_options o = {
@@ -103,7 +104,7 @@ static bool issue(struct load *l, struct load_call *c, uint64_t due_ticks)
 			l->client, &bytes_methods[l->put - 1], l->data, l->bytes, &o, put_done, c);
 		l->next_id += !rc;
 		l->outstanding += !rc;
-		return !rc;
+		return rc;
 	}
 	if (__builtin_expect(large(l), 0)) {
 		memcpy(l->data, &id, sizeof(id));
@@ -122,11 +123,11 @@ static bool issue(struct load *l, struct load_call *c, uint64_t due_ticks)
 			l->client, &(struct echo_Message_args){.data = bytes}, &o, done, c);
 	}
 	if (rc)
-		return false;
+		return rc;
 	l->next_id++;
 	l->outstanding++;
 	next_data(l);
-	return true;
+	return 0;
 }
 
 /* "s12" -> bit 12, "345" -> 345. False if it is no stamp. */
@@ -220,6 +221,11 @@ static inline void account(struct load *l, const struct load_call *c, const stru
 	l->outstanding--;
 	add(&l->done, 1);
 	l->resent_calls += r->resends > 0;
+	if (l->interval_ticks > 0 && r->code == TELA_RESOURCE_EXHAUSTED &&
+		r->outcome == TELA_NOT_EXECUTED) {
+		l->refused++;
+		return;
+	}
 	if (l->one_way && r->code == TELA_RESOURCE_EXHAUSTED && r->outcome == TELA_EXECUTED) {
 		; /* as asked: the handler has run, and may not answer with so much */
 	} else if (__builtin_expect(r->code != TELA_OK, 0)) {
@@ -254,8 +260,7 @@ static void done(void *arg, const struct tela_result *r)
 
 	account(l, c, r, echoed);
 	if (l->interval_ticks > 0 ||
-		atomic_load_explicit(&l->state, memory_order_relaxed) != LOAD_RUN ||
-		!issue(l, c, 0))
+		atomic_load_explicit(&l->state, memory_order_relaxed) != LOAD_RUN || issue(l, c, 0))
 		put_free(l, c);
 }
 
@@ -274,7 +279,7 @@ static void put_done(void *arg, const struct tela_result *r)
 	else if (memcpy(&taken, r->payload, sizeof(taken)), taken.len != l->bytes)
 		l->wrong++;
 	measured(l, c);
-	if (atomic_load_explicit(&l->state, memory_order_relaxed) != LOAD_RUN || !issue(l, c, 0))
+	if (atomic_load_explicit(&l->state, memory_order_relaxed) != LOAD_RUN || issue(l, c, 0))
 		put_free(l, c);
 }
 
@@ -294,12 +299,17 @@ static void slow_done(void *arg, const struct tela_result *r)
 static bool issue_one(struct load *l, uint64_t due_ticks)
 {
 	struct load_call *c = l->free;
+	int rc;
 
 	l->free = c->next;
-	if (issue(l, c, due_ticks))
+	rc = issue(l, c, due_ticks);
+	if (!rc)
 		return true;
 	put_free(l, c);
-	return false;
+	if (rc != -EBUSY || !due_ticks)
+		return false;
+	l->refused++;
+	return true;
 }
 
 static void issue_due(struct load *l)
@@ -341,7 +351,7 @@ void load_start(struct load *l)
 	next_data(l);
 	l->free = NULL;
 	l->outstanding = 0;
-	l->failed = l->wrong = l->torn = l->resent_calls = 0;
+	l->failed = l->wrong = l->torn = l->resent_calls = l->refused = 0;
 	l->last_code = 0;
 	l->until_sample = 0;
 	l->next_ticks = 0;

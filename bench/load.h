@@ -57,7 +57,8 @@ struct load {
 	uint64_t next_id;
 	uint32_t outstanding, until_sample;
 	double next_ticks, interval_ticks; /* open loop: when the next one is due; 0: now */
-	uint64_t late;                     /* open loop: due at the end and never sent */
+	uint64_t refused; /* open loop: surely not executed, as the peer is overloaded */
+	uint64_t late;    /* open loop: due at the end and never sent */
 	uint64_t failed, wrong, torn, resent_calls;
 	uint8_t last_code;
 	char last_message[80];

@@ -138,6 +138,7 @@ void load_off(struct bench *b, struct figure *f)
 	f->failed += l->failed;
 	f->wrong += l->wrong;
 	f->late += l->late;
+	f->refused += l->refused;
 	check(b, !l->failed, "%s: %llu calls failed, the last with %s %s", f->name,
 		(unsigned long long)l->failed, tela_code_name(l->last_code), l->last_message);
 	check(b, !l->wrong, "%s: %llu replies with other bytes than their request", f->name,
@@ -247,7 +248,7 @@ static void show_yard(FILE *to, const char *name, const struct yard *y, uint32_t
 static void show_drop(void *arg, const char *name, const char *help, bool drop, uint64_t value)
 {
 	static const char *const also[] = {
-		"pings", "loop_gaps", "paths_down", "congested", "paced"};
+		"pings", "loop_gaps", "paths_down", "congested", "paced", "calls_throttled"};
 
 	for (size_t i = 0; i < sizeof(also) / sizeof(*also); i++)
 		drop |= !strcmp(name, also[i]);
@@ -279,8 +280,9 @@ void show(struct bench *b)
 	if (b->figure[0].rate > 0)
 		fprintf(b->out,
 			"open loop: %.0f calls/s asked for, times from when each was due; %llu "
-			"were still due at the end\n",
-			b->figure[0].rate, (unsigned long long)b->figure[0].late);
+			"were still due at the end, %llu refused: the peer is overloaded\n",
+			b->figure[0].rate, (unsigned long long)b->figure[0].late,
+			(unsigned long long)b->figure[0].refused);
 	if (b->figure[0].slow_percent > 0)
 		fprintf(b->out, "%g %% of the calls took %u us to answer; times are the others'\n",
 			b->figure[0].slow_percent, b->options->slow_us);
