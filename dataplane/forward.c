@@ -125,6 +125,7 @@ static enum tela_verdict refuse_rc(struct call *c, int rc)
 		return refuse(c, TELA_UNAVAILABLE, "no node that serves it can be reached");
 	return refuse(c, TELA_RESOURCE_EXHAUSTED,
 		rc == -EMSGSIZE ? "no room in the envelope to send the call on"
+		: rc == -EBUSY  ? "the node that serves it is overloaded"
 				: "no memory to send the call on");
 }
 
