@@ -9,7 +9,7 @@
 
 static _Atomic int level_now = TELA_LOG_INFO;
 static enum log_format format_now;
-static char node_name[TELA_NAME_MAX + 1];
+static char node_name[128]; /* as long as any name that is shown */
 
 void log_set_level(enum tela_log_level level)
 {
@@ -55,7 +55,7 @@ static struct site {
 	uint64_t second;
 	uint32_t lines, more;        /* in that second: written, and not */
 	struct tela_log_line latest; /* of those that were not */
-	char service[128], plugin[64], method[128], text[160];
+	char service[128], plugin[128], method[128], text[160];
 } sites[SITES];
 static pthread_mutex_t sites_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic uint32_t n_held; /* sites that have more to tell */
