@@ -192,10 +192,11 @@ bool forward_due(struct machine *m)
 	{
 		struct forward_call *f = list_entry(e, struct forward_call, waiting);
 		struct call *c = f->call;
-		int rc = c->detached ? -ECANCELED : send_on(m, c);
+		int rc;
 
-		if (++n == TURN)
+		if (n++ == TURN)
 			break;
+		rc = c->detached ? -ECANCELED : send_on(m, c);
 		if (rc == -EAGAIN)
 			continue;
 		worked = true;

@@ -22,6 +22,7 @@ static struct sender {
 	struct forward forward; /* first */
 	struct tela_service *service;
 	uint32_t n_instances, n_ended;
+	bool full; /* no instance has a slot */
 } sender[2];
 
 /* What the handler saw. */
@@ -91,9 +92,9 @@ static int begin(struct machine *m, struct forward *to, struct forward_call *f,
 {
 	struct pair_end *e = m->io;
 	const struct sender *s = (struct sender *)to;
-	int rc = -ENOTCONN;
+	int rc = s->full ? -EAGAIN : -ENOTCONN;
 
-	for (uint32_t i = 0; i < s->n_instances && rc; i++) {
+	for (uint32_t i = 0; i < s->n_instances && rc && !s->full; i++) {
 		if (f->tried >> i & 1)
 			continue;
 		rc = caller_begin(m, &e->sessions[BACK + i], method, size, o, ret);
@@ -503,6 +504,33 @@ static void test_many_at_once(void **state)
 	end_with_nothing(p);
 }
 
+/* More wait than a pass looks at, and all may go at once: each goes once. */
+static void test_turns(void **state)
+{
+	enum { N = 80 };
+	struct pair *p = begin_with(14, NULL);
+	struct outcome o[N];
+
+	(void)state;
+	p->end[0].sessions[0].keeps = p->end[1].sessions[BACK].keeps = true;
+	for (int round = 0; round < 4; round++) { /* the last one waits, with slots for all */
+		sender[1].full = round == 3;
+		for (int i = 0; i < N; i++)
+			while (start(p, 0, 1, (uint64_t)(N * round + i), 100, &o[i], NULL))
+				pair_pass(p);
+		pair_run(p, NS_PER_MS);
+	}
+	assert_true(counted(p, 1, count_forwards_waited) >= N);
+	sender[1].full = false;
+	pair_run(p, 5 * NS_PER_MS);
+	for (int i = 0; i < N; i++) {
+		assert_int_equal(o[i].times, 1);
+		assert_int_equal(o[i].code, TELA_OK);
+		assert_int_equal(executions[3 * N + i], 1);
+	}
+	end_with_nothing(p);
+}
+
 /* A bad wire on both ways: every call ends as it should, none runs twice. */
 static void test_faults(void **state)
 {
@@ -554,6 +582,7 @@ int main(void)
 		cmocka_unit_test(test_schemas),
 		cmocka_unit_test(test_loop),
 		cmocka_unit_test(test_many_at_once),
+		cmocka_unit_test(test_turns),
 		cmocka_unit_test(test_faults),
 	};
 
