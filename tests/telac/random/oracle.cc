@@ -149,7 +149,7 @@ void check_printed(const exact &b, char what, bool prefixed, const std::string &
 		fail(&b, what, prefixed, "%s (error %d)", wrong.c_str(), all.err);
 	if (std::fprintf(json, "%s\n%s\n", all.text.c_str(), text.text.c_str()) < 0)
 		fail(&b, what, prefixed, "cannot write down what is printed");
-	if (json_depth(all.text) > 64)
+	if (json_depth(all.text) > JSON_DEPTH_MAX)
 		return;
 	const std::string back = read_json(m.schema, all.text, &wrong);
 	if (!wrong.empty())
