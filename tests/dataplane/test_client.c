@@ -78,6 +78,7 @@ static int teardown(void **state)
 	core_current = NULL;
 	for (int k = 0; k < PATHS; k++)
 		path_is(k, PATH_CONNECTING, false, 0);
+	node->n_peers = 0; /* as it was made */
 	bare_node_destroy(node);
 	return 0;
 }
