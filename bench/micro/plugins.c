@@ -2,6 +2,7 @@
  * on a request of calculator.Calculator/add whose caller has proved who it is. */
 #include "shim.h"
 
+#include "../../control/keys.h"
 #include "builtin.h"
 #include "calculator_rpc.h"
 #include "identity.h"
@@ -35,9 +36,15 @@ static const struct tela_pair no_limit[] = {{"burst", "1000000"}, {"rate", "1000
 static const struct tela_pair with_secret[] = {{"secret_file", secret_file}};
 static const struct tela_plugin_config limits = {2, no_limit}, secrets = {1, with_secret}, none;
 
+static void wrong_key(void *arg, uint32_t pair, const char *path, const char *what)
+{
+	fprintf(stderr, "%s: %s\n", path, what);
+}
+
 static void *start(const struct tela_plugin *p, const struct tela_plugin_config *config)
 {
 	char why[200] = "";
+	void *values = NULL; /* the instance's, as long as this runs */
 	struct tela_hook h = {.node = &node,
 		.service = "calculator",
 		.schema = &calculator_Calculator_service,
@@ -46,6 +53,8 @@ static void *start(const struct tela_plugin *p, const struct tela_plugin_config 
 		.error_len = sizeof(why)};
 	void *self = NULL;
 
+	CHECK(!keys_read(p, config, &values, wrong_key, NULL));
+	h.values = values;
 	if (p->start(&h, &self)) {
 		fprintf(stderr, "%s: %s\n", p->name, why);
 		abort();
