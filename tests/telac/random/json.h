@@ -43,8 +43,8 @@ inline std::string read_json(unsigned schema, const std::string &json, std::stri
 	return text.str();
 }
 
-// Brackets inside each other. libflatbuffers takes 64 levels, with one more where a union is chosen, and a message may
-// have more.
+// Brackets inside each other. libflatbuffers takes 64 levels, with one more where a union is chosen, and
+// a message may have more.
 enum { JSON_DEPTH_MAX = 60 };
 
 inline int json_depth(const std::string &json)
