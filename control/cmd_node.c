@@ -113,11 +113,11 @@ static json_t *own_levels(const struct control *c)
 
 static void service_level(struct control *c, struct request *r, const char *name)
 {
-	struct stack *s = command_service(c, r);
 	int level = name ? log_level_find(name) : -1;
+	struct stack *s = command_service(c, r);
 
 	if (!s)
-		return;
+		return; /* so is `name` gone */
 	if (name && level < 0 && strcmp(name, "node")) {
 		request_fail(
 			r, -EINVAL, "'%.32s' is no level: error, warn, info, debug or node", name);

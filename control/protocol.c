@@ -33,7 +33,8 @@ static bool is_kind(const json_t *v, enum argument_kind kind)
 {
 	switch (kind) {
 	case ARGUMENT_NUMBER:
-		return json_is_integer(v) && json_integer_value(v) >= 0;
+		return json_is_integer(v) && json_integer_value(v) >= 0 &&
+		       json_integer_value(v) <= UINT32_MAX;
 	case ARGUMENT_FLAG:
 		return json_is_boolean(v);
 	case ARGUMENT_CONFIG:
@@ -84,7 +85,8 @@ int protocol_check(const struct command *c, const json_t *request, char *err, si
 			snprintf(err, err_len, "%s: '%s' must be %s %s (%s)", c->name, key,
 				a->kind == ARGUMENT_CONFIG ? "an object,"
 				: a->kind == ARGUMENT_FILE ? "an object with text, name, folder: a"
-							   : "a",
+				: a->kind == ARGUMENT_NUMBER ? "0 to 4294967295, a"
+							     : "a",
 				argument_kind_names[a->kind], a->help);
 			return -EINVAL;
 		}

@@ -244,6 +244,16 @@ static int set(json_t *request, const json_t *argument, const char *s)
 	return value ? json_object_set_new(request, text(argument, "name"), value) : -EINVAL;
 }
 
+static int set_key(json_t *config, const char *key, json_t *value)
+{
+	if (!value)
+		return -EINVAL;
+	if (!json_object_set_new(config, key, value))
+		return 0;
+	fprintf(stderr, "telactl: a key is not UTF-8\n");
+	return -EINVAL;
+}
+
 /* key=value for the plugin; "unset=key" takes one out, and "config.key=value" is for keys named
  * like an argument. */
 static int set_config(json_t *request, const char *name, const char *word)
@@ -257,7 +267,7 @@ static int set_config(json_t *request, const char *name, const char *word)
 		json_object_set_new(request, name, config);
 	}
 	if (!strncmp(word, "unset=", 6))
-		return json_object_set_new(config, word + 6, json_null());
+		return set_key(config, word + 6, json_null());
 	if (!strncmp(word, "config.", 7))
 		word += 7;
 	equals = strchr(word, '=');
@@ -266,7 +276,7 @@ static int set_config(json_t *request, const char *name, const char *word)
 		return -EINVAL;
 	}
 	snprintf(key, sizeof(key), "%.*s", (int)(equals - word), word);
-	return json_object_set_new(config, key, read_text(equals + 1));
+	return set_key(config, key, read_text(equals + 1));
 }
 
 static int set_positional(json_t *request, const json_t *command, const char *word)

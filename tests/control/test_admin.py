@@ -491,11 +491,13 @@ class Telactl(NodeTest):
                             (("chain", "frob"), "there are chain show"), (("frob",), "no command is named 'frob'"),
                             (("images", "svc", "from=x"), "from: expected a number, found 'x'"),
                             (("stats", "drops=maybe"), "drops: expected true or false, found 'maybe'"),
+                            (("config", "merge", "svc", b"k\xff=1"), "a key is not UTF-8"),
                             (("chain", "add"), "see telactl chain add --help")):
             r = self.node.ctl(*words)
             self.assertEqual(r.returncode, 2, words)
             self.assertIn(said, r.stderr)
         for words, code, said in ((("faults", "9"), "NOT_FOUND", "no such port"),
+                                  (("call", "--raw", "svc", "Ping", "hedge_us=4294967296"), "INVALID_ARGUMENT", "4294967295"),
                                   (("trace", "xyz"), "INVALID_ARGUMENT", "hexadecimal"),
                                   (("trace", "deadbeef"), "NOT_FOUND", "no trace")):
             r = self.node.ctl(*words)

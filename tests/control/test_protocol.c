@@ -37,10 +37,12 @@ static void test_arguments(void **state)
 		"{\"service\":\"a\",\"limit\":7,\"drops\":true,\"config\":{},\"steps\":[]}", "");
 	expect_answer("{}", "test: 'service' is missing (a service)");
 	expect_answer("{\"service\":3}", "test: 'service' must be a text (a service)");
-	expect_answer(
-		"{\"service\":\"a\",\"limit\":-1}", "test: 'limit' must be a number (a limit)");
-	expect_answer(
-		"{\"service\":\"a\",\"limit\":1.5}", "test: 'limit' must be a number (a limit)");
+	expect_answer("{\"service\":\"a\",\"limit\":-1}",
+		"test: 'limit' must be 0 to 4294967295, a number (a limit)");
+	expect_answer("{\"service\":\"a\",\"limit\":1.5}",
+		"test: 'limit' must be 0 to 4294967295, a number (a limit)");
+	expect_answer("{\"service\":\"a\",\"limit\":4294967296}",
+		"test: 'limit' must be 0 to 4294967295, a number (a limit)");
 	expect_answer("{\"service\":\"a\",\"drops\":1}", "test: 'drops' must be a flag (a flag)");
 	expect_answer("{\"service\":\"a\",\"config\":[]}",
 		"test: 'config' must be an object, config (keys)");
