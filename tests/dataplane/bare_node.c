@@ -5,6 +5,16 @@
 #include <time.h>
 #include <x86intrin.h>
 
+const struct tela_budgets bare_node_small = {.paths = 1,
+	.sessions = 1,
+	.slots = 8,
+	.calls = 16,
+	.detached = 8,
+	.messages_2k = 64,
+	.messages_64k = 1,
+	.messages_1m = 1,
+	.in_flight = 16};
+
 static pthread_t threads[IMAGE_CORES_MAX];
 static uint32_t n_threads;
 

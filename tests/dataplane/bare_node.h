@@ -5,6 +5,9 @@
 
 #include "node.h"
 
+/* For a test that makes a handful of local calls at a time. */
+extern const struct tela_budgets bare_node_small;
+
 /* NULL: out of memory. The cores stand still. */
 struct tela_node *bare_node_create(uint32_t n_cores, const struct tela_budgets *budgets);
 /* core_main() in a thread of its own for each core. */

@@ -296,18 +296,9 @@ static void test_all_at_once(void **state)
 
 static void make_node(void)
 {
-	static const struct tela_budgets budgets = {.paths = 1,
-		.sessions = 1,
-		.slots = 8,
-		.calls = 16,
-		.detached = 8,
-		.messages_2k = 64,
-		.messages_64k = 1,
-		.messages_1m = 1,
-		.in_flight = 16};
 	char err[200] = "";
 
-	node = bare_node_create(CORES, &budgets);
+	node = bare_node_create(CORES, &bare_node_small);
 	CHECK(node);
 	tela_node_on_log(node, see, NULL);
 	service = tela_service_add(node, &desc);

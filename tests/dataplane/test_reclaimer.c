@@ -39,16 +39,7 @@ static int nth(int n)
 
 static void test_keeps_off(void **state)
 {
-	static const struct tela_budgets budgets = {.paths = 1,
-		.sessions = 1,
-		.slots = 8,
-		.calls = 16,
-		.detached = 8,
-		.messages_2k = 64,
-		.messages_64k = 1,
-		.messages_1m = 1,
-		.in_flight = 16};
-	struct tela_node *n = bare_node_create(1, &budgets);
+	struct tela_node *n = bare_node_create(1, &bare_node_small);
 	cpu_set_t after, want;
 
 	(void)state;

@@ -258,21 +258,12 @@ static void test_lost_by_a_worker(void **state)
 
 static void make_node(void)
 {
-	static const struct tela_budgets budgets = {.paths = 1,
-		.sessions = 1,
-		.slots = 8,
-		.calls = 16,
-		.detached = 8,
-		.messages_2k = 64,
-		.messages_64k = 1,
-		.messages_1m = 1,
-		.in_flight = 16};
 	const struct tela_mesh_instance self = {.peer = NULL};
 	const struct tela_mesh_config one = {.instances = &self, .n_instances = 1};
 	struct tela_service *service;
 	char err[200] = "";
 
-	node = bare_node_create(2, &budgets);
+	node = bare_node_create(2, &bare_node_small);
 	CHECK(node);
 	tela_node_on_trace(node, see, NULL);
 	service = tela_service_add(node, &desc);
