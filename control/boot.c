@@ -27,8 +27,7 @@ static void complain(struct check *c, uint32_t line, const char *format, ...)
 	int n = conf_where(c->conf, line, text, sizeof(text));
 
 	va_start(args, format);
-	if (n < (int)sizeof(text))
-		vsnprintf(text + n, sizeof(text) - (size_t)n, format, args);
+	vsnprintf(text + n, sizeof(text) - (size_t)n, format, args);
 	va_end(args);
 	c->report(c->arg, text);
 	c->n_errors++;

@@ -42,7 +42,10 @@ void conf_free(struct conf *c)
 
 int conf_where(const struct conf *c, uint32_t line, char *ret, size_t size)
 {
-	return snprintf(ret, size, "%s:%u: ", c->file, line);
+	size_t len = strlen(c->file), most = min_u64(size, 256) - sizeof("...:4294967295: ");
+	const char *from = len > most ? c->file + len - most : c->file;
+
+	return snprintf(ret, size, "%s%s:%u: ", from > c->file ? "..." : "", from, line);
 }
 
 /* ---- what no single value can tell ---- */

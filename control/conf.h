@@ -93,7 +93,8 @@ struct conf *conf_parse_service(const char *file, const char *text, size_t len, 
 	conf_report_fn report, void *arg);
 void conf_free(struct conf *c);
 
-/* "node.yaml:12: " for a message about something read from that line. */
+/* "node.yaml:12: " for a message about something read from that line, into at least 32 bytes: of a
+ * long name the end, so that there is room for the message. Returns its length. */
 int conf_where(const struct conf *c, uint32_t line, char *ret, size_t size);
 
 /* Writes every key with its kind, default and help. */

@@ -16,8 +16,8 @@ void conf_complain(struct reader *r, size_t line, const char *format, ...)
 
 	if (r->n_errors++ >= CONF_ERRORS_MAX)
 		return;
-	n = snprintf(text, sizeof(text), "%s:%zu: %s%s", r->conf->file, line, r->path,
-		*r->path ? ": " : "");
+	n = conf_where(r->conf, (uint32_t)line, text, sizeof(text));
+	n += snprintf(text + n, sizeof(text) - (size_t)n, "%s%s", r->path, *r->path ? ": " : "");
 	va_start(args, format);
 	if (n < (int)sizeof(text))
 		vsnprintf(text + n, sizeof(text) - n, format, args);

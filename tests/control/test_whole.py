@@ -162,6 +162,8 @@ class Whole(Life):
         events = self.events()
         self.assertEqual(events[:9], STARTED[:8] + ["stop recb"])
         self.assertEqual((events.count("start reca"), events.count("stop recb")), (1, 1))
+        self.refused(self.add(name="/" + "x" * 4000 + "/rec.yaml"), "FAILED_PRECONDITION", "...xxx",
+                     "xxx/rec.yaml:1: service rec is not added: the start hook of reca in rec failed")
         self.drop("fail-start-reca")
         self.assertEqual(self.done(self.add())["state"], "running")
 
