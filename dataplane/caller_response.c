@@ -81,7 +81,8 @@ static void no_room(struct machine *m, struct caller_slot *s)
 static __attribute__((cold, noinline)) bool elsewhere(
 	const struct caller_slot *s, struct tela_result *r)
 {
-	const struct bulk_rx *rx = s->rx;
+	/* One that is not whole is not what is delivered: the callee has sent two replies. */
+	const struct bulk_rx *rx = s->rx && s->rx->have == s->rx->n ? s->rx : NULL;
 
 	if (r->len > caller_reply_limit(s))
 		return false;

@@ -550,6 +550,44 @@ static void test_reply_segments(void **state)
 	finish(p);
 }
 
+/* A callee that breaks the protocol: fragments of a large reply, then one in a single packet. Its
+ * bytes are that packet's, not what has come of the others. */
+static void test_reply_in_two_ways(void **state)
+{
+	(void)state;
+	for (int segments = 0; segments < 2; segments++) {
+		struct pair *p = new_pair(13);
+		uint8_t into[1 << 14], body[WIRE_TIMING + 1] = {[WIRE_TIMING] = byte_at(6, 0)};
+		struct tela_options o = {.max_reply_bytes = sizeof(into),
+			.reply_into = segments ? NULL : into,
+			.flags = segments ? TELA_CALL_SEGMENTS : 0};
+		struct caller_slot *s;
+		frame_Packet h;
+		struct ended e;
+
+		memset(into, 0xee, sizeof(into));
+		get_id = 5;
+		get_len = 12000;
+		s = begin(p, GET, 8, &o, &e);
+		p->loss = 0.5;
+		while (!s->rx)
+			pair_pass(p);
+		p->loss = 0;
+		caller_tell(&p->end[0].m, s, frame_Kind_release);
+		e.id = 6;
+		h = (frame_Packet){.kind = frame_Kind_response,
+			.session = s->session->number,
+			.slot = s->index,
+			.call = s->call,
+			.body_length = 1};
+		caller_response(&p->end[0].m, p->end[0].path, &h, body, sizeof(body));
+		assert_int_equal(e.times, 1);
+		assert_true(e.code == TELA_OK && e.len == 1 && e.pieces == 1 && e.own);
+		assert_true(segments || e.payload == into);
+		finish(p);
+	}
+}
+
 /* Exactly as long as it must be, so that a sanitizer sees a write beyond it. */
 static void test_reply_into(void **state)
 {
@@ -659,6 +697,7 @@ int main(void)
 		cmocka_unit_test(test_method_changes),
 		cmocka_unit_test(test_lent),
 		cmocka_unit_test(test_reply_segments),
+		cmocka_unit_test(test_reply_in_two_ways),
 		cmocka_unit_test(test_reply_into),
 		cmocka_unit_test(test_into_ends),
 		cmocka_unit_test(test_options_are_checked),
