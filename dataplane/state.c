@@ -4,6 +4,8 @@
 #include "node.h"
 #include "siphash.h"
 
+#include <sys/random.h>
+
 enum { CHAINS = 16384, OVERHEAD = 32 };
 
 struct item {
@@ -16,6 +18,8 @@ struct item {
 struct tela_storage {
 	pthread_mutex_t lock;
 	struct tela_node *node;
+	/* Keys may be a caller's, who must not know which of them share a chain. */
+	uint64_t seed[2];
 	_Atomic(_Atomic(struct item *) *) chains; /* made by the first writer */
 	uint32_t n, max_n;
 	uint64_t bytes, max_bytes;
@@ -27,6 +31,8 @@ struct tela_storage *storage_create(struct tela_node *node)
 
 	if (!t)
 		return NULL;
+	while (getrandom(t->seed, sizeof(t->seed), 0) != sizeof(t->seed))
+		;
 	pthread_mutex_init(&t->lock, NULL);
 	t->node = node;
 	t->max_n = TELA_STORAGE_ENTRIES;
@@ -54,14 +60,12 @@ void storage_destroy(struct tela_storage *t)
 
 /* ---- items ---- */
 
-static uint64_t hash_of(struct tela_bytes key)
+static uint64_t hash_of(const struct tela_storage *t, struct tela_bytes key)
 {
-	/* Keys may be a caller's: the seed is the process's own. */
-	static const uint64_t seed[2] = {0x74656c612e737461ull, 0x74652e6861736865ull};
 	uint64_t words[TELA_KEY_MAX / 8 + 2] = {key.len};
 
 	memcpy(words + 1, key.data, key.len);
-	return siphash_words(seed, words, 1 + (unsigned)(key.len + 7) / 8);
+	return siphash_words(t->seed, words, 1 + (unsigned)(key.len + 7) / 8);
 }
 
 static uint8_t *key_of(struct item *x)
@@ -80,9 +84,10 @@ static uint64_t cost(size_t key_len, size_t value_len)
 }
 
 /* Where the item stands, or where a new one would: the link to it. */
-static _Atomic(struct item *) *find(_Atomic(struct item *) *chains, struct tela_bytes key)
+static _Atomic(struct item *) *find(
+	const struct tela_storage *t, _Atomic(struct item *) *chains, struct tela_bytes key)
 {
-	_Atomic(struct item *) *at = &chains[hash_of(key) % CHAINS];
+	_Atomic(struct item *) *at = &chains[hash_of(t, key) % CHAINS];
 	struct item *x;
 
 	while ((x = atomic_load_explicit(at, memory_order_acquire)) &&
@@ -98,7 +103,7 @@ static struct item *look(const struct tela_storage *t, struct tela_bytes key)
 
 	if (!chains || !key.len || key.len > TELA_KEY_MAX)
 		return NULL;
-	return atomic_load_explicit(find(chains, key), memory_order_acquire);
+	return atomic_load_explicit(find(t, chains, key), memory_order_acquire);
 }
 
 static struct item *item_create(struct tela_bytes key, struct tela_bytes value, bool list)
@@ -148,7 +153,7 @@ static int leave(struct tela_storage *t, int rc)
 static int put_locked(
 	struct tela_storage *t, struct tela_bytes key, struct tela_bytes value, bool list)
 {
-	_Atomic(struct item *) *at = find(atomic_load(&t->chains), key);
+	_Atomic(struct item *) *at = find(t, atomic_load(&t->chains), key);
 	struct item *old = atomic_load(at), *x;
 	uint64_t before = old ? cost(old->key_len, old->value_len) : 0;
 
@@ -194,7 +199,7 @@ int tela_storage_delete(struct tela_storage *t, struct tela_bytes key)
 
 	if (rc)
 		return rc;
-	at = find(atomic_load(&t->chains), key);
+	at = find(t, atomic_load(&t->chains), key);
 	old = atomic_load(at);
 	if (old) {
 		/* A reader that stands on it goes on to what follows. */

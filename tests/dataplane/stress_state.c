@@ -2,7 +2,7 @@
  * are against writers. A value is its key and a number, many times: one that is torn, or freed and
  * used again, is seen. */
 #include "bare_node.h"
-#include "tela_state.h"
+#include "state.h"
 
 #include <sched.h>
 #include <urcu-qsbr.h>
@@ -71,6 +71,34 @@ static void test_storage(void)
 		CHECK(!tela_storage_delete(storage, raw(k, 1)));
 	tela_storage_size(storage, &n, &bytes);
 	CHECK(n == 0 && bytes == 0);
+}
+
+static bool note_entry(void *arg, struct tela_bytes key, struct tela_bytes value)
+{
+	char **at = arg;
+
+	(void)value;
+	*(*at)++ = (char)*key.data;
+	return true;
+}
+
+/* Keys may be a caller's, who must not know which of them share a chain: no two tables put theirs
+ * into the same places. */
+static void test_places(void)
+{
+	struct tela_storage *t[2];
+	char order[2][KEYS + 1] = {"", ""}, *at;
+
+	for (int i = 0; i < 2; i++) {
+		t[i] = storage_create(node);
+		CHECK(t[i]);
+		for (char k = '!'; k < '!' + KEYS; k++)
+			CHECK(!tela_storage_put(t[i], raw(&k, 1), raw(&k, 1)));
+		at = order[i];
+		CHECK(tela_storage_each(t[i], note_entry, &at) == KEYS);
+		storage_destroy(t[i]);
+	}
+	CHECK(strcmp(order[0], order[1]) != 0);
 }
 
 static int64_t append(void *arg, struct tela_bytes old, void *to, size_t room)
@@ -230,6 +258,7 @@ int main(void)
 	CHECK(service);
 	storage = tela_service_storage(service);
 	test_storage();
+	test_places();
 	test_store();
 	test_together();
 	bare_node_destroy(node);
