@@ -244,7 +244,7 @@ static void round_end(struct machine *m, struct path *p, uint64_t since_ns)
 {
 	struct congest *c = &p->congest;
 	/* The shortest of all may have been forgotten a little since (congest_look). */
-	uint64_t queue_ns = c->network ? c->round_min_ns - min_u64(c->min_ns, c->round_min_ns) : 0;
+	uint64_t queue_ns = c->round_min_ns - min_u64(c->min_ns, c->round_min_ns);
 	uint64_t datagrams = p->tx_number - c->round_number;
 	bool lossy =
 		c->lost >= CONGEST_LOSS_MIN && c->lost * (uint64_t)CONGEST_LOSS_SHARE > datagrams;
@@ -293,6 +293,8 @@ void congest_delay(struct machine *m, struct path *p, uint64_t rtt_ns)
 
 void congest_loss(struct machine *m, struct path *p)
 {
+	if (!p->congest.network)
+		return;
 	if (!p->congest.watched)
 		watch(m, p);
 	p->congest.lost++;

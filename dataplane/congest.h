@@ -21,8 +21,9 @@
  * - A path starts, and starts again after a pause, with a small window that doubles (slow start),
  * so that a hundred that start together do not meet in one queue; that holds back messages of
  * several fragments only.
- * - Shared memory has no queue of that kind: it starts without, and delay there is a loop's long
- *   pass or a CPU that was taken away, for which sending less helps nobody. Loss counts there too.
+ * - Shared memory has no queue of that kind and no window: delay there is a loop's long pass or a
+ *   CPU that was taken away, for which sending less helps nobody, and loss is a fault. A ring that
+ *   is full refuses, and large messages wait until it has room again (bulk.c).
  * - A round trip's shortest delay counts, as in CoDel (Nichols and Jacobson, 2012): that of a queue
  *   that did not empty. Jitter is no congestion.
  * - Loss counts where it is not chance: more than one datagram in 16 of a round trip.
@@ -125,7 +126,7 @@ bool congest_pass(struct machine *m, struct path *p);
 /* Whether more data, for which there is always a later time, has to wait; of a paced path. */
 bool congest_waits(struct machine *m, struct path *p);
 void congest_delay(struct machine *m, struct path *p, uint64_t rtt_ns);
-/* A datagram has turned out lost. */
+/* A datagram has turned out lost; on shared memory that is no sign of congestion. */
 void congest_loss(struct machine *m, struct path *p);
 /* Now and then: a path that rests starts again slowly, and forgets how short it was; one that has
  * no round trip measured for so long is given more. */

@@ -128,50 +128,48 @@ static void test_cut_and_grow(void **state)
 	assert_false(p.congest.paced);
 }
 
-static void lose(bool shared_memory)
+static void lose(uint32_t n)
 {
-	shared_memory ? congest_begin(&m, &p, BASE_NS, true) : begin();
-	/* Chance: three in a hundred. */
-	for (int i = 0; i < 50; i++) {
-		for (int k = 0; k < 3; k++)
-			congest_loss(&m, &p);
-		trip(BASE_NS, 100 * LEN);
-		assert_false(p.congest.paced);
-	}
-	for (int i = 0; i < 3; i++) {
-		for (int k = 0; k < 10; k++)
-			congest_loss(&m, &p);
-		trip(BASE_NS, 100 * LEN);
-	}
-	assert_true(p.congest.paced);
-	for (int i = 0; i < 50; i++) {
-		for (int k = 0; k < 10; k++)
-			congest_loss(&m, &p);
-		trip(BASE_NS, 10 * LEN);
-	}
-	assert_in_range(p.congest.window, CONGEST_WINDOW_LOSS, 2 * CONGEST_WINDOW_LOSS);
+	while (n--)
+		congest_loss(&m, &p);
 }
 
 static void test_loss(void **state)
 {
 	(void)state;
-	lose(false);
+	begin();
+	/* Chance: three in a hundred. */
+	for (int i = 0; i < 50; i++) {
+		lose(3);
+		trip(BASE_NS, 100 * LEN);
+		assert_false(p.congest.paced);
+	}
+	for (int i = 0; i < 3; i++) {
+		lose(10);
+		trip(BASE_NS, 100 * LEN);
+	}
+	assert_true(p.congest.paced);
+	for (int i = 0; i < 50; i++) {
+		lose(10);
+		trip(BASE_NS, 10 * LEN);
+	}
+	assert_in_range(p.congest.window, CONGEST_WINDOW_LOSS, 2 * CONGEST_WINDOW_LOSS);
 }
 
-/* Between processes delay is a loop's, however long; loss counts. */
+/* Between processes delay is a loop's and loss is a fault, however much there is of them. */
 static void test_shared_memory(void **state)
 {
+	uint64_t cuts = count_read(&counts, count_window_cuts);
+
 	(void)state;
 	congest_begin(&m, &p, BASE_NS, true);
-	for (int i = 0; i < 1000; i++) {
-		trip(BASE_NS + 20 * CONGEST_TARGET_NS, 100 * LEN);
+	for (uint32_t i = 0; i < 1000; i++) {
+		lose(i % 100);
+		trip(BASE_NS + i % 20 * CONGEST_TARGET_NS, 100 * LEN);
 		assert_false(p.congest.watched);
+		assert_false(p.congest.paced);
 	}
-	lose(true);
-	/* It ends as soon as nothing is lost, whatever the delay is. */
-	for (int i = 0; i < 100000 && p.congest.paced; i++)
-		trip(BASE_NS + 20 * CONGEST_TARGET_NS, p.congest.window);
-	assert_false(p.congest.paced);
+	assert_int_equal(count_read(&counts, count_window_cuts), cuts);
 }
 
 static void test_slow_start(void **state)
