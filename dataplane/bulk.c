@@ -121,9 +121,12 @@ static bool send_fragment(struct machine *m, struct bulk_tx *t, uint16_t index, 
 	return true;
 }
 
-/* A paced path takes a fragment when its time has come. */
+/* A paced path takes a fragment when its time has come; none where a ring is full and much waits
+ * for it: more would be lost. */
 static inline bool may_send(struct machine *m, const struct bulk_tx *t)
 {
+	if (unlikely(m->tx_waits >> t->path->peer.netif & 1))
+		return false;
 	return likely(!t->path->congest.paced) || !congest_waits(m, t->path);
 }
 

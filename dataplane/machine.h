@@ -114,6 +114,7 @@ struct machine {
 	uint64_t slept_ns; /* set by the loop: so much of the next gap was chosen, it is no stall */
 	bool urgent;  /* what is sent now opens a window, or ends something: others wait for it */
 	bool rx_left; /* set by the loop: its burst was full, so that more may be waiting */
+	uint8_t tx_waits; /* set by the loop: of these network interfaces much waits for the ring */
 	/* What this pass takes has waited for it so long at most: since the rings were last empty.
 	 */
 	uint32_t waited_ns;

@@ -29,7 +29,8 @@ enum {
 	NET_BURST = 32,
 	NET_BACKLOG = 256, /* frames a full transmit ring may keep waiting; the rest are dropped and
 			      counted */
-	NET_FIRST = 32,    /* of those, what goes before all others once there is room again */
+	NET_BACKLOG_LONG = NET_BACKLOG / 2, /* large messages wait while more than so many do */
+	NET_FIRST = 32, /* of those, what goes before all others once there is room again */
 };
 
 /* Where a datagram comes from or goes to. Addresses in network byte order, the UDP port in host

@@ -108,6 +108,33 @@ static void test_burst_is_lost(void **state)
 	pair_fini(p);
 }
 
+/* Where a ring is full large messages wait, and small ones go on. */
+static void test_ring_is_full(void **state)
+{
+	struct pair *p = large_pair(9, 1500);
+	struct machine *m = &p->end[0].m;
+	const uint8_t bit = (uint8_t)(1u << p->end[0].path->peer.netif);
+	struct outcome o;
+	uint16_t next;
+
+	(void)state;
+	assert_int_equal(start(p, 0, 1, 2, 4 << 20, &o, &large), 0);
+	pair_run(p, 40 * NS_PER_US);
+	assert_int_equal(m->n_bulks, 1);
+	m->tx_waits = bit;
+	next = m->bulks[0]->next;
+	assert_in_range(next, 2, m->bulks[0]->n - 1);
+	for (uint32_t i = 0; i < 10; i++)
+		assert_int_equal(call(p, 1, 10 + i, 8, NULL).code, TELA_OK);
+	assert_true(!o.done && m->n_bulks == 1 && m->bulks[0]->next == next);
+	m->tx_waits = (uint8_t)~bit; /* of others */
+	for (int i = 0; i < 100000 && !o.done; i++)
+		pair_pass(p);
+	assert_true(o.done && o.code == TELA_OK && o.own_bytes && executions[2] == 1);
+	assert_int_equal(count_read(&p->end[0].counts, count_resends), 0);
+	pair_fini(p);
+}
+
 /* Without memory at the callee one fragment goes, and the call is refused. */
 static void test_request_refused(void **state)
 {
@@ -285,6 +312,7 @@ int main(void)
 		cmocka_unit_test(test_largest),
 		cmocka_unit_test(test_largest_on_a_bad_wire),
 		cmocka_unit_test(test_burst_is_lost),
+		cmocka_unit_test(test_ring_is_full),
 		cmocka_unit_test(test_request_refused),
 		cmocka_unit_test(test_reply_refused),
 		cmocka_unit_test(test_reply_nobody_wants),

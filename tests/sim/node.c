@@ -469,6 +469,7 @@ void node_pass(struct node *n)
 	n->spent_ns += (count_read(&n->counts, count_calls_shed) - shed) * sim->s.refuse_ns;
 	machine_flush(&n->m, node_clock(n) + n->cost_ns / 2);
 	transmit(n);
+	n->m.tx_waits = n->n_tx > n->tx_ring / 2 ? UINT8_MAX : 0;
 	worked = do_todo(n) || frames;
 	worked |= machine_local(&n->m);
 	if (n->m.now_ns >= n->chores_ns || n->m.n_bulks) {
