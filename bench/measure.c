@@ -35,8 +35,10 @@ int wait_for_peer(struct bench *b, double seconds)
 	while (now_s() < end && !telabench_interrupted()) {
 		struct tela_reply reply;
 		echo_Message_t m;
+		int rc = echo_Echo_echo_wait(b->thread, b->echo, &a, &o, &reply, &m);
 
-		if (!echo_Echo_echo_wait(b->thread, b->echo, &a, &o, &reply, &m)) {
+		tela_node_poll(b->node); /* it sees links that are up now */
+		if (!rc) {
 			bool ok = reply.code == TELA_OK;
 
 			tela_reply_free(&reply);
@@ -44,7 +46,6 @@ int wait_for_peer(struct bench *b, double seconds)
 				return 0;
 		}
 		sleep_s(0.02);
-		tela_node_poll(b->node);
 	}
 	fprintf(stderr, "telabench: %s does not answer\n", b->options->peer);
 	return -ETIMEDOUT;
