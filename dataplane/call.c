@@ -626,6 +626,21 @@ int call_resume_with(struct machine *m, struct tela_handle h, const struct tela_
 	return 0;
 }
 
+int call_resume_lend(struct machine *m, struct tela_handle h, const void *from, size_t len,
+	tela_lent_fn done, void *arg)
+{
+	struct call *c = resumed(m, h);
+
+	if (!c) {
+		if (done)
+			done(arg);
+		return -ESTALE;
+	}
+	tela_reply_lend(&c->pub, from, len, done, arg);
+	answered(m, c);
+	return 0;
+}
+
 int call_resume_created(struct machine *m, struct tela_handle h, const void *payload, size_t len)
 {
 	struct call *c = resumed(m, h);
@@ -696,6 +711,7 @@ uint32_t call_cancel_all(struct machine *m, const struct tela_service *svc, uint
 {
 	uint32_t n = 0;
 
+	callee_give_back(m, svc, generation);
 	for (bool again = true; again;) {
 		again = false;
 		list_for_each_safe(e, tmp, &m->pending)

@@ -131,8 +131,10 @@ bool call_detach_allowed(struct machine *m);
  * finds nobody. */
 bool call_detach_budgeted(struct machine *m, struct call *c);
 struct call *call_by_handle(struct machine *m, struct tela_handle h);
-/* Resumes with a status, with something created: 0 or -ESTALE. */
+/* Resumes with a status, with a reply lent, with something created: 0 or -ESTALE. */
 int call_resume_with(struct machine *m, struct tela_handle h, const struct tela_status *s);
+int call_resume_lend(struct machine *m, struct tela_handle h, const void *from, size_t len,
+	tela_lent_fn done, void *arg);
 int call_resume_created(struct machine *m, struct tela_handle h, const void *payload, size_t len);
 /* Resumes: payload NULL with code OK and `go_on`: the next link; else as an answer. Returns 0 or
  * -ESTALE. */

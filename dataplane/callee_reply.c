@@ -1,5 +1,6 @@
 /* callee_reply.c - replies: sent, kept for duplicates, given up. */
 #include "callee.h"
+#include "lend.h"
 
 enum {
 	RETAIN_NS_AFTER_DEADLINE = 1000000000,
@@ -32,6 +33,10 @@ static __attribute__((cold, noinline)) void send_reply_fragments(
 	frame_Timing timing = frame_Timing_load(slot->body);
 
 	slot->tx = bulk_tx_start(m, s->path, &h, &timing, slot->body + WIRE_TIMING, slot->body_len);
+	if (slot->tx && slot->msg->from) {
+		slot->tx->split = ALIGN8(slot->envelope_len);
+		slot->tx->rest = slot->msg->from;
+	}
 }
 
 static inline __attribute__((always_inline)) void send_reply(
@@ -49,6 +54,7 @@ static inline __attribute__((always_inline)) void send_reply(
 	if (unlikely(!at))
 		return;
 	wire_packet_store(at, reply_header(s, slot));
+	pad_word(slot->body + WIRE_TIMING, slot->body_len);
 	copy_words(at + WIRE_PACKET, slot->body, len);
 }
 
@@ -92,17 +98,35 @@ static void retain(struct machine *m, struct callee_slot *slot, uint64_t deadlin
 	m->due_ns = min_u64(m->due_ns, expires_ns);
 }
 
-bool callee_evict(struct machine *m)
+static void evict(struct machine *m, const struct msg *msg)
 {
-	struct msg *msg = expiry_first(&m->retained);
-	struct callee_slot *slot;
+	struct callee_slot *slot = msg->owner;
 
-	if (!msg)
-		return false;
-	slot = msg->owner;
 	callee_slot_clear(m, slot);
 	callee_slot_gone(slot, GONE_EXECUTED);
-	return true;
+}
+
+bool callee_evict(struct machine *m)
+{
+	const struct msg *msg = expiry_first(&m->retained);
+
+	if (msg)
+		evict(m, msg);
+	return msg;
+}
+
+void callee_give_back(struct machine *m, const struct tela_service *svc, uint64_t generation)
+{
+	for (uint32_t i = 0; i < m->retained.n;) {
+		const struct msg *msg = m->retained.at[i];
+
+		if (lend_is_of(msg, svc, generation)) {
+			evict(m, msg);
+			i = 0; /* the heap is another */
+		} else {
+			i++;
+		}
+	}
 }
 
 struct msg *callee_msg(struct machine *m, uint32_t size)
@@ -143,7 +167,7 @@ static bool reply_envelope(struct machine *m, struct call *c, const uint8_t *env
 	uint8_t *body = c->slot->bytes;
 
 	if (c->reply_msg) {
-		body = c->reply - head;
+		body = c->reply_msg->data + ENVELOPE_MAX + WIRE_TIMING - head;
 	} else if (head + c->reply_len <= SLOT_REPLY_BYTES - 8) {
 		if (c->reply_len)
 			memmove(body + head, c->reply, c->reply_len);
@@ -195,7 +219,7 @@ void callee_reply(struct machine *m, struct call *c)
 	struct callee_slot *slot = c->slot;
 	frame_Timing timing = {.queue_ns = saturate_u32(c->pub.began_ns - c->arrived_ns),
 		.dwell_ns = saturate_u32(m->now_ns - c->pub.began_ns)};
-	uint8_t *body = c->reply_msg ? c->reply - WIRE_TIMING : slot->bytes;
+	uint8_t *body = c->reply_msg ? c->reply_msg->data + ENVELOPE_MAX : slot->bytes;
 	uint32_t envelope_len = 0;
 
 	if (unlikely(call_needs_envelope(c))) {
@@ -209,7 +233,6 @@ void callee_reply(struct machine *m, struct call *c)
 	slot->body_len = ALIGN8(envelope_len) + c->reply_len;
 	slot->envelope_len = (uint16_t)envelope_len;
 	frame_Timing_store(body, &timing);
-	pad_word(body + WIRE_TIMING, slot->body_len);
 	slot->msg = c->reply_msg;
 	slot->running = NULL;
 	slot->state = CALLEE_REPLIED;

@@ -127,7 +127,7 @@ void callee_slot_clear(struct machine *m, struct callee_slot *slot)
 	slot->tx = NULL;
 	if (slot->msg) {
 		expiry_del(&m->retained, slot->msg);
-		msgpool_put(&m->msgs, slot->msg);
+		message_put(m, slot->msg);
 	}
 	slot->msg = NULL;
 }

@@ -375,6 +375,12 @@ int tela_core_answer_created(
 	return call_resume_created(&core_private(core)->m, h, payload, len);
 }
 
+int tela_core_answer_lend(struct tela_core *core, struct tela_handle h, const void *from,
+	size_t len, tela_lent_fn done, void *arg)
+{
+	return call_resume_lend(&core_private(core)->m, h, from, len, done, arg);
+}
+
 int tela_core_continue(
 	struct tela_core *core, struct tela_handle h, const void *payload, size_t len)
 {

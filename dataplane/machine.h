@@ -346,5 +346,8 @@ uint64_t callee_due(struct machine *m);
 /* Gives up the large reply that is kept and would go first, before its time. False: there is none.
  */
 bool callee_evict(struct machine *m);
+/* The same of all replies lent that `svc` has sent under the image of that generation (UINT64_MAX:
+ * any; NULL: anybody has). */
+void callee_give_back(struct machine *m, const struct tela_service *svc, uint64_t generation);
 /* A message buffer, if need be at the price of replies that are kept. NULL: none. */
 struct msg *callee_msg(struct machine *m, uint32_t size);

@@ -109,7 +109,7 @@ struct msg *msgpool_get(struct msgpool *p, uint32_t size)
 		p->n_free[c]--;
 		m->next = NULL;
 		m->len = m->n_segments = 0;
-		m->wants_segments = false;
+		m->wants_segments = m->lent = false;
 		m->from = NULL;
 		m->into = NULL;
 		return m;

@@ -31,14 +31,15 @@ struct msg {
 	uint32_t cap; /* bytes of data */
 	uint16_t class;
 	bool wants_segments; /* of a call made: so its reply may come */
+	bool lent;           /* a reply whose payload its handler lends: lend.h */
 	uint32_t len;        /* for the holder */
 	uint32_t units;      /* of its class that it takes: 1, or pages */
 	uint32_t place;      /* in the heap of what has an end, see expiry.h */
 	uint32_t n_segments; /* of a list of them (segments.h), 0: it is none */
 	uint64_t expires_ns;
-	void *owner; /* whose end that is */
-	const uint8_t
-		*from; /* of a call made: its payload, lent by its caller; NULL: it is in `data` */
+	void *owner;         /* whose end that is */
+	const uint8_t *from; /* where the payload stands that its caller, or handler, lends; NULL:
+				in `data` */
 	uint8_t *into; /* of a call made: where the reply's payload goes, NULL: nowhere else */
 	uint8_t data[];
 };

@@ -224,6 +224,7 @@ int core_main(void *arg)
 		else
 			idle_pass(c);
 	}
+	callee_give_back(&c->m, NULL, UINT64_MAX);
 	rcu_unregister_thread();
 	core_current = NULL;
 	return 0;

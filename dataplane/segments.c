@@ -1,5 +1,6 @@
 #include "segments.h"
 
+#include "lend.h"
 #include "machine.h"
 
 enum { SEGMENTS_AHEAD = 16 };
@@ -76,5 +77,7 @@ void message_put(struct machine *m, struct msg *msg)
 {
 	if (msg->n_segments)
 		segments_drop(m, msg);
+	if (unlikely(msg->lent))
+		lend_end(m, msg);
 	msgpool_put(&m->msgs, msg);
 }

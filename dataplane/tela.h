@@ -245,6 +245,23 @@ void *tela_reply_begin(struct tela_call *call, size_t size);
 enum tela_verdict tela_reply_commit(struct tela_call *call, size_t len);
 /* begin, copy, commit. */
 enum tela_verdict tela_reply_copy(struct tela_call *call, const void *payload, size_t len);
+/* Takes lent memory back. It frees it, or lets go of it: it makes no call and answers none. */
+typedef void (*tela_lent_fn)(void *arg);
+/* Answers with `len` bytes that stand in memory of the handler's own, any that its process may
+ * read: a file that is mapped, an item of a cache. They are lent from here until `done` begins,
+ * must not change, and are sent, and sent again where packets were lost, from where they stand; on
+ * devices that do not copy what they send they are copied packet by packet. `done` runs exactly
+ * once, on this core: when the caller has the reply, or wants it no more; when it is given up, at
+ * the latest 3 s from now, for others' sake, at a drain or a stop; when its path is down; when the
+ * reply is replaced. Until then the call is in flight for its service, and no instance is stopped
+ * under it: NULL will do for memory that stands until then.
+ *
+ * Copied, and `done` called before this returns: a reply of up to 9,000 bytes, and that of a link
+ * that blocks, on its worker (to 3 MiB). From other threads nothing is lent: tela_thread_answer()
+ * copies. Returns TELA_ANSWER; where the caller takes no reply so large, or there is no memory, the
+ * status is RESOURCE_EXHAUSTED, and `done` has been called. */
+enum tela_verdict tela_reply_lend(
+	struct tela_call *call, const void *from, size_t len, tela_lent_fn done, void *arg);
 /* Answers with a status and no payload; `message` (NULL: none) is copied, at most 200 bytes.
  * Returns TELA_ANSWER. */
 enum tela_verdict tela_reply_status(struct tela_call *call, uint8_t code, const char *message);
@@ -291,6 +308,9 @@ int tela_thread_continue_as(
 int tela_core_answer(struct tela_core *core, struct tela_handle h, const void *payload, size_t len);
 int tela_core_answer_status(
 	struct tela_core *core, struct tela_handle h, uint8_t code, const char *message);
+/* With a reply lent: tela_reply_lend(). `done` is called for a handle that names nothing, too. */
+int tela_core_answer_lend(struct tela_core *core, struct tela_handle h, const void *from,
+	size_t len, tela_lent_fn done, void *arg);
 int tela_core_continue(
 	struct tela_core *core, struct tela_handle h, const void *payload, size_t len);
 /* The pending call itself, to make further calls for; NULL: it has ended, or is another core's.

@@ -26,7 +26,7 @@
 extern "C" {
 #endif
 
-#define TELA_PLUGIN_ABI 19
+#define TELA_PLUGIN_ABI 20
 
 /* Names the chain of a callback that belongs to no schema: every call from outside walks it first.
  */

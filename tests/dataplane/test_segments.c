@@ -2,42 +2,11 @@
  * arrived, requests that stand in the caller's memory, replies that go there. What is held, or
  * lent, comes back exactly once, whatever ends the call; memory that came back is freed at once, so
  * that a sanitizer sees whoever still uses it. */
-#include "caller.h"
-#include "pair.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
+#include "payload.h"
 
 enum { PUT = 1, HOLD, GET, MARKED, TYPED };
 
-/* ---- bytes that can be checked from anywhere ---- */
-
-static uint8_t byte_at(uint64_t id, size_t i)
-{
-	return (uint8_t)(id * 131 + i * 7 + (i >> 8) + (i >> 16));
-}
-
-static void fill(uint8_t *to, uint64_t id, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		to[i] = byte_at(id, i);
-}
-
-static bool pieces_are(const struct tela_segment *s, size_t n, uint64_t id, size_t len)
-{
-	size_t at = 0;
-
-	for (size_t k = 0; k < n; k++)
-		for (size_t i = 0; i < s[k].len; i++, at++)
-			if (((const uint8_t *)s[k].data)[i] != byte_at(id, at))
-				return false;
-	return at == len;
-}
-
 /* ---- the service ---- */
-
-enum { YES = 43 /* byte_at(YES, 0) is 1 */ };
 
 static uint32_t ran, n_parked;
 static size_t pieces; /* that the last request came in */
@@ -143,50 +112,7 @@ static struct pair *new_pair(uint64_t seed)
 	return &p;
 }
 
-static void assert_nothing_held(struct pair *p)
-{
-	for (int i = 0; i < 2; i++) {
-		const struct machine *m = &p->end[i].m;
-
-		for (int c = 0; c < MSG_CLASSES; c++)
-			assert_int_equal(m->msgs.n_free[c], m->msgs.n[c]);
-		assert_int_equal(m->segments_held, 0);
-		assert_int_equal(p->end[i].n_held, 0);
-		assert_int_equal(m->reassembly_bytes, 0);
-	}
-}
-
 /* ---- calls ---- */
-
-struct ended {
-	uint32_t times;
-	uint8_t code, outcome;
-	size_t len, pieces;
-	const void *payload;
-	bool own, marked;
-	uint64_t id;
-	void *lent; /* freed when the call ends */
-	char message[64];
-};
-
-static void on_done(void *arg, const struct tela_result *r)
-{
-	struct ended *e = arg;
-	struct tela_segment whole;
-	const struct tela_segment *s = tela_result_segments(r, &whole, &e->pieces);
-
-	e->times++;
-	e->code = r->code;
-	e->outcome = r->outcome;
-	e->len = r->len;
-	e->payload = r->payload;
-	e->own = !r->code && pieces_are(s, e->pieces, e->id, r->len);
-	e->marked = r->envelope_len > 0;
-	snprintf(e->message, sizeof(e->message), "%.*s", (int)r->message.len,
-		r->message.s ? r->message.s : "");
-	free(e->lent);
-	e->lent = NULL;
-}
 
 static struct caller_slot *begin(
 	struct pair *p, unsigned method, size_t len, const struct tela_options *o, struct ended *e)
@@ -216,13 +142,6 @@ static struct caller_slot *begin_lent(
 	assert_int_equal(caller_lend(m, r.slot, e->lent, (uint32_t)len), 0);
 	caller_send(m, r.slot, on_done, e);
 	return r.slot;
-}
-
-static void wait_for(struct pair *p, const struct ended *e)
-{
-	for (int i = 0; i < 4000000 && !e->times; i++)
-		pair_pass(p);
-	assert_int_equal(e->times, 1);
 }
 
 static void finish(struct pair *p)
@@ -412,21 +331,6 @@ static void test_foreign_buffers(void **state)
 	wait_for(p, &e);
 	assert_true(e.code == TELA_OK && e.own && pieces == 61);
 	finish(p);
-}
-
-enum { CANCEL, DEADLINE, LINK, SILENCE, WAYS };
-
-static void end_it(struct pair *p, struct caller_slot *s, int way)
-{
-	if (way == CANCEL)
-		caller_fail(&p->end[0].m, s, TELA_CANCELLED, "cancelled");
-	else if (way == LINK)
-		for (int i = 0; i < 2; i++)
-			machine_link_down(&p->end[i].m, 0);
-	else if (way == SILENCE)
-		p->end[0].deaf = p->end[1].deaf = true;
-	pair_run(p, 3 * NS_PER_S);
-	p->end[0].deaf = p->end[1].deaf = false;
 }
 
 /* Whatever ends a call on the way, or while its handler has it, gives all back. */

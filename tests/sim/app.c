@@ -56,10 +56,56 @@ static void gate_leave(struct tela_call *call, void *self)
 		r->marked = !tela_reply_metadata(call, "left", "yes");
 }
 
-static enum tela_verdict reply(struct tela_call *call, const struct record *r)
-{
-	uint8_t *to = tela_reply_begin(call, r->reply_len);
+/* A reply in memory of the service's own, exactly as long as it is lent. */
+struct lent_reply {
+	struct list of_node;
+	struct node *node;
+	uint8_t bytes[];
+};
 
+static void lent_back(void *arg)
+{
+	struct lent_reply *l = arg;
+
+	if (!l->node->n_lent--)
+		sim_violation("node %u: a reply comes back twice", l->node->index);
+	list_del(&l->of_node);
+	free(l);
+}
+
+static struct lent_reply *to_lend(struct node *n, const struct record *r)
+{
+	struct lent_reply *l = malloc(sizeof(*l) + r->reply_len);
+
+	CHECK(l);
+	l->node = n;
+	list_add_tail(&n->replies_lent, &l->of_node);
+	n->n_lent++;
+	oracle_fill(l->bytes, r->id, SALT_REPLY, r->reply_len);
+	return l;
+}
+
+static bool replies_lent(const struct record *r)
+{
+	return rng_mix(r->id) % 3 == 0;
+}
+
+void app_end(struct node *n)
+{
+	while (!list_empty(&n->replies_lent))
+		lent_back(list_entry(n->replies_lent.next, struct lent_reply, of_node));
+}
+
+static enum tela_verdict reply(struct tela_call *call, struct node *n, const struct record *r)
+{
+	uint8_t *to;
+
+	if (replies_lent(r)) {
+		struct lent_reply *l = to_lend(n, r);
+
+		return tela_reply_lend(call, l->bytes, r->reply_len, lent_back, l);
+	}
+	to = tela_reply_begin(call, r->reply_len);
 	if (!to)
 		return TELA_ANSWER;
 	oracle_fill(to, r->id, SALT_REPLY, r->reply_len);
@@ -77,7 +123,7 @@ static enum tela_verdict echo(struct tela_call *call, void *self)
 		if (tela_call_replace(call, call->request, call->request_len) == -EBADMSG)
 			sim_violation("call %u: its own request no longer verifies", r->id);
 	}
-	return reply(call, r);
+	return reply(call, n, r);
 }
 
 static enum tela_verdict park(struct tela_call *call, void *self)
@@ -209,6 +255,10 @@ static void resume(struct node *n, uint32_t what)
 		rc = call_resume(&n->m, p->handle, true, TELA_OK, NULL, NULL, 0);
 	} else if (r->how) {
 		rc = call_resume(&n->m, p->handle, false, TELA_NOT_FOUND, "not here", "", 0);
+	} else if (replies_lent(r)) {
+		struct lent_reply *l = to_lend(n, r);
+
+		rc = call_resume_lend(&n->m, p->handle, l->bytes, r->reply_len, lent_back, l);
 	} else {
 		uint8_t *payload = malloc(r->reply_len ? r->reply_len : 1);
 

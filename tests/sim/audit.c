@@ -11,7 +11,7 @@ struct held {
 	uint32_t caller_blocks, callee_blocks, chunks, callee_sessions, busy_callers, calls,
 		detached, pending, retained, arriving;
 	uint32_t dgrams, in_wheel; /* held back for pacing */
-	uint32_t segments, held;
+	uint32_t segments, held, lent;
 	uint64_t reassembly, due_ns;
 };
 
@@ -32,6 +32,7 @@ static void hold_msg(struct held *h, const struct msg *msg)
 	HOLDS(h, msg->class < MSG_CLASSES, "a message of class %u", msg->class);
 	h->msgs[msg->class] += msg->units;
 	h->segments += msg->n_segments;
+	h->lent += msg->lent;
 	for (uint32_t i = 0; i < msg->n_segments; i++) {
 		uintptr_t owner = segments_owners(msg)[i];
 
@@ -341,9 +342,11 @@ static void audit_images(struct held *h)
 	}
 	for (const struct tela_image *i = n->old; i; i = i->next)
 		pins += image_pins(i);
-	HOLDS(h, pins == h->pending && in_flight == h->pending,
-		"%u calls are pending, they pin %u images and %u services", h->pending, pins,
-		in_flight);
+	HOLDS(h, pins == h->pending + h->lent && in_flight == pins,
+		"%u calls are pending, %u replies lent: they pin %u images and %u services",
+		h->pending, h->lent, pins, in_flight);
+	HOLDS(h, h->lent == n->n_lent, "%u replies are lent, %u have not come back", h->lent,
+		n->n_lent);
 }
 
 void audit_node(const struct node *n)

@@ -190,6 +190,7 @@ void node_create(struct node *n, struct sim *sim, uint32_t index)
 
 	n->sim = sim;
 	list_init(&n->taken);
+	list_init(&n->replies_lent);
 	n->index = index;
 	n->random.s = rng_next(&r);
 	n->offset_ns = NS_PER_S + rng_below(&r, 1000 * NS_PER_S);
@@ -337,6 +338,7 @@ void node_end(struct node *n)
 	trace(n->sim, "ends", n->index, -1, n->life, 0);
 	rings_empty(n);
 	machine_fini(&n->m);
+	app_end(n);
 	if (n->n_buffers)
 		sim_violation(
 			"node %u ends and %u buffers are not given back", n->index, n->n_buffers);

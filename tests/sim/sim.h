@@ -269,6 +269,8 @@ struct node {
 	struct list taken;
 	struct taken *in_hand;
 	uint32_t n_held;
+	struct list replies_lent; /* that have not come back */
+	uint32_t n_lent;
 	/* what it is to do in its next pass */
 	struct todo todo[TODO_MAX];
 	uint32_t n_todo, n_probes;
@@ -407,6 +409,8 @@ void app_todo(struct node *n, const struct todo *t);
 void app_probe(struct sim *sim);
 void app_connect(struct node *n);
 uint32_t app_links(struct node *n, struct tela_image_link *to);
+/* What its service has lent is free when its process has ended. */
+void app_end(struct node *n);
 extern const struct tela_service_desc *const app_desc[SERVICES][2];
 enum { APP_LINKS = 20 };
 
