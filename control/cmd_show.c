@@ -11,6 +11,12 @@ static const char *idle_name(enum tela_idle idle)
 	return names[idle % ARRAY_SIZE(names)];
 }
 
+/* null: none in particular, or not known. */
+static json_t *socket_json(int socket)
+{
+	return socket < 0 ? json_null() : json_integer(socket);
+}
+
 static json_t *show_cores(struct control *c)
 {
 	json_t *list = json_array();
@@ -39,10 +45,12 @@ static json_t *show_ports(struct control *c)
 
 		if (tela_node_port_info(c->node, i, &p))
 			continue;
-		json_array_append_new(list,
-			json_pack("{s:s,s:s,s:s,s:s,s:i,s:i,s:s}", "port", p.name, "driver",
-				p.driver ? p.driver : "", "address", p.address, "mac", p.mac, "mtu",
-				(int)p.mtu, "queues", (int)p.queues, "link", p.up ? "up" : "down"));
+		json_array_append_new(
+			list, json_pack("{s:s,s:s,s:s,s:s,s:i,s:i,s:s,s:o,s:b}", "port", p.name,
+				      "driver", p.driver ? p.driver : "", "address", p.address,
+				      "mac", p.mac, "mtu", (int)p.mtu, "queues", (int)p.queues,
+				      "link", p.up ? "up" : "down", "socket", socket_json(p.socket),
+				      "buffers_elsewhere", p.buffers_elsewhere));
 	}
 	return list;
 }
@@ -103,12 +111,13 @@ void cmd_cores(struct control *c, struct request *r)
 		if (tela_node_core_info(c->node, i, &info))
 			continue;
 		json_array_append_new(cores,
-			json_pack("{s:i,s:i,s:s,s:f,s:I,s:I,s:I,s:I,s:I}", "core", (int)i, "cpu",
-				info.cpu, "idle", idle_name(info.idle), "busy_percent",
-				load_sample_busy(i, &info), "sessions", (json_int_t)info.sessions,
-				"served", (json_int_t)info.calls_served, "made",
-				(json_int_t)info.calls_made, "handed_in",
-				(json_int_t)info.handed_in, "handed_out",
+			json_pack("{s:i,s:i,s:o,s:o,s:s,s:f,s:I,s:I,s:I,s:I,s:I}", "core", (int)i,
+				"cpu", info.cpu, "socket", socket_json(info.socket),
+				"memory_socket", socket_json(info.memory_socket), "idle",
+				idle_name(info.idle), "busy_percent", load_sample_busy(i, &info),
+				"sessions", (json_int_t)info.sessions, "served",
+				(json_int_t)info.calls_served, "made", (json_int_t)info.calls_made,
+				"handed_in", (json_int_t)info.handed_in, "handed_out",
 				(json_int_t)info.handed_out));
 		for (uint32_t p = 0; p < c->conf->node.n_ports; p++)
 			if (!tela_node_reach(c->node, i, p, &reach))

@@ -7,6 +7,7 @@
 
 #include "hand.h"
 #include "machine.h"
+#include "numa.h"
 #include "tela_node.h"
 #include "wake.h"
 #include "xring.h"
@@ -54,6 +55,8 @@ struct core {
 	uint32_t index;
 	int cpu;
 	unsigned lcore;
+	int socket;               /* its CPU's */
+	struct numa_place memory; /* its machine's */
 	enum tela_idle idle;
 	uint64_t tsc_hz, tsc_mult; /* ns = tsc * mult >> 32, mult for a shift of 32 */
 	uint64_t seed[2];

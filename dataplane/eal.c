@@ -42,6 +42,7 @@ enum { ARGS_MAX = 96, TEXT_MAX = 8192, MEMORY_DEFAULT_MIB = 256, MAIN_LCORE = 0 
 static struct {
 	bool started, ever, huge;
 	uint32_t n_cores;
+	int socket[EAL_CORES_MAX];
 	struct cpu_claim claims[EAL_CORES_MAX];
 	uint32_t n_claims;
 	char runtime_dir[256];
@@ -147,13 +148,15 @@ static void drop_claims(void)
 
 struct affinity {
 	cpu_set_t set;
-	int ret;
+	int socket, ret;
 };
 
 static int report_affinity(void *arg)
 {
 	struct affinity *a = arg;
 
+	/* rte_lcore_to_socket_id() knows the socket of the CPU that has the lcore's number. */
+	a->socket = (int)rte_socket_id();
 	a->ret = sched_getaffinity(0, sizeof(a->set), &a->set) ? -errno : 0;
 	return 0;
 }
@@ -174,6 +177,7 @@ static int check_pinned(const struct tela_node_config *c, char *err, size_t err_
 				"%d CPUs: "
 				"something moved it after it was pinned",
 				i, c->cores[i].cpu, a.ret ? 0 : CPU_COUNT(&a.set));
+		eal.socket[i] = a.socket;
 	}
 	return 0;
 }
@@ -454,7 +458,12 @@ int eal_wait(uint32_t core)
 
 int eal_socket(uint32_t core)
 {
-	return (int)rte_lcore_to_socket_id(core + 1);
+	return eal.socket[core];
+}
+
+uint32_t eal_sockets(void)
+{
+	return rte_socket_count();
 }
 
 bool eal_huge(void)

@@ -24,8 +24,9 @@ void eal_stop(void);
 int eal_launch(uint32_t core, int (*fn)(void *arg), void *arg);
 /* Waits for that thread to return from fn; what fn returned, 0 if nothing ran. */
 int eal_wait(uint32_t core);
-/* NUMA socket of the core's CPU. */
+/* NUMA socket of the core's CPU, and how many sockets the machine's CPUs are on. */
 int eal_socket(uint32_t core);
+uint32_t eal_sockets(void);
 /* Whether the memory is in huge pages; false with no_huge and where there are too few of them. */
 bool eal_huge(void);
 /* Whether `device` is the address of a PCI device rather than the name of a virtual one. */

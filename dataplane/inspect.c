@@ -304,6 +304,8 @@ int tela_node_core_info(const struct tela_node *n, uint32_t core, struct tela_co
 		return -EINVAL;
 	*ret = (struct tela_core_info){
 		.cpu = c->cpu,
+		.socket = c->socket,
+		.memory_socket = numa_of(c->m.paths),
 		.idle = c->idle,
 		.passes = atomic_load_explicit(&c->passes, memory_order_relaxed),
 		.busy_ns = atomic_load_explicit(&c->busy_ns, memory_order_relaxed),
@@ -355,6 +357,8 @@ int tela_node_port_info(const struct tela_node *n, uint32_t port, struct tela_po
 		p->mac[2], p->mac[3], p->mac[4], p->mac[5]);
 	ret->name = p->name;
 	ret->driver = p->driver;
+	ret->socket = p->socket;
+	ret->buffers_elsewhere = p->elsewhere.node != NUMA_ANY;
 	ret->mtu = p->mtu;
 	ret->queues = atomic_load_explicit(&p->live, memory_order_relaxed);
 	ret->up = atomic_load(&p->up);
@@ -388,6 +392,40 @@ int tela_node_peer_info(const struct tela_node *n, uint32_t peer, struct tela_pe
 	return 0;
 }
 
+/* Where memory is, on machines that have several NUMA sockets; and where it should be, but is not.
+ */
+static void print_places(
+	const struct tela_node *n, void (*line)(void *arg, const char *text), void *arg)
+{
+	char text[256];
+
+	for (uint32_t i = 0; i < n->n_cores; i++) {
+		const struct core *c = n->cores[i];
+
+		if (c->memory.node == NUMA_ANY)
+			continue;
+		if (c->memory.error)
+			snprintf(text, sizeof(text),
+				"memory of core %-3u is of any NUMA socket, not of %d: %s", i,
+				c->memory.node, strerror(-c->memory.error));
+		else
+			snprintf(text, sizeof(text),
+				"memory of core %-3u of NUMA socket %d; its CPU is on %d", i,
+				c->memory.node, c->socket);
+		line(arg, text);
+	}
+	for (uint32_t i = 0; i < n->n_ports; i++) {
+		const struct port *p = &n->ports[i];
+
+		if (p->elsewhere.node == NUMA_ANY)
+			continue;
+		snprintf(text, sizeof(text),
+			"buffers of port %s are of any NUMA socket, not of %d: %s", p->name,
+			p->elsewhere.node, strerror(-p->elsewhere.error));
+		line(arg, text);
+	}
+}
+
 void tela_node_print_budgets(
 	const struct tela_node *n, void (*line)(void *arg, const char *text), void *arg)
 {
@@ -417,4 +455,5 @@ void tela_node_print_budgets(
 	snprintf(text, sizeof(text), "%-18s %8.1f MiB a core, %u cores", "memory",
 		(double)machine_bytes(m) / (1 << 20), n->n_cores);
 	line(arg, text);
+	print_places(n, line, arg);
 }

@@ -219,16 +219,13 @@ static uint32_t more_bufs(const struct tela_budgets *b)
 	return b->segments - min_u32(b->segments, SEGMENTS_OF_THESE);
 }
 
-static int open_port(struct tela_node *n, const struct tela_node_config *cfg, uint32_t index,
-	char *err, size_t err_len)
+static int open_port(struct tela_node *n, uint32_t index, char *err, size_t err_len)
 {
 	struct rte_mempool **pools = n->pools[index], *by_queue[PORT_QUEUES_MAX];
 	struct port *p = &n->ports[index];
-	int rc = port_probe(p, &cfg->ports[index], err, err_len);
 	uint16_t n_queues;
+	int rc;
 
-	if (rc)
-		return rc;
 	for (uint32_t i = 0; i < n->n_cores; i++) {
 		uint32_t n_bufs = MBUFS_PER_CORE + more_bufs(&n->cores[i]->m.cfg.budgets);
 
@@ -267,6 +264,23 @@ static int open_further_queues(struct tela_node *n, char *err, size_t err_len)
 	return 0;
 }
 
+/* Of the ports, if those that are on one are all on the same; else of the core's CPU. */
+static int memory_node(const struct tela_node *n, uint32_t core)
+{
+	int node = NUMA_ANY;
+
+	if (eal_sockets() < 2)
+		return NUMA_ANY;
+	for (uint32_t i = 0; i < n->n_ports; i++) {
+		int of_port = n->ports[i].socket;
+
+		if (of_port >= 0 && node >= 0 && of_port != node)
+			return eal_socket(core);
+		node = of_port >= 0 ? of_port : node;
+	}
+	return node >= 0 ? node : eal_socket(core);
+}
+
 static int make_core(struct tela_node *n, const struct tela_node_config *cfg, uint32_t index,
 	char *err, size_t err_len)
 {
@@ -289,6 +303,7 @@ static int make_core(struct tela_node *n, const struct tela_node_config *cfg, ui
 	c->node = n;
 	c->index = index;
 	c->cpu = cfg->cores[index].cpu;
+	c->socket = eal_socket(index);
 	c->idle = cfg->cores[index].idle;
 	c->wake.fd = c->events = -1;
 	list_init(&c->waiting);
@@ -305,6 +320,23 @@ static int make_core(struct tela_node *n, const struct tela_node_config *cfg, ui
 		return say(err, err_len, -ENOMEM, "out of memory for core %u: lower the budgets",
 			index);
 	return 0;
+}
+
+/* In memory of the node that it should be on. */
+static int make_core_there(struct tela_node *n, const struct tela_node_config *cfg, uint32_t index,
+	char *err, size_t err_len)
+{
+	struct numa_place place = {.node = memory_node(n, index)};
+	int rc;
+
+	if (place.node != NUMA_ANY)
+		place.error = numa_prefer(place.node);
+	rc = make_core(n, cfg, index, err, err_len);
+	if (place.node != NUMA_ANY && !place.error)
+		numa_default();
+	if (!rc)
+		n->cores[index]->memory = place;
+	return rc;
 }
 
 /* Isolated CPUs have nobody to share with: there a core may spin. */
@@ -403,8 +435,13 @@ static int node_build(
 	if (rc)
 		return rc;
 	n->cleaned = false;
+	for (uint32_t i = 0; i < n->n_ports; i++) {
+		rc = port_probe(&n->ports[i], &cfg->ports[i], err, err_len);
+		if (rc)
+			return rc;
+	}
 	for (uint32_t i = 0; i < n->n_cores; i++) {
-		rc = make_core(n, cfg, i, err, err_len);
+		rc = make_core_there(n, cfg, i, err, err_len);
 		if (rc)
 			return rc;
 		core_idles(n->cores[i], cfg);
@@ -412,7 +449,7 @@ static int node_build(
 		n->limits.slots_per_session = n->cores[i]->m.cfg.budgets.slots_per_session;
 	}
 	for (uint32_t i = 0; i < n->n_ports; i++) {
-		rc = open_port(n, cfg, i, err, err_len);
+		rc = open_port(n, i, err, err_len);
 		if (rc)
 			return rc;
 	}

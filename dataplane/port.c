@@ -283,6 +283,27 @@ static void read_checksums(struct port *p, const struct rte_eth_dev_info *info)
 	p->rx_checksum = !p->shared_memory && (info->rx_offload_capa & rx) == rx;
 }
 
+/* A virtual device says where the thread was that made it, which means nothing; of a kernel's
+ * interface with a device behind it, the kernel knows. */
+static int device_socket(const struct port *p, const struct rte_eth_dev_info *info)
+{
+	char name[IF_NAMESIZE], path[sizeof(name) + 48];
+	int socket = NUMA_ANY;
+	FILE *f;
+
+	if (eal_is_pci(p->device))
+		return rte_eth_dev_socket_id(p->id);
+	if (!info->if_index || !if_indextoname(info->if_index, name))
+		return NUMA_ANY;
+	snprintf(path, sizeof(path), "/sys/class/net/%s/device/numa_node", name);
+	f = fopen(path, "re");
+	if (f && fscanf(f, "%d", &socket) != 1)
+		socket = NUMA_ANY;
+	if (f)
+		fclose(f);
+	return socket;
+}
+
 int port_probe(struct port *p, const struct tela_port_config *c, char *err, size_t err_len)
 {
 	struct rte_eth_dev_info info;
@@ -309,7 +330,8 @@ int port_probe(struct port *p, const struct tela_port_config *c, char *err, size
 		return say(err, err_len, ret, "port %s: no information from the device", p->name);
 	}
 	p->rte_device = info.device;
-	p->socket = rte_eth_dev_socket_id(p->id);
+	p->socket = device_socket(p, &info);
+	p->elsewhere.node = NUMA_ANY;
 	snprintf(p->driver, sizeof(p->driver), "%s", info.driver_name);
 	p->max_queues =
 		(uint16_t)min_u32(min_u32(info.max_rx_queues, info.max_tx_queues), PORT_QUEUES_MAX);
@@ -331,25 +353,47 @@ int port_probe(struct port *p, const struct tela_port_config *c, char *err, size
 
 /* ---- pools ---- */
 
-struct rte_mempool *port_pool_create(const struct port *p, uint16_t queue, uint32_t n, int socket)
+/* On the port's socket, or else the caller's; on any if that has no memory. Huge pages EAL takes
+ * from where it is told; of ordinary memory it does not know where it comes from. */
+static struct rte_mempool *make_pool(struct port *p, const char *name, uint32_t n, uint32_t cache,
+	uint16_t priv, uint16_t room, int socket)
+{
+	bool ordinary = !eal_huge() && eal_sockets() > 1;
+	struct rte_mempool *pool;
+	int error;
+
+	if (p->socket >= 0)
+		socket = p->socket;
+	error = ordinary ? numa_prefer(socket) : 0;
+	pool = rte_pktmbuf_pool_create(name, n, cache, priv, room, socket);
+	if (ordinary && !error)
+		numa_default();
+	if (!pool) {
+		error = -rte_errno;
+		pool = rte_pktmbuf_pool_create(name, n, cache, priv, room, SOCKET_ID_ANY);
+	}
+	if (error)
+		p->elsewhere = (struct numa_place){socket, error};
+	return pool;
+}
+
+struct rte_mempool *port_pool_create(struct port *p, uint16_t queue, uint32_t n, int socket)
 {
 	enum { CACHE = 256 };
 	char name[RTE_MEMPOOL_NAMESIZE];
 
 	snprintf(name, sizeof(name), "port%u-%u", p->id, queue);
-	return rte_pktmbuf_pool_create(name, n, n >= 4 * CACHE ? CACHE : 0, 0, p->mbuf_room,
-		p->socket >= 0 ? p->socket : socket);
+	return make_pool(p, name, n, n >= 4 * CACHE ? CACHE : 0, 0, p->mbuf_room, socket);
 }
 
-struct rte_mempool *port_borrow_pool_create(const struct port *p, uint16_t queue, int socket)
+struct rte_mempool *port_borrow_pool_create(struct port *p, uint16_t queue, int socket)
 {
 	enum { BORROWS = 255, CACHE = 64 };
 	char name[RTE_MEMPOOL_NAMESIZE];
 
 	snprintf(name, sizeof(name), "port%u-%u-borrow", p->id, queue);
-	return rte_pktmbuf_pool_create(name, BORROWS, CACHE,
-		RTE_ALIGN(sizeof(struct rte_mbuf_ext_shared_info), RTE_MBUF_PRIV_ALIGN), 0,
-		p->socket >= 0 ? p->socket : socket);
+	return make_pool(p, name, BORROWS, CACHE,
+		RTE_ALIGN(sizeof(struct rte_mbuf_ext_shared_info), RTE_MBUF_PRIV_ALIGN), 0, socket);
 }
 
 void port_pool_free(struct rte_mempool *pool)
@@ -417,9 +461,11 @@ static int setup_queues(struct port *p, struct rte_mempool *const *pools)
 	int ret = rte_eth_dev_adjust_nb_rx_tx_desc(p->id, &rx, &tx);
 
 	for (uint16_t q = 0; q < p->n_queues && !ret; q++) {
-		ret = rte_eth_rx_queue_setup(p->id, q, rx, (unsigned)p->socket, NULL, pools[q]);
+		unsigned socket = (unsigned)pools[q]->socket_id;
+
+		ret = rte_eth_rx_queue_setup(p->id, q, rx, socket, NULL, pools[q]);
 		if (!ret)
-			ret = rte_eth_tx_queue_setup(p->id, q, tx, (unsigned)p->socket, NULL);
+			ret = rte_eth_tx_queue_setup(p->id, q, tx, socket, NULL);
 	}
 	return ret;
 }

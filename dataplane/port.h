@@ -9,6 +9,7 @@
 #pragma once
 
 #include "base.h"
+#include "numa.h"
 #include "port_guard.h"
 
 struct tela_port_config;
@@ -46,9 +47,10 @@ struct port {
 	struct neigh neigh[NEIGH_MAX];
 	struct port_guard guard[PORT_QUEUES_MAX];
 	/* control side */
-	uint16_t max_queues; /* from port_probe() */
-	uint16_t mbuf_room;  /* an mbuf's data room for the MTU, headroom included */
-	int socket;          /* NUMA node of the device, -1: any */
+	uint16_t max_queues;         /* from port_probe() */
+	uint16_t mbuf_room;          /* an mbuf's data room for the MTU, headroom included */
+	int socket;                  /* NUMA node of the device, NUMA_ANY: it has none */
+	struct numa_place elsewhere; /* asked for its buffers in vain, NUMA_ANY: none was */
 	char name[64], driver[64], device[256];
 	double loss, duplicate, reorder;
 	uint64_t fault_seed;
@@ -60,10 +62,10 @@ struct port {
 /* Probes the device and reads what it is: MTU, MAC, queues, mbuf_room, socket. */
 int port_probe(struct port *p, const struct tela_port_config *c, char *err, size_t err_len);
 /* A pool for one queue: `n` buffers on the port's socket (its device's or else the caller's
- * `socket`). */
-struct rte_mempool *port_pool_create(const struct port *p, uint16_t queue, uint32_t n, int socket);
+ * `socket`); on any if that has no memory for them (`elsewhere`). */
+struct rte_mempool *port_pool_create(struct port *p, uint16_t queue, uint32_t n, int socket);
 /* A pool of the few buffers that netif_send_from() has under way. */
-struct rte_mempool *port_borrow_pool_create(const struct port *p, uint16_t queue, int socket);
+struct rte_mempool *port_borrow_pool_create(struct port *p, uint16_t queue, int socket);
 void port_pool_free(struct rte_mempool *pool);
 /* Bytes of memory such a pool takes. */
 size_t port_pool_bytes(const struct port *p, uint32_t n);

@@ -141,7 +141,8 @@ struct tela_limits tela_node_limits_now(const struct tela_node *n);
 const char *tela_node_name(const struct tela_node *n);
 uint64_t tela_node_incarnation(const struct tela_node *n);
 uint32_t tela_node_n_cores(const struct tela_node *n);
-/* Writes a table of the budgets and the bytes they take. */
+/* Writes a table of the budgets and the bytes they take, and on machines with several NUMA sockets
+ * where these are. */
 void tela_node_print_budgets(
 	const struct tela_node *n, void (*line)(void *arg, const char *text), void *arg);
 
@@ -363,7 +364,8 @@ bool tela_node_clients_use(
 int tela_node_on_latency(struct tela_node *n, tela_latency_fn fn, void *arg);
 
 struct tela_core_info {
-	int cpu;
+	int cpu, socket;   /* NUMA socket of the CPU */
+	int memory_socket; /* that its memory is on; below 0: the kernel does not say */
 	enum tela_idle idle;
 	uint64_t passes, busy_ns, polled_ns; /* time in passes that found work; in all */
 	uint64_t loop_gap_us;                /* longest of the last 10 s */
@@ -391,6 +393,8 @@ struct tela_port_info {
 	char address[24], mac[18];
 	uint16_t mtu, queues;
 	bool up;
+	int socket;             /* NUMA socket of the device; below 0: it has none */
+	bool buffers_elsewhere; /* that socket, or its cores', had no memory for its buffers */
 };
 int tela_node_port_info(const struct tela_node *n, uint32_t port, struct tela_port_info *ret);
 

@@ -56,6 +56,7 @@ static bool make_core(
 	memset(c, 0, sizeof(*c));
 	c->node = n;
 	c->index = index;
+	c->memory.node = NUMA_ANY;
 	c->idle = TELA_IDLE_ADAPTIVE;
 	c->wake.fd = -1;
 	list_init(&c->waiting);

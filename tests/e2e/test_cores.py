@@ -1,6 +1,7 @@
 """Nodes of several cores: every core of the callee is used, and every frame comes to the core that it is for, by a queue of
 its own where the device has one, else by a ring from the core that has it."""
 import json
+import os
 
 import mesh
 
@@ -58,6 +59,11 @@ class Memif(Case):
     def test_two_to_two(self):
         server, caller = self.pair(2, 2)
         self.assertEqual(self.reached(server), [('0', 'queue'), ('1', 'queue')])
+        for core in server.do('cores')['cores']:
+            folder = f'/sys/devices/system/cpu/cpu{core["cpu"]}/node{core["socket"]}'
+            self.assertTrue(os.path.isdir(folder) or core['socket'] == 0, core)
+            self.assertIn(core['memory_socket'], (core['socket'], None), core)  # None: the kernel may not be asked
+        self.assertEqual([p['buffers_elsewhere'] for p in server.do('status')['ports']], [False])
         self.assertEqual(self.cores(server, 'handed_in'), [0, 0])
         self.assertEqual(self.cores(server, 'handed_out'), [0, 0])
         for size in (1999, 70_000):
