@@ -314,7 +314,10 @@ int tela_core_answer_lend(struct tela_core *core, struct tela_handle h, const vo
 int tela_core_continue(
 	struct tela_core *core, struct tela_handle h, const void *payload, size_t len);
 /* The pending call itself, to make further calls for; NULL: it has ended, or is another core's.
- * Valid until the function that asks returns or resumes it. [core] */
+ * Valid until the function that asks returns or resumes it. A completion that goes on with a call
+ * asks first: a drain may have cancelled it, and with it may have gone the service's own state. The
+ * handle is answered even so: what the call still holds, its arena too, is there until then. [core]
+ */
 const struct tela_call *tela_core_call(struct tela_core *core, struct tela_handle h);
 
 /* ---- links that block ----
@@ -440,8 +443,8 @@ struct tela_request {
 };
 
 /* Takes a slot and gives room for a payload of exactly `size` bytes. The request must be sent or
- * abandoned before the caller returns. 0; -EAGAIN (every slot is taken: try in a later pass), -EBUSY
- * (the peer is overloaded and has all the calls that it will take now: as one that has ended
+ * abandoned before the caller returns. 0; -EAGAIN (every slot is taken: try in a later pass),
+ * -EBUSY (the peer is overloaded and has all the calls that it will take now: as one that has ended
  * RESOURCE_EXHAUSTED, surely not executed),
  * -EMSGSIZE, -ENOBUFS, -ENOTCONN (peer is down; try later or fail the call), -EINVAL (unknown
  * flags or instance; a direct call elsewhere than here), -ECANCELED (nobody waits for the parent

@@ -32,7 +32,8 @@ struct orders {
 	uint32_t n_cores;
 };
 
-/* One that is being placed: in its call's arena, which is there until the call is answered. */
+/* One that is being placed: in its call's arena, which is there until the call is answered, also
+ * where its service had to go without it (is_torn). */
 struct order {
 	struct orders *orders;
 	struct tela_handle handle;
@@ -58,6 +59,16 @@ static uint64_t number_of(const struct orders *o, const struct tela_call *call)
 static const struct tela_call *call_of(const struct order *o)
 {
 	return tela_core_call(tela_core_self(), o->handle);
+}
+
+/* A drain's time was over, or the service has been stopped: of the call there is nothing but the
+ * handle, which is given back, and of `orders` nothing at all. Each completion asks first. */
+static bool is_torn(const struct order *o)
+{
+	if (call_of(o))
+		return false;
+	tela_core_answer(tela_core_self(), o->handle, NULL, 0);
+	return true;
 }
 
 /* Options of a call that is made for the order: it goes on with the caller's token, ends no later,
@@ -117,6 +128,8 @@ static void given_back(void *arg, const struct tela_result *r)
 {
 	struct order *o = arg;
 
+	if (is_torn(o))
+		return;
 	if (r->code) {
 		tela_span_error(call_of(o), "the stock was not given back");
 		tela_log(call_of(o), TELA_LOG_ERROR, "what was reserved is not given back: %s",
@@ -202,6 +215,8 @@ static void charged(void *arg, const struct tela_result *r)
 		.payment = shop_Payment_id(shop_Payments_charge_result(r))};
 	int len = shop_Order_build((uint8_t *)bytes, sizeof(bytes), &order);
 
+	if (is_torn(o))
+		return;
 	if (r->outcome == TELA_MAYBE_EXECUTED) {
 		unsettled(o, "charge");
 		end(o); /* the goods may have been paid for */
@@ -218,6 +233,8 @@ static void reserved(void *arg, const struct tela_result *r)
 {
 	struct order *o = arg;
 
+	if (is_torn(o))
+		return;
 	if (r->outcome == TELA_MAYBE_EXECUTED) {
 		unsettled(o, "reserve");
 		undo(o); /* the lines before this one */
@@ -258,9 +275,12 @@ static void next(struct order *o)
 static void user_known(void *arg, const struct tela_result *r)
 {
 	struct order *o = arg;
-	const char *caller = tela_call_subject(call_of(o));
 	struct tela_str user = shop_User_name(shop_Users_get_result(r));
+	const char *caller;
 
+	if (is_torn(o))
+		return;
+	caller = tela_call_subject(call_of(o));
 	if (r->code)
 		refuse_as(o, r);
 	else if (caller && (strlen(caller) != user.len || memcmp(caller, user.s, user.len)))

@@ -199,6 +199,20 @@ class Shop(mesh.Case):
         self.back.do('chain.remove', service='products', name='fault')
         self.assertEqual((self.left(), self.figures()[2]), (left, 0))
 
+    def test_undone_after_its_service(self):
+        """Its service is drained, at once, while stock goes back for an order that nobody waits for any more."""
+        left = self.left()
+        self.back.do('chain.add', service='products', plugin='fault', config={'delay_ppm': '1000000', 'delay': '700ms'})
+        self.addCleanup(self.back.ask, 'chain.remove', service='products', name='fault')
+        self.addCleanup(self.edge.ask, 'service.activate', service='orders')
+        self.assertEqual(self.order('--deadline', '900ms', lamps=1, chairs=1)['status'], 'DEADLINE_EXCEEDED')
+        self.edge.do('service.pause', service='orders')
+        self.edge.do('service.drain', service='orders', deadline_ms=0)
+        self.back.do('chain.remove', service='products', name='fault', wait=True)
+        mesh.until(lambda: self.left() == left, 'the lamp is back')
+        self.edge.do('service.activate', service='orders')
+        self.assertEqual(self.order(user=77)['name'], 'not_found')
+
     def test_who_may_what(self):
         user = {'id': 9, 'name': 'carol'}
         self.assertEqual(self.call(self.back, 'users.add', user)['name'], 'forbidden')
