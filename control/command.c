@@ -51,11 +51,12 @@ static const struct argument add_arguments[] = {SERVICE,
 static const struct argument remove_arguments[] = {SERVICE, NAME, WAIT, END};
 static const struct argument replace_arguments[] = {SERVICE, NAME, OBJECT,
 	{"config", ARGUMENT_CONFIG, false, false,
-		"put over its configuration: key=value ...; null takes a key out"},
+		"put over its configuration: key=value ...; unset=key takes one out, null in JSON"},
 	WAIT, END};
 static const struct argument merge_arguments[] = {SERVICE,
 	{"config", ARGUMENT_CONFIG, true, false,
-		"NAME.KEY=value ... by names that 'chain show' lists; null takes a key out"},
+		"NAME.KEY=value ... by names that 'chain show' lists; unset=NAME.KEY takes one "
+		"out, null in JSON"},
 	WAIT, END};
 static const struct argument apply_arguments[] = {SERVICE,
 	{"steps", ARGUMENT_LIST, true, false,

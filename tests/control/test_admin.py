@@ -481,6 +481,12 @@ class Telactl(NodeTest):
         self.assertEqual(self.node.ask("chain.show", service="svc")["plugins"][-1]["config"], {"who": "me"})
         self.assertEqual(self.node.ctl("chain", "replace", "svc", "x", "unset=who").returncode, 0)
         self.assertEqual(self.node.ask("chain.show", service="svc")["plugins"][-1]["config"], {})
+        self.assertEqual(self.node.ctl("config", "merge", "svc", "x.who=null").returncode, 0)
+        self.assertEqual(self.node.ask("chain.show", service="svc")["plugins"][-1]["config"], {"who": "null"}, "a text as any")
+        for words in (("chain", "replace"), ("config", "merge")):
+            self.assertIn("unset=", self.node.ctl(*words, "--help").stdout)
+        self.assertEqual(self.node.ctl("config", "merge", "svc", "unset=x.who").returncode, 0)
+        self.assertEqual(self.node.ask("chain.show", service="svc")["plugins"][-1]["config"], {})
         r = self.node.ctl("-o", "json", "call", "--raw", "svc", "Ping", "-", input="ab")
         self.assertEqual(json.loads(r.stdout)["payload"], "6162")
         self.assertEqual(json.loads(self.node.ctl("-o", "json", "stats", "--drops").stdout)["counters"][0]["counter"],
