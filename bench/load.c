@@ -27,6 +27,7 @@ static inline uint64_t ticks(void)
 static void done(void *arg, const struct tela_result *r);
 static void slow_done(void *arg, const struct tela_result *r);
 static void put_done(void *arg, const struct tela_result *r);
+static void get_done(void *arg, const struct tela_result *r);
 
 uint64_t load_ticks(void)
 {
@@ -85,6 +86,30 @@ static inline void next_data(struct load *l)
 		fill(l->data, l->next_id, l->bytes);
 }
 
+static int issue_bytes(struct load *l, struct load_call *c, struct tela_options *o)
+{
+	const uint64_t len = l->bytes;
+	struct tela_request r;
+	int rc;
+
+	c->due_ticks = ticks();
+	if (l->put) {
+		rc = tela_request_lend(
+			l->client, &bytes_methods[l->put - 1], l->data, l->bytes, o, put_done, c);
+	} else {
+		o->max_reply_bytes = len;
+		o->flags = TELA_CALL_SEGMENTS;
+		rc = tela_request_begin(l->client, &bytes_methods[l->get - 1], sizeof(len), o, &r);
+		if (!rc) {
+			memcpy(r.payload, &len, sizeof(len));
+			rc = tela_request_send(&r, get_done, c);
+		}
+	}
+	l->next_id += !rc;
+	l->outstanding += !rc;
+	return rc;
+}
+
 /* Starts a call that is due since then (closed loop: 0, now). 0, or why it cannot be: a later pass
  * tries again. */
 static int issue(struct load *l, struct load_call *c, uint64_t due_ticks)
@@ -98,14 +123,8 @@ static int issue(struct load *l, struct load_call *c, uint64_t due_ticks)
 
 	c->id = id;
 	c->due_ticks = 0;
-	if (l->put) {
-		c->due_ticks = ticks();
-		rc = tela_request_lend(
-			l->client, &bytes_methods[l->put - 1], l->data, l->bytes, &o, put_done, c);
-		l->next_id += !rc;
-		l->outstanding += !rc;
-		return rc;
-	}
+	if (l->put || l->get)
+		return issue_bytes(l, c, &o);
 	if (__builtin_expect(large(l), 0)) {
 		memcpy(l->data, &id, sizeof(id));
 		o.max_reply_bytes = l->one_way ? 1 : l->bytes + 64;
@@ -264,23 +283,49 @@ static void done(void *arg, const struct tela_result *r)
 		put_free(l, c);
 }
 
+static void bytes_done(struct load *l, struct load_call *c, const struct tela_result *r, bool good)
+{
+	l->outstanding--;
+	add(&l->done, 1);
+	l->resent_calls += r->resends > 0;
+	if (r->code)
+		failed(l, r);
+	else
+		l->wrong += !good;
+	measured(l, c);
+	if (atomic_load_explicit(&l->state, memory_order_relaxed) != LOAD_RUN || issue(l, c, 0))
+		put_free(l, c);
+}
+
 /* Its reply tells what has arrived. */
 static void put_done(void *arg, const struct tela_result *r)
 {
 	struct load_call *c = arg;
-	struct load *l = c->load;
 	struct bytes_taken taken;
+	const bool whole = !r->code && r->len == sizeof(taken);
 
-	l->outstanding--;
-	add(&l->done, 1);
-	l->resent_calls += r->resends > 0;
-	if (r->code || r->len != sizeof(taken))
-		failed(l, r);
-	else if (memcpy(&taken, r->payload, sizeof(taken)), taken.len != l->bytes)
-		l->wrong++;
-	measured(l, c);
-	if (atomic_load_explicit(&l->state, memory_order_relaxed) != LOAD_RUN || issue(l, c, 0))
-		put_free(l, c);
+	if (whole)
+		memcpy(&taken, r->payload, sizeof(taken));
+	bytes_done(c->load, c, r, whole && taken.len == c->load->bytes);
+}
+
+/* Looking at all bytes would take longer than moving them: of each piece the first and the last. */
+static void get_done(void *arg, const struct tela_result *r)
+{
+	struct load_call *c = arg;
+	struct tela_segment whole;
+	const struct tela_segment *s;
+	size_t n, at = 0;
+	bool good = true;
+
+	s = tela_result_segments(r, &whole, &n);
+	for (size_t i = 0; !r->code && i < n; at += s[i++].len) {
+		const uint8_t *b = s[i].data;
+
+		good &= !s[i].len ||
+			(b[0] == bytes_at(at) && b[s[i].len - 1] == bytes_at(at + s[i].len - 1));
+	}
+	bytes_done(c->load, c, r, good && at == c->load->bytes);
 }
 
 static struct tela_bytes echoed_later(const struct tela_result *r)

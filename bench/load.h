@@ -44,8 +44,9 @@ struct load {
 	uint32_t slow_us;
 	uint64_t deadline_us;
 	bool stamped, one_way;
-	unsigned put; /* method of bytes.Bytes that is called in place of echo, `data` lent to each
-		       * call; 0: echo */
+	/* Methods of bytes.Bytes that are called in place of echo, 0: none. `data` is lent to each
+	 * put, a get asks for so many bytes. */
+	unsigned put, get;
 	double ns_per_tick;
 	uint8_t *data; /* of a call, as long as the longest; of large ones only the id changes */
 	uint64_t stop_ticks; /* when it was told to end */

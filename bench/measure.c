@@ -114,7 +114,8 @@ void load_on(struct bench *b, struct figure *f, struct tela_client *client, bool
 	struct load *l = b->load;
 
 	l->put = b->options->put;
-	l->client = l->put ? b->put : client;
+	l->get = b->options->get;
+	l->client = l->put || l->get ? b->bytes : client;
 	l->in_flight = f->in_flight;
 	l->bytes = b->options->bytes;
 	l->stamped = stamped;
@@ -274,7 +275,8 @@ void show(struct bench *b)
 		"swaps, %llu calls failed, "
 		"%llu executed twice, "
 		"%u checks failed\n",
-		figure_gbit(&b->figure[0]), b->options->one_way || b->options->put ? "one" : "each",
+		figure_gbit(&b->figure[0]),
+		b->options->one_way || b->options->put || b->options->get ? "one" : "each",
 		b->options->bytes, b->figure[0].frame_bytes, (unsigned long long)sum_swaps(b),
 		(unsigned long long)sum_failed(b), (unsigned long long)b->executed_twice,
 		b->n_failed_checks);

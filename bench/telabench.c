@@ -31,6 +31,9 @@ static const char usage[] =
 	"so large (run)\n"
 	"      --put HOW          run: bytes to the service `bytes` in place of echo, lent and "
 	"not copied by the caller; HOW the handler takes them: pieces, or whole\n"
+	"      --get HOW          run: bytes from it; HOW it answers: lent, from where they stand, "
+	"or "
+	"copied; taken as they arrived\n"
 	"  -B, --both             serve echo too, on the same core: the peer is a telabench with "
 	"--both, "
 	"which calls at the same time (run)\n"
@@ -99,19 +102,27 @@ static double decimal(const char *text, double min, double max, const char *what
 	return v;
 }
 
-static unsigned put_method(const char *how)
+/* --put HOW, or --get HOW: a method of the service `bytes`. */
+static void bytes_method(struct options *o, bool get, const char *how)
 {
-	if (!strcmp(how, "pieces"))
-		return BYTES_PUT;
-	if (strcmp(how, "whole"))
-		bad_usage("--put: expected pieces or whole");
-	return BYTES_PUT_WHOLE;
+	static const char *const words[2][2] = {{"pieces", "whole"}, {"copied", "lent"}};
+	static const unsigned methods[2][2] = {
+		{BYTES_PUT, BYTES_PUT_WHOLE}, {BYTES_GET, BYTES_GET_LENT}};
+	const bool second = !strcmp(how, words[get][1]);
+
+	if (!second && strcmp(how, words[get][0]))
+		bad_usage(
+			get ? "--get: expected lent or copied" : "--put: expected pieces or whole");
+	*(get ? &o->get : &o->put) = methods[get][second];
 }
 
 static void check_options(struct options *o)
 {
-	if (o->put && (o->demo || o->one_way || o->both || o->rate > 0 || o->slow > 0))
-		bad_usage("--put is for run, and not with --one-way, --both, --rate or --slow");
+	if ((o->put || o->get) && (o->demo || o->one_way || o->both || o->rate > 0 || o->slow > 0))
+		bad_usage("--put and --get are for run, and not with --one-way, --both, --rate or "
+			  "--slow");
+	if (o->put && o->get)
+		bad_usage("--put or --get, not both");
 	if (o->demo && (o->rate > 0 || o->slow > 0 || o->both))
 		bad_usage("--rate, --slow and --both are for run");
 	if (o->one_way && (o->demo || o->bytes <= LOAD_BYTES_OWN))
@@ -129,9 +140,9 @@ static void read_options(struct options *o, int argc, char **argv)
 		{"bytes", 1, NULL, 'b'}, {"one-way", 0, NULL, 'o'}, {"both", 0, NULL, 'B'},
 		{"seconds", 1, NULL, 't'}, {"rounds", 1, NULL, 'r'}, {"swaps", 1, NULL, 'w'},
 		{"words", 1, NULL, 'W'}, {"pairs", 1, NULL, 'P'}, {"rate", 1, NULL, 'R'},
-		{"put", 1, NULL, 'T'}, {"slow", 1, NULL, 'L'}, {"slow-us", 1, NULL, 'U'},
-		{"yardsticks", 1, NULL, 'y'}, {"json", 0, NULL, 'j'}, {"help", 0, NULL, 'h'},
-		{"version", 0, NULL, 'V'}, {NULL}};
+		{"put", 1, NULL, 'T'}, {"get", 1, NULL, 'G'}, {"slow", 1, NULL, 'L'},
+		{"slow-us", 1, NULL, 'U'}, {"yardsticks", 1, NULL, 'y'}, {"json", 0, NULL, 'j'},
+		{"help", 0, NULL, 'h'}, {"version", 0, NULL, 'V'}, {NULL}};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "c:p:a:n:s:b:t:r:w:y:R:jhVoB", known, NULL)) != -1) {
@@ -161,7 +172,8 @@ static void read_options(struct options *o, int argc, char **argv)
 			o->both = true;
 			break;
 		case 'T':
-			o->put = put_method(optarg);
+		case 'G':
+			bytes_method(o, c == 'G', optarg);
 			break;
 		case 't':
 			o->seconds = decimal(optarg, 0.05, 600, "--seconds");
@@ -249,9 +261,9 @@ static int open_bench(struct bench *b, const struct conf *conf)
 	b->echo_one = tela_client_open(b->node, o->peer, &echo_Echo_service, 1);
 	b->kv = tela_client_open(b->node, o->peer, &kv_Kv_service, 4);
 	b->calculator = tela_client_open(b->node, o->peer, &calculator_Calculator_service, 1);
-	b->put = tela_client_open(b->node, o->peer, &bytes_service, o->sessions);
+	b->bytes = tela_client_open(b->node, o->peer, &bytes_service, o->sessions);
 	if (!b->load || !b->load_data || !b->load_generation || !b->storm.mask || !b->echo ||
-		!b->echo_one || !b->kv || !b->calculator || !b->put) {
+		!b->echo_one || !b->kv || !b->calculator || !b->bytes) {
 		report(NULL, "no such peer in the configuration, or out of memory");
 		return -1;
 	}

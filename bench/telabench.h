@@ -18,7 +18,7 @@ struct options {
 	double seconds, rate,
 		slow; /* rate: of an open loop, 0: closed; slow: percent of the calls */
 	uint32_t slow_us;
-	unsigned put; /* a method of bytes.Bytes, 0: echo */
+	unsigned put, get; /* methods of bytes.Bytes, 0: echo */
 	bool json, demo, one_way, both;
 };
 
@@ -26,7 +26,7 @@ struct bench {
 	const struct options *options;
 	FILE *out; /* for people */
 	struct tela_node *node;
-	struct tela_client *echo, *echo_one, *kv, *calculator, *put;
+	struct tela_client *echo, *echo_one, *kv, *calculator, *bytes;
 	struct tela_thread *thread;
 	struct admin_client *admin, *storm_admin;
 	struct load *load;

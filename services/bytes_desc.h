@@ -12,6 +12,7 @@ enum {
 	BYTES_PUT_WHOLE, /* the same, in one piece */
 	BYTES_SUM,       /* the same as put, and has read all of it: `sum` */
 	BYTES_GET, /* 8 bytes of request: a length, little-endian; answers so many: bytes_at() */
+	BYTES_GET_LENT, /* the same, from memory of the service's own */
 };
 
 /* Little-endian, as are both ends today. */
@@ -24,6 +25,7 @@ static const struct tela_method_desc bytes_methods[] = {
 	{.name = "put_whole", .id = BYTES_PUT_WHOLE},
 	{.name = "sum", .id = BYTES_SUM, .flags = TELA_METHOD_SEGMENTS},
 	{.name = "get", .id = BYTES_GET, .flags = TELA_METHOD_IDEMPOTENT},
+	{.name = "get_lent", .id = BYTES_GET_LENT, .flags = TELA_METHOD_IDEMPOTENT},
 };
 
 /* Changes with what the methods mean: two sides that differ refuse each other. */
@@ -32,7 +34,7 @@ static const struct tela_service_desc bytes_service = {.name = "bytes.Bytes",
 	.n_methods = sizeof(bytes_methods) / sizeof(*bytes_methods),
 	.methods = bytes_methods};
 
-/* What `get` sends. */
+/* What `get` and `get_lent` send. */
 static inline uint8_t bytes_at(uint64_t i)
 {
 	return (uint8_t)(i * 7 + (i >> 8));

@@ -1,4 +1,5 @@
 """Two nodes over memif: every service, every way a call can end, and an end that waits for calls in flight."""
+import itertools
 import os
 import random
 import struct
@@ -84,8 +85,8 @@ class Services(mesh.Case):
                 for b in data if method == 'sum' else b'':
                     expected = (expected * 31 + b) & (1 << 64) - 1
                 self.assertEqual(total, expected)
-        for size in (0, 10, 100_000):
-            got = self.client.call_fast('bytes', 'get', struct.pack('<Q', size), 'server')
+        for method, size in itertools.product(('get', 'get_lent'), (0, 10, 100_000)):
+            got = self.client.call_fast('bytes', method, struct.pack('<Q', size), 'server')
             self.assertEqual(got.payload, bytes((i * 7 + (i >> 8)) & 255 for i in range(size)))
 
     def test_kv(self):
