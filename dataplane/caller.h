@@ -16,6 +16,15 @@ static inline void caller_slot_free(struct caller_slot *s)
 	session->free = s;
 }
 
+/* NULL: there is none of that number, or it was closed. */
+static inline struct caller_session *caller_session_of(
+	const struct machine *m, const struct path *p, uint32_t number)
+{
+	struct caller_session *s = number < p->n_out ? p->out[number] : NULL;
+
+	return s == &m->no_session ? NULL : s;
+}
+
 static inline void caller_to_sent(struct machine *m, struct path *p, struct caller_slot *s)
 {
 	s->sent_ns = m->now_ns;

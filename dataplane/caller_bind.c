@@ -12,7 +12,7 @@
 void caller_bind(
 	struct machine *m, struct path *p, const frame_Packet *h, const uint8_t *body, uint32_t len)
 {
-	struct caller_session *s = h->session < p->n_out ? p->out[h->session] : NULL;
+	struct caller_session *s = caller_session_of(m, p, h->session);
 	struct caller_slot *slot;
 	frame_Bind b;
 

@@ -6,6 +6,7 @@
  * those of all given back have ended (`floor`).
  */
 #include "caller.h"
+#include "identity.h"
 
 enum { LOOKS_UNUSED = 8, LOOKS_A_TIME = 16 };
 
@@ -54,22 +55,55 @@ static bool block_take(struct machine *m, struct caller_session *s)
 	return true;
 }
 
+/* That of one that was closed, with what the callee remembers of it, or the next one. */
+static bool number_take(struct machine *m, struct path *p, struct caller_session *s)
+{
+	uint32_t end = m->cfg.budgets.sessions;
+	struct session_end *e, **at = &p->spare;
+
+	if (p->state == PATH_UP)
+		end = min_u32(end, p->peer_sessions);
+	while ((e = *at) && e->number >= end)
+		at = &e->next;
+	if (e) {
+		s->number = e->number;
+		s->floor = e->floor;
+		s->credits = e->credits;
+		*at = e->next;
+		e->next = m->free_session_end;
+		m->free_session_end = e;
+	} else if (p->n_out < end) {
+		s->number = p->n_out++;
+	} else {
+		return false;
+	}
+	p->out[s->number] = s;
+	return true;
+}
+
+/* There are as many places as a core can have sessions: only where others have been opened
+ * elsewhere meanwhile may there be none, and the number is lost until the path is another. */
+static void number_keep(struct machine *m, struct path *p, const struct caller_session *s)
+{
+	struct session_end *e = m->free_session_end;
+
+	if (!e)
+		return;
+	m->free_session_end = e->next;
+	*e = (struct session_end){p->spare, s->number, s->floor, s->credits};
+	p->spare = e;
+}
+
 int caller_session_open(struct machine *m, struct caller_session *s, struct path *p,
 	const struct tela_service_desc *service)
 {
-	if (p && (p->n_out == m->cfg.budgets.sessions ||
-			 (p->state == PATH_UP && p->n_out >= p->peer_sessions)))
+	if (!m->n_caller_blocks || (p && !number_take(m, p, s)))
 		return -ENOBUFS;
-	if (!block_take(m, s))
-		return -ENOBUFS;
+	block_take(m, s);
 	s->path = p;
 	s->service = service;
 	s->schema = service->schema;
 	block_offer(s, 0);
-	if (p) {
-		s->number = p->n_out;
-		p->out[p->n_out++] = s;
-	}
 	list_add_tail(&m->sessions, &s->of_machine);
 	m->n_sessions++;
 	return 0;
@@ -134,7 +168,7 @@ static void blocks_release(struct machine *m, struct caller_session *s)
 void caller_credit(
 	struct machine *m, struct path *p, const frame_Packet *h, const frame_Credit *granted)
 {
-	struct caller_session *s = h->session < p->n_out ? p->out[h->session] : NULL;
+	struct caller_session *s = caller_session_of(m, p, h->session);
 	uint32_t slots = min_u32(granted->slots, m->cfg.budgets.slots_per_session);
 
 	if (!s) {
@@ -220,6 +254,28 @@ void caller_session_close(struct caller_session *s)
 {
 	s->free = NULL;
 	s->n_slots = 0;
+}
+
+void caller_session_end(struct machine *m, struct caller_session *s, const char *why)
+{
+	struct path *p = s->path;
+	bool more = s->n_owned > SLOT_BLOCK;
+
+	caller_session_close(s); /* a completion finds no slot here */
+	for (uint32_t i = 0; s->n_busy && i < s->n_owned; i++)
+		if (caller_slot_at(s, i)->state >= CALLER_HELD)
+			caller_fail(m, caller_slot_at(s, i), TELA_CANCELLED, why);
+	blocks_release(m, s);
+	CHECK(!s->n_owned);
+	if (p) {
+		if (more && p->state == PATH_UP)
+			ask(m, s, SLOT_BLOCK);
+		p->out[s->number] = &m->no_session;
+		number_keep(m, p, s);
+	}
+	tokens_forget(m, s);
+	list_del(&s->of_machine);
+	m->n_sessions--;
 }
 
 /* Back to the slots that every session has; those in hand beyond them wait to be granted again. */

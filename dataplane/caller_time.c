@@ -176,8 +176,12 @@ static void fail_if_sent(struct machine *m, struct caller_slot *s, void *arg)
 void caller_path_down(struct machine *m, struct path *p, const char *why)
 {
 	for (uint32_t n = 0; n < p->n_out; n++) {
-		caller_session_restart(p->out[n]);
-		tokens_forget(m, p->out[n]);
+		struct caller_session *s = caller_session_of(m, p, n);
+
+		if (!s)
+			continue;
+		caller_session_restart(s);
+		tokens_forget(m, s);
 	}
 	for_busy(m, p, fail_if_sent, (void *)(uintptr_t)why);
 }

@@ -13,6 +13,7 @@ struct client_core {
 	bool spread;                    /* there will be no more of them */
 	struct caller_session *session; /* in `memory`, each in lines of its own */
 	void *memory;
+	uint32_t closing; /* looks at it since it is */
 	/* Of the sessions of each path, which stand one behind the other. */
 	uint32_t end[SPREAD_MAX];
 };
@@ -39,3 +40,7 @@ int client_begin(struct core *core, struct tela_client *c, const struct tela_met
 /* Why it said -EBUSY: when the first of its paths may be asked again, in microseconds. */
 uint32_t client_retry_us(struct core *core, struct tela_client *c);
 void client_free(struct tela_client *c);
+/* What its calls are told that end when it is closed. */
+extern const char client_closed[];
+/* CORE_CLOSE: a part of what is to be done; the command stays until all of it is. */
+void core_close(struct core *core);

@@ -22,6 +22,7 @@ enum {
 	CORE_CANCEL = 8,         /* the calls of services that say so */
 	CORE_LIMITS = 16,        /* other windows and grants */
 	CORE_UNBIND = 32,        /* look for binds to services that are being removed */
+	CORE_CLOSE = 64,         /* a client is being closed (client_close.c) */
 	CORE_LINK_DOWN = 1 << 8, /* << port */
 };
 
@@ -133,3 +134,5 @@ void core_tasks_free(struct core *c);
 /* thread.c: serves rings of attached threads; bounded. */
 bool core_serve_threads(struct core *c);
 bool core_threads_waiting(const struct core *c);
+/* Ends their calls of that client that found no free slot. */
+void core_refuse_threads(struct core *c, const struct tela_client *client);

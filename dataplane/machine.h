@@ -135,6 +135,7 @@ struct machine {
 	struct caller_slot *caller_slots;
 	struct caller_slot **caller_blocks; /* free blocks */
 	uint32_t n_caller_blocks;
+	struct session_end *session_ends, *free_session_end;
 	struct callee_slot *callee_slots;
 	struct callee_slot **callee_blocks;
 	uint32_t n_callee_blocks;
@@ -170,8 +171,9 @@ struct machine {
 	uint32_t segments_held;    /* buffers of datagrams that messages hold, or will */
 	uint32_t n_pending;
 	uint64_t gap_s[GAP_SECONDS], gap_second; /* longest of each second; the latest one */
-	uint64_t due_ns;   /* nothing in `sessions` and `pending` is due before */
-	uint64_t slots_ns; /* when unused slots are next looked for */
+	uint64_t due_ns;                  /* nothing in `sessions` and `pending` is due before */
+	uint64_t slots_ns;                /* when unused slots are next looked for */
+	struct caller_session no_session; /* in place of those that were closed: has no slot */
 };
 
 /* The time by now, not the pass's. */
@@ -318,6 +320,9 @@ void caller_local_done(struct machine *m, struct call *c);
  */
 int caller_session_open(struct machine *m, struct caller_session *s, struct path *p,
 	const struct tela_service_desc *service);
+/* Takes it out again: its calls end CANCELLED, its slots are others'. Its number is the next one's,
+ * since the callee keeps its first slots. */
+void caller_session_end(struct machine *m, struct caller_session *s, const char *why);
 int caller_begin(struct machine *m, struct caller_session *s, const struct tela_method_desc *method,
 	size_t size, const struct tela_options *o, struct tela_request *ret);
 int caller_send(struct machine *m, struct caller_slot *s, tela_done_fn done, void *arg);

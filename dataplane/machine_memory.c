@@ -101,6 +101,7 @@ static bool take_all(struct machine *m, size_t *bytes)
 	m->conn_index = take(n.conn, sizeof(*m->conn_index), bytes);
 	m->caller_slots = take(n.caller_slots, sizeof(*m->caller_slots), bytes);
 	m->caller_blocks = take(n.caller_slots / SLOT_BLOCK, sizeof(void *), bytes);
+	m->session_ends = take(n.caller_slots / SLOT_BLOCK, sizeof(*m->session_ends), bytes);
 	m->callee_slots = take(n.callee_slots, sizeof(*m->callee_slots), bytes);
 	m->callee_blocks = take(n.callee_slots / SLOT_BLOCK, sizeof(void *), bytes);
 	m->callee_sessions = take(n.sessions, sizeof(*m->callee_sessions), bytes);
@@ -117,9 +118,9 @@ static bool take_all(struct machine *m, size_t *bytes)
 	m->proofs = take(b->identities, sizeof(*m->proofs), bytes);
 	m->tokens = take(b->identities, sizeof(*m->tokens), bytes);
 	return m->paths && m->conn_key && m->conn_index && m->caller_slots && m->caller_blocks &&
-	       m->callee_slots && m->callee_blocks && m->callee_sessions && m->chunks && m->calls &&
-	       m->bulk_txs && m->bulk_rxs && m->bulks && m->retained.at && m->arriving.at &&
-	       m->latency.series && m->ends && m->proofs && m->tokens &&
+	       m->session_ends && m->callee_slots && m->callee_blocks && m->callee_sessions &&
+	       m->chunks && m->calls && m->bulk_txs && m->bulk_rxs && m->bulks && m->retained.at &&
+	       m->arriving.at && m->latency.series && m->ends && m->proofs && m->tokens &&
 	       !msgpool_init(&m->msgs, classes);
 }
 
@@ -143,8 +144,11 @@ static void slabs_init(struct machine *m)
 	const struct tela_budgets *b = &m->cfg.budgets;
 	struct sizes n = sizes_of(b);
 
-	for (uint32_t i = n.caller_slots / SLOT_BLOCK; i-- > 0;)
+	for (uint32_t i = n.caller_slots / SLOT_BLOCK; i-- > 0;) {
 		m->caller_blocks[m->n_caller_blocks++] = m->caller_slots + i * SLOT_BLOCK;
+		m->session_ends[i].next = m->free_session_end;
+		m->free_session_end = &m->session_ends[i];
+	}
 	for (uint32_t i = n.callee_slots / SLOT_BLOCK; i-- > 0;)
 		m->callee_blocks[m->n_callee_blocks++] = m->callee_slots + i * SLOT_BLOCK;
 	for (uint32_t i = n.sessions; i-- > 0;) {
@@ -212,6 +216,7 @@ int machine_init(struct machine *m, const struct machine_config *cfg, const stru
 	m->bytes = bytes + m->msgs.bytes + 3 * REPORT_BYTES;
 	slabs_init(m);
 	m->n_callee_sessions = sizes_of(&m->cfg.budgets).sessions;
+	m->no_session.first = m->caller_slots; /* fetch_ahead() may look there */
 	return 0;
 }
 
@@ -232,6 +237,7 @@ void machine_fini(struct machine *m)
 	give(m->conn_index, n.conn, sizeof(*m->conn_index));
 	give(m->caller_slots, n.caller_slots, sizeof(*m->caller_slots));
 	give(m->caller_blocks, n.caller_slots / SLOT_BLOCK, sizeof(void *));
+	give(m->session_ends, n.caller_slots / SLOT_BLOCK, sizeof(*m->session_ends));
 	give(m->callee_slots, n.callee_slots, sizeof(*m->callee_slots));
 	give(m->callee_blocks, n.callee_slots / SLOT_BLOCK, sizeof(void *));
 	give(m->callee_sessions, n.sessions, sizeof(*m->callee_sessions));
@@ -280,9 +286,10 @@ void machine_budget_bytes(const struct machine *m, size_t ret_bytes[MACHINE_BUDG
 	ret_bytes[BUDGET(messages_1m)] =
 		b->messages_1m * (size_t)MSG_PAGES_OF_1M * (MSG_PAGE + sizeof(uint32_t)) +
 		n.bulks * (sizeof(struct bulk_tx) + sizeof(struct bulk_rx) + 3 * sizeof(void *));
-	ret_bytes[BUDGET(in_flight)] =
-		n.caller_slots * sizeof(struct caller_slot) +
-		n.caller_slots / SLOT_BLOCK * (sizeof(void *) + sizeof(struct slot_chunk) / 2);
+	ret_bytes[BUDGET(in_flight)] = n.caller_slots * sizeof(struct caller_slot) +
+				       n.caller_slots / SLOT_BLOCK *
+					       (sizeof(void *) + sizeof(struct session_end) +
+						       sizeof(struct slot_chunk) / 2);
 	ret_bytes[BUDGET(latencies)] = b->latencies * sizeof(struct latency_series);
 	ret_bytes[BUDGET(identities)] =
 		b->identities * (sizeof(struct proofs) + sizeof(struct token));

@@ -154,14 +154,15 @@ static uint64_t allowed(const struct mesh *mesh, const struct tela_options *o)
 	return 0;
 }
 
-void mesh_core_open(struct mesh_core *mc)
+int mesh_core_open(struct mesh_core *mc)
 {
-	if (mc->open)
-		return;
+	if (mc->open || mc->closed)
+		return mc->closed ? -ESHUTDOWN : 0;
 	mc->open = true;
 	list_add_tail(&mc->core->meshes, &mc->of_core);
 	for (uint32_t i = 0; i < mc->mesh->balance.n; i++)
 		client_state(mc->core, mc->mesh->instance[i]);
+	return 0;
 }
 
 static struct mesh_call *call_take(struct mesh_core *mc, size_t size)
@@ -195,13 +196,33 @@ static void cancel_rest(struct mesh_call *k)
 	}
 }
 
-static void cancel_nested(struct machine *m, void *child)
+static void cancel(struct mesh_call *k, const char *why)
 {
-	struct mesh_call *k = child;
-
 	k->maybe |= any_live(k);
 	cancel_rest(k);
-	end_failed(k, TELA_CANCELLED, "nobody waits for the call that it was made for");
+	end_failed(k, TELA_CANCELLED, why);
+}
+
+static void cancel_nested(struct machine *m, void *child)
+{
+	cancel(child, "nobody waits for the call that it was made for");
+}
+
+void mesh_core_close(struct mesh_core *mc, const char *why)
+{
+	bool was_open = mc->open;
+
+	mc->open = false;
+	mc->closed = true;
+	for (uint32_t i = 0; was_open && i < TELA_MESH_CALLS; i++)
+		if (mc->calls[i].msg)
+			cancel(&mc->calls[i], why);
+	while (!list_empty(&mc->alls))
+		mesh_all_due(list_entry(mc->alls.next, struct mesh_all, waiting));
+	if (was_open) {
+		nest_forget(&mc->core->m, mc->calls, TELA_MESH_CALLS * sizeof(*mc->calls));
+		list_del(&mc->of_core);
+	}
 }
 
 int mesh_begin(struct core *core, struct tela_client *c, const struct tela_method_desc *m,
@@ -222,8 +243,9 @@ int mesh_begin(struct core *core, struct tela_client *c, const struct tela_metho
 	rc = nested ? nest_context(&core->m, o, &context) : 0;
 	if (rc)
 		return rc;
-	if (unlikely(!mc->open))
-		mesh_core_open(mc);
+	rc = mc->open ? 0 : mesh_core_open(mc);
+	if (unlikely(rc))
+		return rc;
 	k = call_take(mc, ALIGN8((uint32_t)size) + metadata_size(o) + 1);
 	if (!k)
 		return -EAGAIN;

@@ -74,7 +74,7 @@ struct mesh_core {
 	struct mesh_all *all, *free_all; /* [MESH_ALLS] */
 	struct balance balance;
 	int64_t budget; /* hundredths of a retry */
-	bool open;
+	bool open, closed;
 };
 
 /* What the owner has said of an instance; the rest is what its node announces. */
@@ -112,8 +112,10 @@ void mesh_answered(struct mesh_call *k, struct call *c, tela_done_fn done, void 
  * detaches it. */
 void mesh_hold(struct mesh_call *k, struct call *c, tela_done_fn done, void *arg);
 void mesh_let_go(struct mesh_call *k);
-/* The first call on this core: every instance begins to connect. */
-void mesh_core_open(struct mesh_core *mc);
+/* The first call on this core: every instance begins to connect. 0, or -ESHUTDOWN: it is closed. */
+int mesh_core_open(struct mesh_core *mc);
+/* Ends its calls; those of all instances with the instances' clients. */
+void mesh_core_close(struct mesh_core *mc, const char *why);
 /* Tells what could not be asked. */
 void mesh_all_due(struct mesh_all *a);
 /* What is due on this core; returns whether there was something. */

@@ -74,11 +74,15 @@ int tela_mesh_all(struct tela_client *c, const struct tela_method_desc *m, const
 	struct tela_options own = o ? *o : (struct tela_options){0};
 	struct mesh_core *mc;
 	struct mesh_all *a;
+	int rc;
 
-	if (!c->mesh || quorum > c->mesh->balance.n || own.flags & (~TELA_CALL_FLAGS | TELA_CALL_DIRECT))
+	if (!c->mesh || quorum > c->mesh->balance.n ||
+		own.flags & (~TELA_CALL_FLAGS | TELA_CALL_DIRECT))
 		return -EINVAL;
 	mc = &c->mesh->core[core->index];
-	mesh_core_open(mc);
+	rc = mesh_core_open(mc);
+	if (rc)
+		return rc;
 	a = mc->free_all;
 	if (!a)
 		return -EAGAIN;

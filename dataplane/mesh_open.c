@@ -132,6 +132,13 @@ void mesh_free(struct mesh *mesh)
 	free(mesh);
 }
 
+static void mesh_close(struct mesh *mesh)
+{
+	for (uint32_t i = 0; mesh && i < mesh->balance.n; i++)
+		tela_client_close(mesh->instance[i]);
+	mesh_free(mesh);
+}
+
 struct tela_client *tela_mesh_open(struct tela_node *n, const struct tela_service_desc *service,
 	const struct tela_mesh_config *c, char *err, size_t err_len)
 {
@@ -153,7 +160,7 @@ struct tela_client *tela_mesh_open(struct tela_node *n, const struct tela_servic
 		mesh->instance[i] = tela_client_open(n, c->instances[i].peer, service, 1);
 		if (!mesh->instance[i] && errno == ENOENT) {
 			say(err, err_len, 0, "no peer is named \"%s\"", c->instances[i].peer);
-			mesh_free(mesh); /* those opened before are the node's */
+			mesh_close(mesh);
 			errno = ENOENT;
 			return NULL;
 		}
@@ -168,7 +175,7 @@ struct tela_client *tela_mesh_open(struct tela_node *n, const struct tela_servic
 		return client;
 	}
 no_memory:
-	mesh_free(mesh);
+	mesh_close(mesh);
 	say(err, err_len, 0, "no memory");
 	errno = ENOMEM;
 	return NULL;

@@ -137,6 +137,20 @@ bool nest_add(struct machine *m, const struct tela_options *o, const struct nest
 	return to;
 }
 
+/* Only calls that are pending outlive the pass, and with it what they have made. */
+void nest_forget(struct machine *m, const void *memory, size_t size)
+{
+	list_for_each_safe(e, tmp, &m->pending)
+	{
+		struct call *c = list_entry(e, struct call, of_machine);
+		struct nest *n = c->nest ? nest_in(c->nest) : NULL;
+
+		for (uint32_t i = n ? n->n_children : 0; i-- > 0;)
+			if ((uintptr_t)n->child[i].child - (uintptr_t)memory < size)
+				n->child[i] = n->child[--n->n_children];
+	}
+}
+
 void nest_orphan(struct machine *m, struct call *c)
 {
 	if (!c->nest || !c->pinned || !nest_in(c->nest)->n_children)

@@ -46,6 +46,8 @@ int nest_context(struct machine *m, const struct tela_options *o, struct tela_co
 /* Enters a child of the call that the options name as parent, if that is one of this core. False:
  * no memory, it will not be cancelled with its parent. */
 bool nest_add(struct machine *m, const struct tela_options *o, const struct nest_child *child);
+/* The memory that children stand in, all of which have ended, goes. */
+void nest_forget(struct machine *m, const void *memory, size_t size);
 /* That no child under way on this core has. */
 uint32_t nest_serial(struct machine *m);
 /* The call was detached: its caller has gone. */

@@ -498,6 +498,7 @@ struct tela_node *tela_node_create(const struct tela_node_config *cfg, char *err
 	n->peers = calloc(n->n_peers + 1, sizeof(*n->peers));
 	pthread_mutex_init(&n->threads_lock, NULL);
 	pthread_mutex_init(&n->services_lock, NULL);
+	pthread_mutex_init(&n->closing_lock, NULL);
 	pthread_mutex_init(&n->logs_lock, NULL);
 	if (getrandom(&n->incarnation, sizeof(n->incarnation), 0) != sizeof(n->incarnation))
 		n->incarnation = rte_rdtsc();
@@ -695,6 +696,7 @@ void tela_node_destroy(struct tela_node *n)
 		eal_stop();
 	pthread_mutex_destroy(&n->threads_lock);
 	pthread_mutex_destroy(&n->services_lock);
+	pthread_mutex_destroy(&n->closing_lock);
 	node_log_free(n);
 	directory_destroy(n);
 	storage_destroy(n->store);

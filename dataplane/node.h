@@ -42,6 +42,9 @@ struct tela_node {
 	uint32_t n_forwarded;
 	_Atomic(struct forward_table *) forwards;
 	struct tela_client *clients;
+	pthread_mutex_t closing_lock; /* one client after the other */
+	struct tela_client *_Atomic closing;
+	_Atomic uint32_t n_closing; /* cores that have still to do with it */
 	_Atomic bool polling;
 	bool cleaned;
 	/* attached threads */

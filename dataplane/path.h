@@ -53,7 +53,8 @@ struct path {
 	/* sessions */
 	struct callee_session **in; /* [sessions budget] by number */
 	struct caller_session **out;
-	uint16_t n_in, n_out; /* sizes of the two */
+	uint16_t n_in, n_out;      /* sizes of the two */
+	struct session_end *spare; /* numbers of sessions that were closed */
 	uint16_t peer_sessions, peer_slots;
 	/* handshake */
 	uint64_t hello_ns, hello_wait_ns, connecting_ns;

@@ -1,6 +1,7 @@
 /* poll.c - the loop of a data core, on one screen. */
 #include <rte_cycles.h>
 
+#include "client.h"
 #include "idle.h"
 #include "mesh.h"
 #include "node.h"
@@ -73,6 +74,8 @@ static void serve_commands(struct core *c)
 		machine_limits(&c->m, atomic_load(&c->window), atomic_load(&c->slots_per_session));
 	if (command & CORE_UNBIND)
 		core_unbind(c);
+	if (command & CORE_CLOSE)
+		core_close(c);
 	for (uint32_t i = 0; i < c->n_netifs; i++)
 		if (command & CORE_LINK_DOWN << c->netif[i].port_index)
 			machine_link_down(&c->m, (uint16_t)i);

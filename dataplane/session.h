@@ -128,6 +128,12 @@ _Static_assert(offsetof(struct caller_session, credit_asked_ns) == CACHE_LINE &&
 		       sizeof(struct caller_session) == 2 * CACHE_LINE,
 	"what a call touches of its session is one line");
 
+/* Of one that was closed, what the next of its number must know. */
+struct session_end {
+	struct session_end *next;
+	uint32_t number, floor, credits;
+};
+
 static inline struct caller_slot *caller_slot_at(const struct caller_session *s, uint32_t index)
 {
 	if (likely(index < SLOT_BLOCK))

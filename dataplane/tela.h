@@ -448,7 +448,8 @@ struct tela_request {
  * RESOURCE_EXHAUSTED, surely not executed),
  * -EMSGSIZE, -ENOBUFS, -ENOTCONN (peer is down; try later or fail the call), -EINVAL (unknown
  * flags or instance; a direct call elsewhere than here), -ECANCELED (nobody waits for the parent
- * any more), -ELOOP (255 calls, each made for the one before). [core] */
+ * any more), -ELOOP (255 calls, each made for the one before), -ESHUTDOWN (the client is being
+ * closed). [core] */
 int tela_request_begin(struct tela_client *c, const struct tela_method_desc *m, size_t size,
 	const struct tela_options *o, struct tela_request *ret);
 /* Sends it; `done` runs on this core, later, exactly once. [core]
@@ -481,10 +482,18 @@ int tela_request_lend(struct tela_client *c, const struct tela_method_desc *m, c
 
 /* Where calls of `service` go: to the node named `peer` in the configuration, or to this node
  * itself (NULL). `sessions` per core, 0: one. The descriptor must outlive the client: telad unloads
- * no object that holds one. NULL with errno ENOENT (no such peer), ENOMEM. Closed with the node.
- * [any but data cores] */
+ * no object that holds one. NULL with errno ENOENT (no such peer), ENOMEM. Closed with the node, if
+ * not before. [any but data cores] */
 struct tela_client *tela_client_open(struct tela_node *n, const char *peer,
 	const struct tela_service_desc *service, unsigned sessions);
+/* Closes it, one of tela_mesh_open() too (NULL: nothing): a plugin does in its `stop`, or its
+ * object stays loaded. Its calls under way end CANCELLED (surely not executed where no packet was
+ * sent, else maybe), blocking ones too, each completion on its core and before this returns; calls
+ * that they begin are refused -ESHUTDOWN. After that nobody may use the client; its descriptor, and
+ * what calls had lent, are the caller's again. To let calls finish, wait for them before. Waits
+ * until every core has looked, far less than a millisecond when they run: hold nothing that a
+ * completion waits for. [any but data cores] */
+void tela_client_close(struct tela_client *c);
 
 /* The core that is running, NULL on other threads. [any] */
 struct tela_core *tela_core_self(void);

@@ -67,7 +67,7 @@ struct tela_mesh_config {
 };
 
 /* NULL with `err`: no or too many instances, one named twice, no such peer, no memory. Strings are
- * copied. Closed with the node. [any but data cores] */
+ * copied. tela_client_close() closes it, or the end of the node. [any but data cores] */
 struct tela_client *tela_mesh_open(struct tela_node *n, const struct tela_service_desc *service,
 	const struct tela_mesh_config *c, char *err, size_t err_len);
 
@@ -83,7 +83,8 @@ typedef void (*tela_all_fn)(void *arg, uint32_t n_ok, uint32_t n_asked);
 /* Calls every instance at once, each exactly once, with one deadline: none takes the place of
  * another. `each` runs for each of them, `all` once after that. As soon as `quorum` (0: no such)
  * are OK, the rest are cancelled. 0, -EAGAIN (too many such calls are under way), -EINVAL (no
- * client of many, a quorum above their number, unknown flags). [core] */
+ * client of many, a quorum above their number, unknown flags), -ESHUTDOWN (it is being closed).
+ * [core] */
 int tela_mesh_all(struct tela_client *c, const struct tela_method_desc *m, const void *payload,
 	size_t len, const struct tela_options *o, uint32_t quorum, tela_each_fn each,
 	tela_all_fn all, void *arg);

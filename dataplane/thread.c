@@ -7,8 +7,6 @@
 #include "status.h"
 #include "tela_trace.h"
 
-enum { RING_PER_PASS = 16 };
-
 /* ---- the core's side ---- */
 
 static void give_back(struct core *c, struct thread_msg *msg)
@@ -113,6 +111,8 @@ static bool call_try(struct core *c, struct thread_msg *msg)
 		return false;
 	if (rc == -ENOTCONN) {
 		call_failed(c, msg, TELA_UNAVAILABLE, "peer is down", 0);
+	} else if (rc == -ESHUTDOWN) {
+		call_failed(c, msg, TELA_CANCELLED, client_closed, 0);
 	} else if (rc == -EBUSY) {
 		call_failed(c, msg, TELA_RESOURCE_EXHAUSTED, "the peer is overloaded",
 			client_retry_us(c, msg->client));
@@ -188,6 +188,19 @@ static void serve(struct core *c, struct thread_msg *msg)
 	give_back(c, msg);
 }
 
+void core_refuse_threads(struct core *c, const struct tela_client *client)
+{
+	list_for_each_safe(e, tmp, &c->waiting)
+	{
+		struct thread_msg *msg = list_entry(e, struct thread_msg, waiting);
+
+		if (msg->client != client)
+			continue;
+		list_del(e);
+		call_failed(c, msg, TELA_CANCELLED, client_closed, 0);
+	}
+}
+
 bool core_serve_threads(struct core *c)
 {
 	uint32_t n = atomic_load_explicit(&c->n_threads, memory_order_acquire);
@@ -207,7 +220,8 @@ bool core_serve_threads(struct core *c)
 		struct thread_ring *r = atomic_load_explicit(&c->thread[i], memory_order_acquire);
 		struct thread_msg *msg;
 
-		for (int k = 0; r && k < RING_PER_PASS && (msg = xring_pop(&r->to_core)); k++) {
+		for (int k = 0; r && k < THREAD_RING_PER_PASS && (msg = xring_pop(&r->to_core));
+			k++) {
 			serve(c, msg);
 			worked = true;
 		}

@@ -8,6 +8,8 @@
 
 #include "core.h"
 
+enum { THREAD_RING_PER_PASS = 16 };
+
 enum thread_op {
 	THREAD_CALL,
 	THREAD_ALL,

@@ -83,6 +83,7 @@ struct tela_node *bare_node_create(uint32_t n_cores, const struct tela_budgets *
 	n->n_cores = n_cores;
 	pthread_mutex_init(&n->threads_lock, NULL);
 	pthread_mutex_init(&n->services_lock, NULL);
+	pthread_mutex_init(&n->closing_lock, NULL);
 	pthread_mutex_init(&n->logs_lock, NULL);
 	n->cores = calloc(n_cores, sizeof(*n->cores));
 	n->ports = calloc(1, sizeof(*n->ports));

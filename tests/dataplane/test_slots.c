@@ -332,6 +332,114 @@ static void test_limits(void **state)
 	end();
 }
 
+/* ---- sessions that are closed ---- */
+
+/* Its memory goes at once; what comes for it later finds no session. */
+static void close_session(uint32_t n)
+{
+	caller_session_end(&p->end[0].m, made(n), "closed");
+	memset(made(n), 0xdb, sizeof(*made(n)));
+}
+
+static int open_session(uint32_t n)
+{
+	memset(made(n), 0, sizeof(*made(n)));
+	return caller_session_open(&p->end[0].m, made(n), p->end[0].path, &desc);
+}
+
+/* As many calls as it is granted meanwhile; every other one waits at the callee. */
+static uint32_t some_calls(uint32_t session)
+{
+	uint32_t n = 0;
+
+	memset(o, 0, sizeof(o));
+	for (int pass = 0; pass < 60; pass++, pair_pass(p))
+		while (n < MANY / 2 && !start(p, session, 1 + n % 2, next_id, 16, &o[n], NULL)) {
+			next_id++;
+			n++;
+		}
+	return n;
+}
+
+/* Whatever the wire repeats and delays: no call ends twice, or runs twice, or is taken for one of
+ * the session that had the number before. */
+static void test_closed_and_opened(void **state)
+{
+	uint32_t n, n_cancelled = 0, n_done = 0;
+
+	(void)state;
+	begin();
+	p->loss = p->duplicate = p->reorder = 0.05;
+	for (uint32_t round = 0; round < 200; round++) {
+		n = some_calls(round % 2);
+		close_session(round % 2);
+		for (uint32_t i = 0; i < n; i++) {
+			assert_true(o[i].done && o[i].times == 1);
+			assert_true(o[i].code == TELA_OK ? o[i].own_bytes
+							 : o[i].code == TELA_CANCELLED);
+			n_cancelled += o[i].code != TELA_OK;
+			n_done += o[i].code == TELA_OK;
+		}
+		pair_run(p, NS_PER_MS);
+		resume_from(0);
+		assert_int_equal(open_session(round % 2), 0);
+		assert_int_equal(made(round % 2)->number, round % 2);
+	}
+	assert_true(n_cancelled && n_done);
+	for (uint64_t id = 1; id < next_id; id++)
+		assert_in_range(executions[id], 0, 1);
+	assert_int_equal(p->end[0].path->n_out, 2);
+	p->loss = p->duplicate = p->reorder = 0;
+	time_passes(5 * NS_PER_S);
+	assert_true(call(p, 1, next_id++, 16, NULL).own_bytes);
+	end();
+}
+
+/* The callee has its slots back but those that it never takes, the caller all of them; nobody who
+ * speaks of the session gets any. */
+static void test_closed(void **state)
+{
+	struct machine *m;
+	struct path *path;
+	uint32_t blocks;
+
+	(void)state;
+	begin();
+	m = &p->end[0].m;
+	path = p->end[0].path;
+	blocks = m->n_caller_blocks + 2;
+	assert_true(call(p, 1, next_id++, 16, NULL).own_bytes);
+	assert_int_equal(burst(0), MANY);
+	resume_from(MANY / 2);
+	close_session(0);
+	close_session(1);
+	for (uint32_t i = 0; i < MANY; i++)
+		assert_true(o[i].times == 1 &&
+			    (o[i].code == TELA_OK || o[i].outcome == TELA_MAYBE_EXECUTED));
+	pair_run(p, NS_PER_MS);
+	assert_int_equal(p->end[1].m.n_detached, MANY / 2);
+	resume_from(0);
+	for (uint32_t s = 0; s < 2; s++) {
+		caller_credit(m, path, &(frame_Packet){.kind = frame_Kind_credit, .session = s},
+			&(frame_Credit){.slots = MANY, .most = MANY});
+		caller_bind(m, path, &(frame_Packet){.kind = frame_Kind_bind, .session = s},
+			(const uint8_t *)&(frame_Bind){.index = 1}, sizeof(frame_Bind));
+	}
+	assert_int_equal(m->n_caller_blocks, blocks);
+	assert_int_equal(m->n_sessions, 0);
+	/* A peer that takes fewer by now: the one number that it still takes. */
+	path->peer_sessions = 1;
+	assert_int_equal(open_session(0), 0);
+	assert_int_equal(made(0)->number, 0);
+	assert_int_equal(open_session(1), -ENOBUFS);
+	assert_true(call(p, 1, next_id++, 16, NULL).own_bytes);
+	close_session(0);
+	pair_run(p, NS_PER_MS);
+	assert_int_equal(served(0)->n_slots, LEFT);
+	assert_quiet(p);
+	pair_fini(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -344,6 +452,8 @@ int main(void)
 		cmocka_unit_test(test_callee_that_keeps),
 		cmocka_unit_test(test_local),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_closed_and_opened),
+		cmocka_unit_test(test_closed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
