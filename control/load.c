@@ -113,7 +113,7 @@ static void unload_done(struct lifecycle_job *job, int error)
 		u->plugin->state = PLUGIN_LOADED;
 		plugin_keep(u->plugin, error == -EDEADLK ? "another load hangs"
 				       : error == -EUSERS
-					       ? "clients that it opened live as long as the node"
+					       ? "clients that it opened are not closed"
 					       : "the dynamic linker cannot unload it");
 		registry_add(u->control->registry, u->plugin);
 		log_warn("plugin %s stays loaded: %s", u->name, u->plugin->reason);

@@ -317,6 +317,9 @@ static enum tela_verdict place(struct tela_call *call, void *self)
 
 static void destroy(struct orders *o)
 {
+	tela_client_close(o->users);
+	tela_client_close(o->products);
+	tela_client_close(o->payments);
 	free(o->begun);
 	free(o->placed);
 	free(o->astray);
@@ -360,7 +363,7 @@ static int start(struct tela_hook *h, void **ret_self)
 
 static void stop(struct tela_hook *h)
 {
-	destroy(h->self); /* its clients are closed with the node */
+	destroy(h->self);
 }
 
 static void stats(void *self, void (*emit)(void *arg, const char *name, uint64_t value), void *arg)

@@ -129,8 +129,13 @@ class Trace(mesh.Case):
         self.assertEqual((last['status'], last['error']), ('service_not_available', True))
         self.assertTrue(all(s.get('error') for s in spans if s['kind'] != 'own'), spans)
 
-    def test_object_of_clients_stays(self):
-        """The node's clients live as long as it does, and look at descriptors that stand in the object."""
+    def test_object_of_clients(self):
+        """It goes with its last client: until then those look at descriptors that stand in the object."""
+        self.front.do('chain.remove', service='echo', name='relay')
+        mesh.until(lambda: not [p for p in self.front.ask('plugins')['plugins'] if p['plugin'] == 'relay'],
+                   'relay is unloaded')
+        self.front.do('chain.add', service='echo', plugin='relay', object=OBJECT, config={'peer': 'middle', 'keep': 'true'})
+        self.assertEqual(self.relayed(2).status, 'OK')
         self.front.do('chain.remove', service='echo', name='relay')
         kept = mesh.until(lambda: [p for p in self.front.ask('plugins')['plugins']
                                    if p['plugin'] == 'relay' and p['state'] == 'kept'], 'relay is not unloaded')

@@ -108,6 +108,7 @@ static enum tela_verdict out(struct tela_call *call, void *self)
 
 struct options {
 	const char *peer;
+	bool keep;
 };
 
 static int start(struct tela_hook *h, void **ret_self)
@@ -128,7 +129,12 @@ static int start(struct tela_hook *h, void **ret_self)
 
 static void stop(struct tela_hook *h)
 {
-	free(h->self);
+	const struct options *o = h->values;
+	struct relay *r = h->self;
+
+	if (!o->keep)
+		tela_client_close(r->client);
+	free(r);
 }
 
 static const struct tela_link links[] = {
@@ -140,6 +146,7 @@ static const char *const wraps[] = {"echo", NULL};
 
 static const struct tela_config_key keys[] = {
 	TELA_CONFIG(struct options, peer, .required = true, .help = "that it asks"),
+	TELA_CONFIG(struct options, keep, .help = "its client open when it stops"),
 };
 
 static const struct tela_plugin plugin = {
