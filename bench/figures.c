@@ -148,7 +148,7 @@ json_t *figure_json(const struct figure *f, const struct yardsticks *y)
 
 	spread(f->per_second, f->n, &low, &high);
 	return json_pack("{s:s,s:f,s:f,s:f,s:i,s:i,s:i,s:i,s:{s:f,s:f,s:f,s:f,s:f,s:f},s:I,s:I,s:I,"
-			 "s:I,s:f,s:f,s:f,s:f,s:f,s:I,s:f}",
+			 "s:I,s:f,s:f,s:f,s:f,s:f,s:I,s:I,s:I,s:f}",
 		"name", f->key, "calls_per_second", median(f->per_second, f->n), "low", low, "high",
 		high, "in_flight", (int)f->in_flight, "sessions", (int)f->sessions, "payload_bytes",
 		(int)f->payload_bytes, "frame_bytes", (int)f->frame_bytes, "latency_us", "p50",
@@ -158,6 +158,7 @@ json_t *figure_json(const struct figure *f, const struct yardsticks *y)
 		(json_int_t)f->wrong, "retransmissions", (json_int_t)f->retransmissions, "swaps",
 		(json_int_t)f->swaps, "echo_ratio", ratio(f, y->echo, y->n_echo), "floor_ratio",
 		ratio(f, y->floor, y->n_floor), "seconds", f->seconds, "rate_asked", f->rate,
-		"slow_percent", f->slow_percent, "late", (json_int_t)f->late, "gbit_per_second",
+		"slow_percent", f->slow_percent, "late", (json_int_t)f->late, "refused",
+		(json_int_t)f->refused, "held_back", (json_int_t)f->held_back, "gbit_per_second",
 		figure_gbit(f));
 }

@@ -17,10 +17,11 @@ struct figure {
 	uint32_t in_flight, sessions, payload_bytes, frame_bytes;
 	double rate;         /* asked for, calls/s; 0: closed loop */
 	double slow_percent; /* of the calls were answered slowly, and are in no latency */
+	double warm_up_s;    /* of each round; 0: as long as a closed loop takes */
 	double per_second[FIGURES_ROUNDS], seconds;
 	uint32_t n;
 	struct hist hist; /* over all rounds */
-	uint64_t calls, failed, wrong, swaps, retransmissions, late, refused;
+	uint64_t calls, failed, wrong, swaps, retransmissions, late, refused, held_back;
 };
 
 struct yardsticks { /* medians of what the separate programs measured on the same device; 0: not

@@ -240,9 +240,8 @@ static inline void account(struct load *l, const struct load_call *c, const stru
 	l->outstanding--;
 	add(&l->done, 1);
 	l->resent_calls += r->resends > 0;
-	if (l->interval_ticks > 0 && r->code == TELA_RESOURCE_EXHAUSTED &&
-		r->outcome == TELA_NOT_EXECUTED) {
-		l->refused++;
+	if (l->overload && r->code == TELA_RESOURCE_EXHAUSTED && r->outcome == TELA_NOT_EXECUTED) {
+		l->refused += atomic_load_explicit(&l->measure, memory_order_relaxed);
 		return;
 	}
 	if (l->one_way && r->code == TELA_RESOURCE_EXHAUSTED && r->outcome == TELA_EXECUTED) {
@@ -353,7 +352,7 @@ static bool issue_one(struct load *l, uint64_t due_ticks)
 	put_free(l, c);
 	if (rc != -EBUSY || !due_ticks)
 		return false;
-	l->refused++;
+	l->held_back += atomic_load_explicit(&l->measure, memory_order_relaxed);
 	return true;
 }
 
@@ -396,7 +395,7 @@ void load_start(struct load *l)
 	next_data(l);
 	l->free = NULL;
 	l->outstanding = 0;
-	l->failed = l->wrong = l->torn = l->resent_calls = l->refused = 0;
+	l->failed = l->wrong = l->torn = l->resent_calls = l->refused = l->held_back = 0;
 	l->last_code = 0;
 	l->until_sample = 0;
 	l->next_ticks = 0;

@@ -44,6 +44,7 @@ struct load {
 	uint32_t slow_us;
 	uint64_t deadline_us;
 	bool stamped, one_way;
+	bool overload; /* the peer may refuse for being behind: that is no failure */
 	/* Methods of bytes.Bytes that are called in place of echo, 0: none. `data` is lent to each
 	 * put, a get asks for so many bytes. */
 	unsigned put, get;
@@ -58,8 +59,10 @@ struct load {
 	uint64_t next_id;
 	uint32_t outstanding, until_sample;
 	double next_ticks, interval_ticks; /* open loop: when the next one is due; 0: now */
-	uint64_t refused; /* open loop: surely not executed, as the peer is overloaded */
-	uint64_t late;    /* open loop: due at the end and never sent */
+	/* Surely not executed as the peer is behind, while measured: it says so, or this node has
+	 * been told and does not ask. */
+	uint64_t refused, held_back;
+	uint64_t late; /* open loop: due at the end and never sent */
 	uint64_t failed, wrong, torn, resent_calls;
 	uint8_t last_code;
 	char last_message[80];

@@ -85,12 +85,14 @@ struct figure *figure_add(
 }
 
 /* Rate as the median of short windows: where others use the CPUs too, it says what the loop does
- * while it runs; the yardsticks measure the same way. */
+ * while it runs; the yardsticks measure the same way. Where most windows saw nothing, over all the
+ * time. */
 static double watch(struct bench *b, double seconds, double *ret_seconds)
 {
 	static double window[WINDOWS_MAX];
 	double begin = now_s(), last = begin, now = begin;
-	uint64_t before = atomic_load(&b->load->measured);
+	const uint64_t first = atomic_load(&b->load->measured);
+	uint64_t before = first;
 	uint32_t n = 0;
 
 	while (now - begin < seconds && n < WINDOWS_MAX && !telabench_interrupted()) {
@@ -106,7 +108,9 @@ static double watch(struct bench *b, double seconds, double *ret_seconds)
 	}
 	*ret_seconds = now - begin;
 	sort_values(window, n);
-	return n ? window[n / 2] : 0;
+	if (n && window[n / 2] > 0)
+		return window[n / 2];
+	return now > begin ? (double)(before - first) / (now - begin) : 0;
 }
 
 void load_on(struct bench *b, struct figure *f, struct tela_client *client, bool stamped)
@@ -121,12 +125,14 @@ void load_on(struct bench *b, struct figure *f, struct tela_client *client, bool
 	l->stamped = stamped;
 	l->one_way = b->options->one_way;
 	l->per_second = f->rate;
+	l->overload = f->rate > 0 || b->options->overload;
 	l->slow_65536 = (uint32_t)(f->slow_percent * 655.36);
 	l->slow_us = b->options->slow_us;
 	l->sample_every = f->in_flight < 16 || f->rate > 0 ? 1 : (f->in_flight < 256 ? 8 : 16);
 	load_start(l);
 	atomic_store(&b->load_now, l);
-	sleep_s(0.2); /* warm-up: sessions are granted their slots, caches fill */
+	/* Sessions are granted their slots, caches fill. */
+	sleep_s(f->warm_up_s > 0 ? f->warm_up_s : 0.2);
 }
 
 void load_off(struct bench *b, struct figure *f)
@@ -141,6 +147,7 @@ void load_off(struct bench *b, struct figure *f)
 	f->wrong += l->wrong;
 	f->late += l->late;
 	f->refused += l->refused;
+	f->held_back += l->held_back;
 	check(b, !l->failed, "%s: %llu calls failed, the last with %s %s", f->name,
 		(unsigned long long)l->failed, tela_code_name(l->last_code), l->last_message);
 	check(b, !l->wrong, "%s: %llu replies with other bytes than their request", f->name,
@@ -283,9 +290,12 @@ void show(struct bench *b)
 	if (b->figure[0].rate > 0)
 		fprintf(b->out,
 			"open loop: %.0f calls/s asked for, times from when each was due; %llu "
-			"were still due at the end, %llu refused: the peer is overloaded\n",
+			"were still due at the end, %llu refused by the peer and %llu held back "
+			"here: "
+			"it is overloaded\n",
 			b->figure[0].rate, (unsigned long long)b->figure[0].late,
-			(unsigned long long)b->figure[0].refused);
+			(unsigned long long)b->figure[0].refused,
+			(unsigned long long)b->figure[0].held_back);
 	if (b->figure[0].slow_percent > 0)
 		fprintf(b->out, "%g %% of the calls took %u us to answer; times are the others'\n",
 			b->figure[0].slow_percent, b->options->slow_us);

@@ -1,6 +1,7 @@
 /* telabench.c - load for a mesh, from a program that is itself a node.
  *
- * run:  one closed loop of echo calls, measured.  demo: the whole main job, checked.
+ * run: one closed loop of echo calls, measured.  overload: more calls than the peer can serve.
+ * demo: the whole main job, checked.
  */
 #include "telabench.h"
 
@@ -16,15 +17,17 @@
 static const char usage[] =
 	"telabench - measures calls between this node and another one\n"
 	"\n"
-	"  telabench --config FILE --peer NAME [options] run    one closed loop of echo calls\n"
-	"  telabench --config FILE --peer NAME [options] demo   the main job: kv, rates, swaps "
+	"  telabench --config FILE --peer NAME [options] run       one closed loop of echo calls\n"
+	"  telabench --config FILE --peer NAME [options] overload  its peak, and what it serves of "
+	"1, 2 and 3 times that\n"
+	"  telabench --config FILE --peer NAME [options] demo      the main job: kv, rates, swaps "
 	"under load, faults; checked\n"
 	"\n"
 	"  -c, --config FILE      this node, as for telad (its services are ignored)\n"
 	"  -p, --peer NAME        who is called: a peer of the configuration, which serves echo "
 	"(demo: kv and calculator too)\n"
 	"  -a, --admin SOCKET     admin socket of that node (swaps, faults, counters)\n"
-	"  -n, --in-flight N      calls under way at once (60)\n"
+	"  -n, --in-flight N      calls under way at once; of overload: at its peak (60)\n"
 	"  -s, --sessions N       sessions they share (16)\n"
 	"  -b, --bytes N          data bytes of a call, 8 to 16777152 (32)\n"
 	"  -o, --one-way          large messages go, none come back: a caller that takes no reply "
@@ -116,17 +119,28 @@ static void bytes_method(struct options *o, bool get, const char *how)
 	*(get ? &o->get : &o->put) = methods[get][second];
 }
 
+static void read_command(struct options *o, const char *command)
+{
+	o->demo = !strcmp(command, "demo");
+	o->overload = !strcmp(command, "overload");
+	if (!o->demo && !o->overload && strcmp(command, "run"))
+		bad_usage("say run, overload or demo");
+}
+
 static void check_options(struct options *o)
 {
-	if ((o->put || o->get) && (o->demo || o->one_way || o->both || o->rate > 0 || o->slow > 0))
-		bad_usage("--put and --get are for run, and not with --one-way, --both, --rate or "
-			  "--slow");
+	const bool run = !o->demo && !o->overload, bytes = o->put || o->get;
+
+	if (!run && (o->rate > 0 || o->slow > 0 || o->both || o->one_way || bytes))
+		bad_usage("--rate, --slow, --both, --one-way, --put and --get are for run");
+	if (bytes && (o->one_way || o->both || o->rate > 0 || o->slow > 0))
+		bad_usage("--put and --get: not with --one-way, --both, --rate or --slow");
 	if (o->put && o->get)
 		bad_usage("--put or --get, not both");
-	if (o->demo && (o->rate > 0 || o->slow > 0 || o->both))
-		bad_usage("--rate, --slow and --both are for run");
-	if (o->one_way && (o->demo || o->bytes <= LOAD_BYTES_OWN))
-		bad_usage("--one-way is for run, with --bytes above 65536");
+	if (o->overload && o->swaps != UINT32_MAX)
+		bad_usage("--swaps is for run and demo");
+	if (o->one_way && o->bytes <= LOAD_BYTES_OWN)
+		bad_usage("--one-way takes --bytes above 65536");
 	if (o->swaps == UINT32_MAX)
 		o->swaps = o->demo ? 1000 : 0;
 	if ((o->demo || o->swaps) && !o->admin)
@@ -217,9 +231,7 @@ static void read_options(struct options *o, int argc, char **argv)
 	}
 	if (!o->config || !o->peer)
 		bad_usage("--config and --peer are needed");
-	if (optind + 1 != argc || (strcmp(argv[optind], "run") && strcmp(argv[optind], "demo")))
-		bad_usage("say run or demo");
-	o->demo = !strcmp(argv[optind], "demo");
+	read_command(o, optind + 1 == argc ? argv[optind] : "");
 	check_options(o);
 }
 
@@ -334,7 +346,7 @@ int main(int argc, char **argv)
 		report(NULL, "the file of yardsticks cannot be read; ratios are left out");
 	rc = open_bench(&b, conf);
 	if (!rc)
-		rc = o.demo ? demo(&b) : run_once(&b);
+		rc = o.demo ? demo(&b) : o.overload ? overload(&b) : run_once(&b);
 	close_bench(&b);
 	conf_free(conf);
 	return rc ? 1 : 0;

@@ -19,7 +19,7 @@ struct options {
 		slow; /* rate: of an open loop, 0: closed; slow: percent of the calls */
 	uint32_t slow_us;
 	unsigned put, get; /* methods of bytes.Bytes, 0: echo */
-	bool json, demo, one_way, both;
+	bool json, demo, overload, one_way, both;
 };
 
 struct bench {
@@ -69,3 +69,4 @@ void show(struct bench *b);
 
 int run_once(struct bench *b);
 int demo(struct bench *b);
+int overload(struct bench *b);

@@ -27,6 +27,7 @@ ELSEWHERE = {
     'deploy/test': 'file .ci/run',
     'bench/table --json table.json --plots plots': 'step bench',
     'telabench --put': 'step bench',
+    'telabench overload': 'file tests/e2e/test_overload.py',
     'tela-micro --benchmark_filter=hand': 'step bench',
     'tela-micro --benchmark_filter=plugins': 'step bench',
     'telactl latency': 'file tests/e2e/test_overload.py',

@@ -70,6 +70,34 @@ class Overload(mesh.Case):
         # Over: nothing is refused any more, once the CPUs leave the two alone for a while.
         mesh.until(lambda: caller.run(threads=1, calls=20)['codes'] == {'OK': 20}, 'no call is shed')
 
+    def test_measured(self):
+        """telabench finds the peak, asks for more, and tells apart what was refused and what was not even asked."""
+        server, path = self.nodes(500, 1000), self.mesh.path('bench.yaml')
+        port = {'name': 'mem0', 'device': self.mesh.device('client'), 'address': '10.77.0.2/24'}
+        with open(path, 'w') as f:
+            json.dump(self.mesh.config('bench', [port], mesh.cpus()[1], [('server', '10.77.0.1')]), f)
+
+        def measured(*words):
+            return subprocess.run([mesh.program('TELA_BENCH'), '--config', path, '--peer', 'server', *words],
+                                  capture_output=True, text=True, timeout=60)
+        self.assertEqual(measured('--rate', '10', 'overload').returncode, 2)
+        few = ['-n', '1', '-s', '2', '-t', '0.15', '-r', '1', 'overload']
+        done = measured('--json', *few)
+        self.assertEqual(done.returncode, 0, done)
+        got = json.loads(done.stdout)
+        self.assertEqual([f['load'] for f in got['loads']], [1, 2, 3])
+        self.assertEqual((got['failed'], got['checks_failed']), (0, 0))
+        rates = [f['rate_asked'] for f in got['loads']]
+        self.assertEqual(rates, [n * rates[0] for n in (1, 2, 3)])
+        self.assertAlmostEqual(rates[0], got['peak']['calls_per_second'])
+        counters = server.counters()
+        self.assertLessEqual(sum(f['refused'] for f in got['loads']), counters['calls_shed'])
+        self.assertEqual(counters['calls_refused'], counters['calls_shed'])
+        done = measured(*few)
+        self.assertEqual(done.returncode, 0, done)
+        for words in ('peak: ', '3 times', 'held back/s'):
+            self.assertIn(words, done.stdout)
+
     def test_off(self):
         server, caller = self.nodes(500, 0), self.mesh.caller()
         self.assertEqual(caller.run(threads=24, calls=2000)['codes'], {'OK': 2000})
