@@ -270,19 +270,23 @@ static const json_t *find_method(const struct target *t)
 	return NULL;
 }
 
-/* One that a plugin has added. */
-static bool is_added(const json_t *method)
+/* Why JSON does not go in and come out of a method; NULL: it does. */
+static const char *untyped(const json_t *method)
 {
-	return json_is_null(json_object_get(method, "request"));
+	if (json_is_null(json_object_get(method, "request")))
+		return "a plugin has added it, and no schema says what it takes";
+	if (!strcmp(text_of(method, "request"), TYPED_BYTES) ||
+		!strcmp(text_of(method, "response"), TYPED_BYTES))
+		return "it takes or answers bytes, which are no JSON";
+	return NULL;
 }
 
 static int no_schema(const struct target *t, const json_t *method, const char *peer)
 {
 	fprintf(stderr,
-		"telactl: %s.%s: a plugin has added it, and no schema says what it takes. With "
-		"bytes "
-		"it can be called:\n  telactl call --raw %s %lld schema=%s%s%s payload=@FILE\n",
-		t->service, t->method, t->service,
+		"telactl: %s.%s: %s. With bytes it can be called:\n"
+		"  telactl call --raw %s %lld schema=%s%s%s payload=@FILE\n",
+		t->service, t->method, untyped(method), t->service,
 		(long long)json_integer_value(json_object_get(method, "id")),
 		text_of(t->entry, "hash"), peer ? " node=" : "", peer ? peer : "");
 	return EXIT_FAILURE;
@@ -340,7 +344,7 @@ static int describe_method(const struct target *t, const char *peer, bool json)
 
 	if (!m)
 		return EXIT_FAILURE;
-	if (is_added(m))
+	if (untyped(m))
 		return no_schema(t, m, peer);
 	text = typed_text(t->schema, t->service, t->method, err, sizeof(err));
 	if (text)
@@ -533,7 +537,7 @@ static int call(const struct target *t, const struct typed_options *o, bool json
 
 	if (!method)
 		return EXIT_FAILURE;
-	if (is_added(method))
+	if (untyped(method))
 		return no_schema(t, method, o->peer);
 	hex = build(t, method, o->body ? o->body : "{}");
 	if (!hex)

@@ -120,6 +120,16 @@ static unsigned method_id(const reflection::RPCCall &m)
 	return attribute_number(m, "method_id", UINT16_MAX);
 }
 
+/* What one side of a method takes or gives: the name of a table, or what is none. */
+static string payload_name(const reflection::RPCCall &m, const char *side, const Object &o)
+{
+	const char *bytes = typed::attribute(m.attributes(), "bytes");
+
+	if (bytes && (!strcmp(bytes, side) || !strcmp(bytes, "both")))
+		return TYPED_BYTES;
+	return o.name()->str();
+}
+
 static json_t *method_row(const reflection::RPCCall &m)
 {
 	unsigned deadline_us = attribute_number(m, "deadline_us", UINT32_MAX);
@@ -130,8 +140,8 @@ static json_t *method_row(const reflection::RPCCall &m)
 		doc += typed::clean(m.documentation()->Get(i)->str().substr(0, 500));
 	doc.erase(0, doc.find_first_not_of(' '));
 	return json_pack("{s:s,s:i,s:s,s:s,s:o,s:o,s:s%}", "method", m.name()->c_str(), "id",
-		int(method_id(m)), "request", m.request()->name()->c_str(), "response",
-		m.response()->name()->c_str(), "deadline_us",
+		int(method_id(m)), "request", payload_name(m, "request", *m.request()).c_str(),
+		"response", payload_name(m, "response", *m.response()).c_str(), "deadline_us",
 		deadline_us ? json_integer(deadline_us) : json_null(), "idempotent",
 		idempotent ? json_true() : json_null(), "doc", doc.c_str(), doc.size());
 }

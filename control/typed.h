@@ -26,6 +26,9 @@ struct typed_schema;
 struct typed_schema *typed_open(const void *bfbs, size_t len, char *err, size_t err_len);
 void typed_close(struct typed_schema *s);
 
+/* In place of a table's name: what the method takes, or gives, is any bytes. */
+#define TYPED_BYTES "(bytes)"
+
 /* The methods of `service`, named in full, by id: objects with method, id, request, response,
  * deadline_us, idempotent and doc. */
 json_t *typed_methods(const struct typed_schema *s, const char *service, char *err, size_t err_len);

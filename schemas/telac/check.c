@@ -154,6 +154,34 @@ static void check_streaming(struct check *c, const struct service *v, struct met
 	refuse(c, v->file, v->name, m->name, "streaming is none, client, server or bidi");
 }
 
+/* What is bytes has a type all the same, as flatc wants one: a table of nothing, so that nobody
+ * takes it for what is sent. */
+static void check_bytes(struct check *c, const struct service *v, struct method *m)
+{
+	const char *bytes = attribute_find(&m->attributes, "bytes");
+	const bool both = bytes && !strcmp(bytes, "both");
+	const struct object *o;
+
+	m->request_bytes = both || (bytes && !strcmp(bytes, "request"));
+	m->response_bytes = both || (bytes && !strcmp(bytes, "response"));
+	m->segments = attribute_find(&m->attributes, "segments") != NULL;
+	if (bytes && !m->request_bytes && !m->response_bytes)
+		refuse(c, v->file, v->name, m->name, "bytes is request, response or both");
+	else if (m->segments && !m->request_bytes)
+		refuse(c, v->file, v->name, m->name,
+			"segments are of a request that is bytes (bytes: \"request\", or "
+			"\"both\")");
+	for (int i = 0; i < 2; i++) {
+		o = i ? m->response : m->request;
+		if ((i ? m->response_bytes : m->request_bytes) && o->n_fields)
+			refuse(c, v->file, v->name, m->name,
+				schema_format(c->s,
+					"its %s is bytes, and %s has fields: a table without any "
+					"stands for bytes",
+					i ? "response" : "request", o->name));
+	}
+}
+
 static void check_method(struct check *c, const struct service *v, struct method *m)
 {
 	const char *id = attribute_find(&m->attributes, "method_id");
@@ -162,6 +190,7 @@ static void check_method(struct check *c, const struct service *v, struct method
 	m->id = (uint16_t)number(id ? id : "", UINT16_MAX);
 	m->deadline_us = number(deadline ? deadline : "", UINT32_MAX);
 	m->idempotent = attribute_find(&m->attributes, "idempotent") != NULL;
+	check_bytes(c, v, m);
 	if (!id)
 		refuse(c, v->file, v->name, m->name,
 			"no method_id: it names the method on the wire, e.g. (method_id: \"1\")");

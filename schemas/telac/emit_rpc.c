@@ -89,6 +89,37 @@ static void emit_attributes(struct emit *e, const struct service *v, const struc
 	out(e, "};\n\n");
 }
 
+static const char *flags_of(const struct method *m)
+{
+	if (m->idempotent && m->segments)
+		return "TELA_METHOD_IDEMPOTENT | TELA_METHOD_SEGMENTS";
+	return m->idempotent ? "TELA_METHOD_IDEMPOTENT"
+	       : m->segments ? "TELA_METHOD_SEGMENTS"
+			     : "0";
+}
+
+/* What knows a payload's type; NULL: it is bytes. */
+static void out_typed(struct emit *e, bool bytes, const struct object *o, const char *tail)
+{
+	out(e, "%s%s", bytes ? "NULL" : o->c_name, bytes ? "" : tail);
+}
+
+static void emit_method(struct emit *e, const struct service *v, const struct method *m)
+{
+	out(e, "\t{\"%s\", %u, %s, %" PRIu32 ", ", m->name, m->id, flags_of(m), m->deadline_us);
+	out_typed(e, m->request_bytes, m->request, "_verify");
+	out(e, ", ");
+	out_typed(e, m->response_bytes, m->response, "_verify");
+	if (m->attributes.n)
+		out(e, ", %s_%s_attributes, %zu, ", v->c_name, m->name, m->attributes.n);
+	else
+		out(e, ", NULL, 0, ");
+	out_typed(e, m->request_bytes, m->request, "_DESC");
+	out(e, ", ");
+	out_typed(e, m->response_bytes, m->response, "_DESC");
+	out(e, "},\n");
+}
+
 static void emit_descriptors(struct emit *e, const struct service *v, const struct service *first)
 {
 	size_t i;
@@ -97,18 +128,8 @@ static void emit_descriptors(struct emit *e, const struct service *v, const stru
 		emit_attributes(e, v, &v->methods[i]);
 	out(e, "static const struct tela_method_desc %s_methods[] __attribute__((unused)) = {\n",
 		v->c_name);
-	for (i = 0; i < v->n_methods; i++) {
-		const struct method *m = &v->methods[i];
-
-		out(e, "\t{\"%s\", %u, %s, %" PRIu32 ", %s_verify, %s_verify, ", m->name, m->id,
-			m->idempotent ? "TELA_METHOD_IDEMPOTENT" : "0", m->deadline_us,
-			m->request->c_name, m->response->c_name);
-		if (m->attributes.n)
-			out(e, "%s_%s_attributes, %zu, ", v->c_name, m->name, m->attributes.n);
-		else
-			out(e, "NULL, 0, ");
-		out(e, "%s_DESC, %s_DESC},\n", m->request->c_name, m->response->c_name);
-	}
+	for (i = 0; i < v->n_methods; i++)
+		emit_method(e, v, &v->methods[i]);
 	out(e, "};\n\n");
 	if (v->n_compatible) {
 		out(e, "/* Hashes of earlier versions that lint found compatible. */\n");
@@ -150,15 +171,56 @@ static void emit_server(struct emit *e, const struct service *v)
 	out(e, "\tdefault:\n\t\treturn NULL;\n\t}\n}\n\n");
 }
 
-/* What a handler uses. */
-static void emit_serving(struct emit *e, const struct service *v, const struct method *m)
-{
-	const char *request = m->request->c_name, *response = m->response->c_name;
+/* ---- what a handler uses ---- */
 
+static void emit_request(struct emit *e, const struct service *v, const struct method *m)
+{
 	out_docs(e, "", &m->docs);
-	out(e, "static inline %s_t %s_%s_request(const struct tela_call *call)\n{\n", request,
+	if (m->segments)
+		out(e,
+			"/* In the pieces that it came in: as tela_call_segments(). */\n"
+			"static inline const struct tela_segment *%s_%s_request(\n"
+			"\tconst struct tela_call *call, struct tela_segment *whole, size_t "
+			"*ret_n)\n"
+			"{\n\treturn tela_call_segments(call, whole, ret_n);\n}\n\n",
+			v->c_name, m->name);
+	else if (m->request_bytes)
+		out(e,
+			"static inline struct tela_bytes %s_%s_request(const struct tela_call "
+			"*call)\n"
+			"{\n\tsize_t len;\n\tconst void *bytes = tela_call_request(call, &len);\n\n"
+			"\treturn (struct tela_bytes){(const uint8_t *)bytes, len};\n}\n\n",
+			v->c_name, m->name);
+	else
+		out(e,
+			"static inline %s_t %s_%s_request(const struct tela_call *call)\n{\n"
+			"\treturn %s_root(tela_call_request(call, NULL));\n}\n\n",
+			m->request->c_name, v->c_name, m->name, m->request->c_name);
+}
+
+static void emit_reply_bytes(struct emit *e, const struct service *v, const struct method *m)
+{
+	out(e,
+		"static inline enum tela_verdict %s_%s_reply(\n"
+		"\tstruct tela_call *call, const void *bytes, size_t len)\n"
+		"{\n\treturn tela_reply_copy(call, bytes, len);\n}\n\n",
 		v->c_name, m->name);
-	out(e, "\treturn %s_root(tela_call_request(call, NULL));\n}\n\n", request);
+	out(e,
+		"/* From where they stand, which is lent until `done`: as tela_reply_lend(). */\n"
+		"static inline enum tela_verdict %s_%s_reply_lend(struct tela_call *call,\n"
+		"\tconst void *bytes, size_t len, tela_lent_fn done, void *arg)\n"
+		"{\n\treturn tela_reply_lend(call, bytes, len, done, arg);\n}\n\n",
+		v->c_name, m->name);
+}
+
+static void emit_reply(struct emit *e, const struct service *v, const struct method *m)
+{
+	const char *response = m->response->c_name;
+
+	if (m->response_bytes) {
+		emit_reply_bytes(e, v, m);
+		return;
+	}
 	out(e,
 		"static inline enum tela_verdict %s_%s_reply(\n"
 		"\tstruct tela_call *call, const struct %s_args *a)\n{\n",
@@ -173,39 +235,88 @@ static void emit_serving(struct emit *e, const struct service *v, const struct m
 		response);
 }
 
-/* What a caller uses. */
-static void emit_calling(struct emit *e, const struct service *v, size_t at)
+/* ---- what a caller uses ---- */
+
+/* The request as parameters, and as what is handed on. */
+static void out_params(struct emit *e, const struct method *m)
+{
+	if (m->request_bytes)
+		out(e, "const void *bytes, size_t len");
+	else
+		out(e, "const struct %s_args *a", m->request->c_name);
+}
+
+static const char *arguments(const struct method *m)
+{
+	return m->request_bytes ? "bytes, len" : "a";
+}
+
+/* The type of what a call brings. */
+static void out_result_type(struct emit *e, const struct method *m)
+{
+	out(e, "%s%s", m->response_bytes ? "struct tela_bytes" : m->response->c_name,
+		m->response_bytes ? "" : "_t");
+}
+
+static void emit_call(struct emit *e, const struct service *v, size_t at)
 {
 	const struct method *m = &v->methods[at];
-	const char *request = m->request->c_name, *response = m->response->c_name;
 
 	out(e,
-		"/* On a data core: 0, -EINVAL (cannot be built), or as tela_request_begin() has "
-		"it. */\n"
-		"static inline int %s_%s_call(struct tela_client *c, const struct %s_args *a,\n"
-		"\tconst struct tela_options *o, tela_done_fn done, void *arg)\n{\n",
-		v->c_name, m->name, request);
+		"/* On a data core: 0, %sor as tela_request_begin() has it. */\n"
+		"static inline int %s_%s_call(struct tela_client *c, ",
+		m->request_bytes ? "" : "-EINVAL (cannot be built), ", v->c_name, m->name);
+	out_params(e, m);
+	out(e, ",\n\tconst struct tela_options *o, tela_done_fn done, void *arg)\n{\n");
+	if (!m->request_bytes)
+		out(e, "\tconst size_t size = %s_size(a);\n", m->request->c_name);
+	out(e, "\tstruct tela_request r;\n\tint err;\n\n");
+	if (!m->request_bytes)
+		out(e, "\tif (!size)\n\t\treturn -EINVAL;\n");
 	out(e,
-		"\tconst size_t size = %s_size(a);\n\tstruct tela_request r;\n\tint err;\n\n"
-		"\tif (!size)\n\t\treturn -EINVAL;\n"
-		"\terr = tela_request_begin(c, &%s_methods[%zu], size, o, &r);\n"
-		"\tif (err)\n\t\treturn err;\n"
-		"\t%s_build(r.payload, size, a);\n\treturn tela_request_send(&r, done, "
-		"arg);\n}\n\n",
-		request, v->c_name, at, request);
+		"\terr = tela_request_begin(c, &%s_methods[%zu], %s, o, &r);\n"
+		"\tif (err)\n\t\treturn err;\n",
+		v->c_name, at, m->request_bytes ? "len" : "size");
+	if (m->request_bytes)
+		out(e, "\tif (len)\n\t\tmemcpy(r.payload, bytes, len);\n");
+	else
+		out(e, "\t%s_build(r.payload, size, a);\n", m->request->c_name);
+	out(e, "\treturn tela_request_send(&r, done, arg);\n}\n\n");
+	if (m->request_bytes)
+		out(e,
+			"/* From where they stand, which is lent until `done`: as "
+			"tela_request_lend(). */\n"
+			"static inline int %s_%s_lend(struct tela_client *c, const void *bytes, "
+			"size_t len,\n"
+			"\tconst struct tela_options *o, tela_done_fn done, void *arg)\n{\n"
+			"\treturn tela_request_lend(c, &%s_methods[%zu], bytes, len, o, done, "
+			"arg);\n}\n\n",
+			v->c_name, m->name, v->c_name, at);
+}
+
+static void emit_result(struct emit *e, const struct service *v, const struct method *m)
+{
+	if (m->response_bytes) {
+		out(e,
+			"/* Of a call with TELA_CALL_SEGMENTS, see tela_result_segments(). */\n"
+			"static inline struct tela_bytes %s_%s_result(const struct tela_result "
+			"*r)\n"
+			"{\n\treturn (struct tela_bytes){(const uint8_t *)r->payload, r->len};\n"
+			"}\n\n",
+			v->c_name, m->name);
+		return;
+	}
 	out(e, "/* Absent unless the call ended well, and of a one-way call. */\n");
-	out(e, "static inline %s_t %s_%s_result(const struct tela_result *r)\n{\n", response,
-		v->c_name, m->name);
-	out(e, "\treturn %s_root(r->len ? r->payload : NULL);\n}\n\n", response);
-	out(e,
-		"/* On an attached thread, until the call has ended; *ret lives as long as *reply "
-		"does.\n"
-		" * 0, -EINVAL (cannot be built), -ENOMEM, or as tela_thread_call() has it. */\n"
-		"static inline int %s_%s_wait(struct tela_thread *t, struct tela_client *c,\n"
-		"\tconst struct %s_args *a, const struct tela_options *o, struct tela_reply "
-		"*reply,\n"
-		"\t%s_t *ret)\n{\n",
-		v->c_name, m->name, request, response);
+	out(e, "static inline %s_t %s_%s_result(const struct tela_result *r)\n{\n",
+		m->response->c_name, v->c_name, m->name);
+	out(e, "\treturn %s_root(r->len ? r->payload : NULL);\n}\n\n", m->response->c_name);
+}
+
+/* A request that must be built first. */
+static void emit_wait_built(struct emit *e, const struct service *v, size_t at)
+{
+	const char *request = v->methods[at].request->c_name;
+
 	out(e,
 		"\tconst size_t size = %s_size(a);\n\tuint64_t small[512];\n\tvoid *payload = "
 		"small;\n"
@@ -213,38 +324,69 @@ static void emit_calling(struct emit *e, const struct service *v, size_t at)
 		"\tif (size > sizeof(small) && !(payload = malloc(size)))\n\t\treturn -ENOMEM;\n"
 		"\t%s_build(payload, size, a);\n"
 		"\terr = tela_thread_call(t, c, &%s_methods[%zu], payload, size, o, reply);\n"
-		"\tif (payload != small)\n\t\tfree(payload);\n"
-		"\tif (!err)\n\t\t*ret = %s_root(reply->len ? reply->payload : NULL);\n"
-		"\treturn err;\n}\n\n",
-		request, request, v->c_name, at, response);
+		"\tif (payload != small)\n\t\tfree(payload);\n",
+		request, request, v->c_name, at);
+}
+
+static void emit_wait(struct emit *e, const struct service *v, size_t at)
+{
+	const struct method *m = &v->methods[at];
+
+	out(e,
+		"/* On an attached thread, until the call has ended; *ret lives as long as *reply "
+		"does.\n"
+		" * 0, %s-ENOMEM, or as tela_thread_call() has it. */\n"
+		"static inline int %s_%s_wait(struct tela_thread *t, struct tela_client *c,\n\t",
+		m->request_bytes ? "" : "-EINVAL (cannot be built), ", v->c_name, m->name);
+	out_params(e, m);
+	out(e, ", const struct tela_options *o, struct tela_reply *reply,\n\t");
+	out_result_type(e, m);
+	out(e, " *ret)\n{\n");
+	if (m->request_bytes)
+		out(e,
+			"\tconst int err = tela_thread_call(t, c, &%s_methods[%zu], bytes, len, o, "
+			"reply);\n\n",
+			v->c_name, at);
+	else
+		emit_wait_built(e, v, at);
+	if (m->response_bytes)
+		out(e, "\tif (!err)\n"
+		       "\t\t*ret = (struct tela_bytes){(const uint8_t *)reply->payload, "
+		       "reply->len};\n");
+	else
+		out(e, "\tif (!err)\n\t\t*ret = %s_root(reply->len ? reply->payload : NULL);\n",
+			m->response->c_name);
+	out(e, "\treturn err;\n}\n\n");
 }
 
 /* The same calls, and nobody waits for what they answer. */
 static void emit_sending(struct emit *e, const struct service *v, const struct method *m)
 {
-	const char *request = m->request->c_name, *response = m->response->c_name;
-
 	out(e,
 		"/* One-way, on a data core: as %s_%s_call(); `done` (NULL: nobody) hears whether "
 		"it was\n * accepted. */\n"
-		"static inline int %s_%s_send(struct tela_client *c, const struct %s_args *a,\n"
-		"\tconst struct tela_options *o, tela_done_fn done, void *arg)\n{\n",
-		v->c_name, m->name, v->c_name, m->name, request);
+		"static inline int %s_%s_send(struct tela_client *c, ",
+		v->c_name, m->name, v->c_name, m->name);
+	out_params(e, m);
 	out(e,
+		",\n\tconst struct tela_options *o, tela_done_fn done, void *arg)\n{\n"
 		"\tconst struct tela_options one_way = tela_options_one_way(o);\n\n"
-		"\treturn %s_%s_call(c, a, &one_way, done, arg);\n}\n\n",
-		v->c_name, m->name);
+		"\treturn %s_%s_call(c, %s, &one_way, done, arg);\n}\n\n",
+		v->c_name, m->name, arguments(m));
 	out(e,
 		"/* One-way, on an attached thread: as %s_%s_wait(), until it is accepted or "
 		"refused. */\n"
 		"static inline int %s_%s_send_wait(struct tela_thread *t, struct tela_client *c,\n"
-		"\tconst struct %s_args *a, const struct tela_options *o, struct tela_reply "
-		"*reply)\n{\n",
-		v->c_name, m->name, v->c_name, m->name, request);
+		"\t",
+		v->c_name, m->name, v->c_name, m->name);
+	out_params(e, m);
+	out(e, ", const struct tela_options *o, struct tela_reply *reply)\n{\n"
+	       "\tconst struct tela_options one_way = tela_options_one_way(o);\n\t");
+	out_result_type(e, m);
 	out(e,
-		"\tconst struct tela_options one_way = tela_options_one_way(o);\n\t%s_t none;\n\n"
-		"\treturn %s_%s_wait(t, c, a, &one_way, reply, &none);\n}\n\n",
-		response, v->c_name, m->name);
+		" none;\n\n"
+		"\treturn %s_%s_wait(t, c, %s, &one_way, reply, &none);\n}\n\n",
+		v->c_name, m->name, arguments(m));
 }
 
 static void emit_service(struct emit *e, const struct service *v, const struct service *first)
@@ -254,8 +396,11 @@ static void emit_service(struct emit *e, const struct service *v, const struct s
 	emit_ids(e, v);
 	emit_descriptors(e, v, first);
 	for (i = 0; i < v->n_methods; i++) {
-		emit_serving(e, v, &v->methods[i]);
-		emit_calling(e, v, i);
+		emit_request(e, v, &v->methods[i]);
+		emit_reply(e, v, &v->methods[i]);
+		emit_call(e, v, i);
+		emit_result(e, v, &v->methods[i]);
+		emit_wait(e, v, i);
 		emit_sending(e, v, &v->methods[i]);
 	}
 	emit_server(e, v);

@@ -144,6 +144,8 @@ uint64_t hash_service(const struct schema *s, const struct service *v)
 		mix(&w, "%u", m->id);
 		if (m->streaming)
 			mix(&w, " streaming %d", (int)m->streaming);
+		if (m->request_bytes || m->response_bytes)
+			mix(&w, " bytes %d", m->request_bytes + 2 * m->response_bytes);
 		mix(&w, " %" PRIu32, meet(&w, m->request));
 		mix(&w, " %" PRIu32 "\n", meet(&w, m->response));
 	}

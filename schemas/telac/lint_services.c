@@ -37,6 +37,11 @@ static const char *streaming(const struct method *m)
 	return s ? s : "none";
 }
 
+static const char *kind_name(bool bytes)
+{
+	return bytes ? "bytes" : "a table";
+}
+
 /* What a method takes or gives. Another type is no harm where it is what the first could have
  * become: the pair is compared as any two versions are. */
 static void compare_message(struct lint_walk *w, const struct about *a, const char *which,
@@ -56,6 +61,12 @@ static void compare_method(struct lint_walk *w, const struct service *v, const s
 
 	if (strcmp(streaming(o), streaming(n)))
 		lint_breaks(w, &a, "streaming was %s and is now %s", streaming(o), streaming(n));
+	if (o->request_bytes != n->request_bytes)
+		lint_breaks(w, &a, "request was %s and is now %s", kind_name(o->request_bytes),
+			kind_name(n->request_bytes));
+	if (o->response_bytes != n->response_bytes)
+		lint_breaks(w, &a, "response was %s and is now %s", kind_name(o->response_bytes),
+			kind_name(n->response_bytes));
 	if (o->idempotent && !n->idempotent)
 		lint_breaks(w, &a,
 			"no longer idempotent: callers of the old side let it run twice for one "

@@ -296,6 +296,10 @@ static void name_service(struct names *n, struct service *v)
 		m->member = add_member(n, full, v->c_name, "_server", m->name);
 		for (k = 0; tails[k]; k++)
 			add(n, full, v->c_name, schema_format(n->s, "%s_%s", m->name, tails[k]));
+		if (m->request_bytes)
+			add(n, full, v->c_name, schema_format(n->s, "%s_lend", m->name));
+		if (m->response_bytes)
+			add(n, full, v->c_name, schema_format(n->s, "%s_reply_lend", m->name));
 	}
 }
 

@@ -118,6 +118,8 @@ struct method {
 	uint16_t id;
 	uint32_t deadline_us;
 	bool idempotent;
+	bool request_bytes, response_bytes; /* no FlatBuffer: any bytes */
+	bool segments; /* the handler takes the request in the pieces that it came in */
 	enum streaming streaming;
 	struct attributes attributes;
 	struct texts docs;

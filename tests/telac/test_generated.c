@@ -244,6 +244,42 @@ static void methods_have_their_attributes(void **state)
 							      "?/ and \xc3\xa9");
 }
 
+static void bytes_have_no_type(void **state)
+{
+	const struct tela_method_desc *m = test_wide_Blobs_methods;
+	/* Of which types they are, as callers and handlers have them. */
+	int (*call)(struct tela_client *, const void *, size_t, const struct tela_options *,
+		tela_done_fn, void *) = test_wide_Blobs_mirror_call;
+	int (*lend)(struct tela_client *, const void *, size_t, const struct tela_options *,
+		tela_done_fn, void *) = test_wide_Blobs_store_lend;
+	int (*wait)(struct tela_thread *, struct tela_client *, const struct test_wide_Leaf_args *,
+		const struct tela_options *, struct tela_reply *, struct tela_bytes *) =
+		test_wide_Blobs_load_wait;
+	enum tela_verdict (*reply)(struct tela_call *, const void *, size_t) =
+		test_wide_Blobs_load_reply;
+	enum tela_verdict (*reply_lend)(struct tela_call *, const void *, size_t, tela_lent_fn,
+		void *) = test_wide_Blobs_mirror_reply_lend;
+	const struct tela_result result = {.payload = "abc", .len = 3};
+	const struct tela_call request = {.request = (const uint8_t *)"de", .request_len = 2};
+
+	(void)state;
+	(void)call, (void)lend, (void)wait, (void)reply, (void)reply_lend;
+	assert_int_equal(m[0].flags, TELA_METHOD_SEGMENTS);
+	assert_true(!m[0].verify_request && m[0].verify_response == test_wide_Leaf_verify);
+	assert_true(!m[0].request && m[0].response == test_wide_Leaf_DESC);
+	assert_int_equal(m[1].flags, TELA_METHOD_IDEMPOTENT);
+	assert_true(m[1].verify_request == test_wide_Leaf_verify && !m[1].verify_response);
+	assert_true(m[1].request == test_wide_Leaf_DESC && !m[1].response);
+	assert_int_equal(m[2].flags, TELA_METHOD_IDEMPOTENT | TELA_METHOD_SEGMENTS);
+	assert_true(!m[2].verify_request && !m[2].verify_response && !m[2].request);
+	assert_int_equal(m[3].flags, 0);
+	assert_true(m[4].verify_request == test_wide_Raw_verify && m[4].request);
+	assert_memory_equal(test_wide_Blobs_load_result(&result).data, "abc", 3);
+	assert_int_equal(test_wide_Blobs_whole_result(&result).len, 3);
+	assert_int_equal(test_wide_Blobs_whole_request(&request).len, 2);
+	assert_memory_equal(test_wide_Blobs_whole_request(&request).data, "de", 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -257,6 +293,7 @@ int main(void)
 		cmocka_unit_test(required_is_verified),
 		cmocka_unit_test(absent_reads_as_default),
 		cmocka_unit_test(methods_have_their_attributes),
+		cmocka_unit_test(bytes_have_no_type),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

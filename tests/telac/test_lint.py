@@ -15,7 +15,7 @@ from random_schema import CHANGES, UNNAMED, Schema
 flatc, telac = sys.argv[1:3]
 os.environ['PATH'] = os.path.dirname(flatc) + os.pathsep + os.environ['PATH']  # telac runs flatc as well
 BASE = '''namespace n;
-attribute "method_id"; attribute "deadline_us"; attribute "idempotent"; attribute "streaming";
+attribute "method_id"; attribute "deadline_us"; attribute "idempotent"; attribute "streaming"; attribute "bytes";
 enum E : ubyte { p, q }
 enum Bits : ubyte (bit_flags) { one, two }
 struct S { a : int; b : short; }
@@ -24,9 +24,11 @@ table Other { x : int = 3; y : int; }
 union U { Inner, Other }
 table T { i : int; e : E; s : S; name : string (required); inner : Inner; u : U; o : int = null; list : [Inner]; }
 table K { id : int (key); more : [ubyte] (nested_flatbuffer: "Inner"); }
+table Nothing { }
 table Unused { x : int; }
 rpc_service V {
   get(T) : Inner (method_id: "1", idempotent);
+  raw(Nothing) : Nothing (method_id: "7", bytes: "request");
   put(K) : T (method_id: "2", deadline_us: "1000");
 }
 root_type T;
@@ -89,6 +91,8 @@ CASES = [
     ('"2", ', '"2", idempotent, ', 'compatible', 'method', 'n.V.put', 'now idempotent'),
     ('"1000"', '"2000"', 'compatible', 'method', 'n.V.put', 'was 1000 us and is now 2000'),
     ('"2", ', '"2", streaming: "server", ', 'breaking', 'method', 'n.V.put', 'streaming was none'),
+    (', bytes: "request"', '', 'breaking', 'method', 'n.V.raw', 'request was bytes and is now a table'),
+    ('bytes: "request"', 'bytes: "both"', 'breaking', 'method', 'n.V.raw', 'response was a table and is now bytes'),
     ('service V', 'service W', 'breaking', 'service', 'n.V', 'removed, or renamed'),
     ('service V', 'service W', 'compatible', 'service', 'n.W', 'added'),
     ('get(T) : Inner', 'get(T) : Other', 'compatible', 'method', 'n.V.get', 'response was n.Inner and is now n.Other'),

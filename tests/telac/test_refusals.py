@@ -9,8 +9,10 @@ import sys
 import tempfile
 
 flatc, telac = sys.argv[1:3]
-ATTRIBUTES = 'attribute "method_id"; attribute "deadline_us"; attribute "idempotent";\n'
+ATTRIBUTES = 'attribute "method_id"; attribute "deadline_us"; attribute "idempotent"; attribute "bytes"; ' \
+    'attribute "segments";\n'
 T = "namespace n; table T { x : int; }\n"
+RAW = T + "table R { } rpc_service S { m(R) : R "
 
 # schema text, the name that must be refused, words of the reason
 CASES = [
@@ -44,6 +46,13 @@ CASES = [
     (T + 'rpc_service S { m(T) : T (method_id: "1", streaming: "client"); }', "n.S.m", "stream (client)"),
     (T + 'rpc_service S { m(T) : T (method_id: "1", streaming: "bidi"); }', "n.S.m", "stream (bidi)"),
     (T + 'rpc_service S { m(T) : T (method_id: "1", streaming: "both"); }', "n.S.m", "none, client, server or bidi"),
+    (RAW + '(method_id: "1", bytes); }', "n.S.m", "bytes is request, response or both"),
+    (RAW + '(method_id: "1", bytes: "reply"); }', "n.S.m", "bytes is request, response or both"),
+    (RAW + '(method_id: "1", segments); }', "n.S.m", "segments are of a request that is bytes"),
+    (RAW + '(method_id: "1", bytes: "response", segments); }', "n.S.m", "segments are of a request that is bytes"),
+    (RAW.replace("m(R)", "m(T)") + '(method_id: "1", bytes: "request"); }', "n.S.m", "its request is bytes, and n.T has fields"),
+    (RAW.replace(": R", ": T") + '(method_id: "1", bytes: "both"); }', "n.S.m", "its response is bytes, and n.T has fields"),
+    (RAW + '(method_id: "1", bytes: "response"); m_reply(R) : R (method_id: "2", bytes: "request"); }', "n.S.m", "C name"),
 ]
 
 
@@ -118,6 +127,8 @@ def hashes():
             "}", 'a(T) : T (method_id: "1"); }'),
     ]
     other = [
+        types + "table R { }" + service.replace("a(T)", "a(R)"),
+        types + "table R { }" + service.replace("a(T)", "a(R)").replace('"1"', '"1", bytes: "request"'),
         types.replace("x : int", "x : uint") + service,
         types.replace("x : int", "x : int = 1") + service,
         types.replace("x : int", "x : int = null") + service,
