@@ -1,6 +1,7 @@
 #include "load.h"
 
-#include "../services/bytes_desc.h"
+#include "../services/bytes_pattern.h"
+#include "bytes_rpc.h"
 #include "echo_rpc.h"
 #include "frame.h"
 
@@ -88,22 +89,19 @@ static inline void next_data(struct load *l)
 
 static int issue_bytes(struct load *l, struct load_call *c, struct tela_options *o)
 {
-	const uint64_t len = l->bytes;
-	struct tela_request r;
 	int rc;
 
 	c->due_ticks = ticks();
 	if (l->put) {
-		rc = tela_request_lend(
-			l->client, &bytes_methods[l->put - 1], l->data, l->bytes, o, put_done, c);
+		rc = (l->put == bytes_Bytes_put_ID ? bytes_Bytes_put_lend
+						   : bytes_Bytes_put_whole_lend)(
+			l->client, l->data, l->bytes, o, put_done, c);
 	} else {
-		o->max_reply_bytes = len;
+		o->max_reply_bytes = l->bytes;
 		o->flags = TELA_CALL_SEGMENTS;
-		rc = tela_request_begin(l->client, &bytes_methods[l->get - 1], sizeof(len), o, &r);
-		if (!rc) {
-			memcpy(r.payload, &len, sizeof(len));
-			rc = tela_request_send(&r, get_done, c);
-		}
+		rc = (l->get == bytes_Bytes_get_lent_ID ? bytes_Bytes_get_lent_call
+							: bytes_Bytes_get_call)(
+			l->client, &(struct bytes_Wanted_args){.len = l->bytes}, o, get_done, c);
 	}
 	l->next_id += !rc;
 	l->outstanding += !rc;
@@ -300,12 +298,8 @@ static void bytes_done(struct load *l, struct load_call *c, const struct tela_re
 static void put_done(void *arg, const struct tela_result *r)
 {
 	struct load_call *c = arg;
-	struct bytes_taken taken;
-	const bool whole = !r->code && r->len == sizeof(taken);
 
-	if (whole)
-		memcpy(&taken, r->payload, sizeof(taken));
-	bytes_done(c->load, c, r, whole && taken.len == c->load->bytes);
+	bytes_done(c->load, c, r, bytes_Taken_len(bytes_Bytes_put_result(r)) == c->load->bytes);
 }
 
 /* Looking at all bytes would take longer than moving them: of each piece the first and the last. */

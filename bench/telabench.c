@@ -6,7 +6,6 @@
 #include "telabench.h"
 
 #include "../control/conf.h"
-#include "../services/bytes_desc.h"
 
 #include <getopt.h>
 #include <signal.h>
@@ -109,8 +108,8 @@ static double decimal(const char *text, double min, double max, const char *what
 static void bytes_method(struct options *o, bool get, const char *how)
 {
 	static const char *const words[2][2] = {{"pieces", "whole"}, {"copied", "lent"}};
-	static const unsigned methods[2][2] = {
-		{BYTES_PUT, BYTES_PUT_WHOLE}, {BYTES_GET, BYTES_GET_LENT}};
+	static const unsigned methods[2][2] = {{bytes_Bytes_put_ID, bytes_Bytes_put_whole_ID},
+		{bytes_Bytes_get_ID, bytes_Bytes_get_lent_ID}};
 	const bool second = !strcmp(how, words[get][1]);
 
 	if (!second && strcmp(how, words[get][0]))
@@ -273,7 +272,7 @@ static int open_bench(struct bench *b, const struct conf *conf)
 	b->echo_one = tela_client_open(b->node, o->peer, &echo_Echo_service, 1);
 	b->kv = tela_client_open(b->node, o->peer, &kv_Kv_service, 4);
 	b->calculator = tela_client_open(b->node, o->peer, &calculator_Calculator_service, 1);
-	b->bytes = tela_client_open(b->node, o->peer, &bytes_service, o->sessions);
+	b->bytes = tela_client_open(b->node, o->peer, &bytes_Bytes_service, o->sessions);
 	if (!b->load || !b->load_data || !b->load_generation || !b->storm.mask || !b->echo ||
 		!b->echo_one || !b->kv || !b->calculator || !b->bytes) {
 		report(NULL, "no such peer in the configuration, or out of memory");

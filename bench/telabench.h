@@ -8,6 +8,7 @@
 #include "swap_cost.h"
 #include "words.h"
 
+#include "bytes_rpc.h"
 #include "calculator_rpc.h"
 #include "echo_rpc.h"
 #include "kv_rpc.h"

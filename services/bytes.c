@@ -4,7 +4,8 @@
  * put_whole (2), which has it in one; get (4) and get_lent (5), whose replies are bytes. Options:
  * none
  */
-#include "bytes_desc.h"
+#include "bytes_pattern.h"
+#include "bytes_rpc.h"
 #include "svc.h"
 
 #include <stdlib.h>
@@ -13,53 +14,50 @@ enum { BYTES_MAX = 16 << 20 /* no reply is larger */ };
 
 static enum tela_verdict put(struct tela_call *call, void *self)
 {
-	struct bytes_taken taken = {.len = call->request_len};
 	struct tela_segment whole;
-	size_t n;
+	size_t pieces;
 
 	(void)self;
-	tela_call_segments(call, &whole, &n);
-	taken.pieces = n;
-	return tela_reply_copy(call, &taken, sizeof(taken));
+	bytes_Bytes_put_request(call, &whole, &pieces);
+	return bytes_Bytes_put_reply(
+		call, &(struct bytes_Taken_args){.len = call->request_len, .pieces = pieces});
+}
+
+static enum tela_verdict put_whole(struct tela_call *call, void *self)
+{
+	const struct tela_bytes bytes = bytes_Bytes_put_whole_request(call);
+
+	(void)self;
+	return bytes_Bytes_put_whole_reply(
+		call, &(struct bytes_Taken_args){.len = bytes.len, .pieces = 1});
 }
 
 static enum tela_verdict sum(struct tela_call *call, void *self)
 {
-	struct bytes_taken taken = {.len = call->request_len};
+	struct bytes_Taken_args taken = {.len = call->request_len};
 	struct tela_segment whole;
-	const struct tela_segment *s = tela_call_segments(call, &whole, &taken.pieces);
+	size_t n;
+	const struct tela_segment *s = bytes_Bytes_sum_request(call, &whole, &n);
 
 	(void)self;
-	for (size_t i = 0; i < taken.pieces; i++)
+	taken.pieces = n;
+	for (size_t i = 0; i < n; i++)
 		taken.sum = bytes_sum(taken.sum, s[i].data, s[i].len);
-	return tela_reply_copy(call, &taken, sizeof(taken));
+	return bytes_Bytes_sum_reply(call, &taken);
 }
 
-/* False: the request says no length, and the status is set. */
-static bool wanted(struct tela_call *call, uint64_t *ret_len)
-{
-	if (call->request_len != sizeof(*ret_len)) {
-		tela_reply_status(call, TELA_INVALID_ARGUMENT, "expected 8 bytes, a length");
-		return false;
-	}
-	memcpy(ret_len, call->request, sizeof(*ret_len));
-	return true;
-}
-
+/* More than the caller takes, or than there is memory for: it is told so. */
 static enum tela_verdict get(struct tela_call *call, void *self)
 {
-	uint64_t len;
-
-	/* More than the caller takes, or than there is memory for: it is told so. */
-	return wanted(call, &len) ? tela_reply_copy(call, self, len) : TELA_ANSWER;
+	return bytes_Bytes_get_reply(call, self, bytes_Wanted_len(bytes_Bytes_get_request(call)));
 }
 
+/* They stand there until the instance is stopped: nobody need say when they come back. */
 static enum tela_verdict get_lent(struct tela_call *call, void *self)
 {
-	uint64_t len;
+	const bytes_Wanted_t wanted = bytes_Bytes_get_lent_request(call);
 
-	/* It stands there until the instance is stopped: nobody need say when it comes back. */
-	return wanted(call, &len) ? tela_reply_lend(call, self, len, NULL, NULL) : TELA_ANSWER;
+	return bytes_Bytes_get_lent_reply_lend(call, self, bytes_Wanted_len(wanted), NULL, NULL);
 }
 
 static int start(struct tela_hook *h, void **ret_self)
@@ -80,18 +78,18 @@ static void stop(struct tela_hook *h)
 }
 
 static const struct tela_link links[] = {
-	{.service = &bytes_service, .method = BYTES_PUT, .enter = put},
-	{.service = &bytes_service, .method = BYTES_PUT_WHOLE, .enter = put},
-	{.service = &bytes_service, .method = BYTES_SUM, .enter = sum},
-	{.service = &bytes_service, .method = BYTES_GET, .enter = get},
-	{.service = &bytes_service, .method = BYTES_GET_LENT, .enter = get_lent},
+	{.service = &bytes_Bytes_service, .method = bytes_Bytes_put_ID, .enter = put},
+	{.service = &bytes_Bytes_service, .method = bytes_Bytes_put_whole_ID, .enter = put_whole},
+	{.service = &bytes_Bytes_service, .method = bytes_Bytes_sum_ID, .enter = sum},
+	{.service = &bytes_Bytes_service, .method = bytes_Bytes_get_ID, .enter = get},
+	{.service = &bytes_Bytes_service, .method = bytes_Bytes_get_lent_ID, .enter = get_lent},
 };
 
 const struct tela_plugin bytes_plugin = {
 	.abi = TELA_PLUGIN_ABI,
 	.name = "bytes",
 	.version = "1.0",
-	.serves = &bytes_service,
+	.serves = &bytes_Bytes_service,
 	.links = links,
 	.n_links = ARRAY_SIZE(links),
 	.start = start,

@@ -15,7 +15,7 @@ EXECUTED, NOT_EXECUTED, MAYBE_EXECUTED = 'executed', 'not executed', 'maybe exec
 class Services(mesh.Case):
     @classmethod
     def arrange(cls):
-        mesh.schemas('echo', 'calculator', 'kv')
+        mesh.schemas('bytes', 'echo', 'calculator', 'kv')
         cls.server = cls.mesh.server(('echo', 'calculator', 'kv', 'bytes'))
         cls.client = cls.mesh.client()
 
@@ -78,15 +78,15 @@ class Services(mesh.Case):
             for method, pieces in (('sum', size > 4_000), ('put_whole', False)):
                 got = self.client.call_fast('bytes', method, data, 'server')
                 self.assertEqual(got.status, 'OK', got)
-                taken, n, total = struct.unpack('<3Q', got.payload)
-                self.assertEqual(taken, size)
-                self.assertEqual(n > 1, pieces)
+                taken = mesh.read('bytes.Taken', got.payload)
+                self.assertEqual(taken.Len(), size)
+                self.assertEqual(taken.Pieces() > 1, pieces)
                 expected = 0
                 for b in data if method == 'sum' else b'':
                     expected = (expected * 31 + b) & (1 << 64) - 1
-                self.assertEqual(total, expected)
+                self.assertEqual(taken.Sum(), expected)
         for method, size in itertools.product(('get', 'get_lent'), (0, 10, 100_000)):
-            got = self.client.call_fast('bytes', method, struct.pack('<Q', size), 'server')
+            got = self.client.call_fast('bytes', method, mesh.table('bytes.Wanted', len=size), 'server')
             self.assertEqual(got.payload, bytes((i * 7 + (i >> 8)) & 255 for i in range(size)))
 
     def test_kv(self):
