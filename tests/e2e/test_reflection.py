@@ -86,7 +86,7 @@ class Calls(mesh.Case):
 
     @classmethod
     def arrange(cls):
-        cls.server = cls.mesh.server()
+        cls.server = cls.mesh.server(('echo', 'calculator', 'kv', 'bytes'))
         cls.client = cls.mesh.client()
 
     def ctl(self, *words, node=None, body=None):
@@ -113,7 +113,7 @@ class Calls(mesh.Case):
         rows = [line.split()[:2] for line in self.shown('describe').splitlines()[1:]]
         self.assertIn(['echo.Echo', 'later'], rows)
         self.assertIn(['kv.Kv', 'stats'], rows)
-        self.assertEqual(len(rows), 2 + 6 + 4 + 2)
+        self.assertEqual(len(rows), 2 + 6 + 4 + 2 + 5)
         far = [line.split()[:2] for line in self.shown('describe', '--peer', 'server', node=self.client).splitlines()[1:]]
         self.assertEqual(sorted(far), sorted(rows))
         self.assertEqual(far, sorted(far, key=lambda row: row[0]))
@@ -134,6 +134,16 @@ class Calls(mesh.Case):
         self.assertIn('/// A tree: a leaf has only `value`', text)
         self.assertIn('  op : Op = literal;', text)
         self.assertNotIn('Series', text)
+
+    def test_bytes(self):
+        """They are no JSON: what a method takes is shown, and how it is called."""
+        text = self.shown('describe', 'bytes')
+        self.assertRegex(text, r'sum +3 +\(bytes\) +bytes.Taken')
+        self.assertRegex(text, r'get +4 +bytes.Wanted +\X
+        for words in (('call', 'bytes.get', '{"len": 3}'), ('call', 'bytes.put'), ('describe', 'bytes.put')):
+            self.refused(1, 'it takes or answers bytes, which are no JSON', *words)
+        self.refused(1, f'telactl call --raw bytes.Bytes 4 schema={self.server.service("bytes")["schema"]} payload=@FILE',
+                     'call', 'bytes.get')
 
     def test_the_template_is_a_call(self):
         """What describe shows last can be run as it stands."""
@@ -179,7 +189,7 @@ class Calls(mesh.Case):
         self.assertEqual(self.both('kv.get', '{"key": [107]}'), {'found': True, 'value': 'v'})
         self.assertEqual(self.both('kv.stats')['items'], 1)
         self.assertEqual(self.answer('kv.remove', '{"key": "k"}'), {'existed': True})
-        self.assertEqual(len(self.both('tela.reflection.services')['services']), 4)
+        self.assertEqual(len(self.both('tela.reflection.services')['services']), 5)
 
     def test_large(self):
         data = ''.join(random.choices('abcdefghij', k=100_000))
