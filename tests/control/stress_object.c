@@ -14,8 +14,10 @@
 
 enum { CORES = 2, CALLERS = 2, REPLACEMENTS = 200 };
 
-static struct conf conf = {
-	.drain_deadline_ms = 60000, .hook_deadline_ms = 60000, .start_retry_ms = 60000};
+static struct conf conf = {.file = "node.yaml",
+	.drain_deadline_ms = 60000,
+	.hook_deadline_ms = 60000,
+	.start_retry_ms = 60000};
 static struct conf_plugin listed = {.plugin = "passer"};
 static struct conf_service conf_service = {.name = "svc", .plugins = &listed, .n_plugins = 1};
 static struct control control;

@@ -352,6 +352,7 @@ static int move(enum admin_status wanted)
 static int set_up(void **state)
 {
 	(void)state;
+	conf.file = "node.yaml";
 	control = (struct control){.conf = &conf};
 	control.node = tela_node_create(&conf.node, why, sizeof(why));
 	control.registry = registry_create(tela_builtin_plugins, why, sizeof(why));
@@ -370,8 +371,7 @@ static bool count_entry(void *arg, const char *key, bool bag, const struct tela_
 	(void)key;
 	(void)bag;
 	(void)e;
-	++*(int *)arg;
-	return true;
+	return ++*(int *)arg > 0;
 }
 
 static int entries(void)
