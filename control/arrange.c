@@ -336,7 +336,8 @@ static void describe(const struct draft *d, struct order_item *items)
 	}
 }
 
-/* What a plugin needs and nobody listed is taken along, above the one that asks for it. */
+/* What a plugin needs and nobody listed is taken along, above the one that asks for it; the service
+ * itself stays the first. */
 static int add_missing(struct draft *d, const struct record *before, struct order_item *items)
 {
 	static const struct tela_plugin_config none;
@@ -345,6 +346,7 @@ static int add_missing(struct draft *d, const struct record *before, struct orde
 
 	while (describe(d, items), (name = order_missing(items, d->n, &who))) {
 		struct plugin *p = registry_find(d->s->control->registry, name);
+		uint32_t at = who ? who : 1;
 		int rc;
 
 		for (uint32_t i = 0; i < d->n_removed; i++)
@@ -362,19 +364,19 @@ static int add_missing(struct draft *d, const struct record *before, struct orde
 				if (d->n == ORDER_MAX)
 					return change_fail(d->c, -E2BIG,
 						"more than %d plugins in one service", ORDER_MAX);
-				memmove(&d->list[who + 1], &d->list[who],
-					(d->n - who) * sizeof(d->list[0]));
-				d->list[who] = before->declared[i];
+				memmove(&d->list[at + 1], &d->list[at],
+					(d->n - at) * sizeof(d->list[0]));
+				d->list[at] = before->declared[i];
 				d->n++;
 				p = NULL;
 				break;
 			}
 		if (!p)
 			continue;
-		rc = insert(d, who ? who : 1, p, name, &none);
+		rc = insert(d, at, p, name, &none);
 		if (rc)
 			return rc;
-		d->list[who ? who : 1]->automatic = true;
+		d->list[at]->automatic = true;
 	}
 	return 0;
 }

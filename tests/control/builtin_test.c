@@ -102,7 +102,8 @@ static const struct tela_plugin svc2 = {.abi = TELA_PLUGIN_ABI,
 	.name = "svc2",
 	.version = "1.0",
 	.links = serve_other,
-	.serves = &other};
+	.serves = &other,
+	.needs = needs_auth};
 static const struct tela_plugin plain = {.abi = TELA_PLUGIN_ABI,
 	.n_links = 1,
 	.name = "plain",

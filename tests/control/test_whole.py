@@ -153,6 +153,16 @@ class Whole(Life):
         self.refused(reply, "ALREADY_EXISTS", "another service of this node serves test.Rec: rec2 is not added")
         self.assertEqual(list(self.services()), ["svc", "rec"])
 
+    def test_a_service_that_needs_a_plugin(self):
+        """It is taken along at each change anew, and the service stays the first of the list."""
+        self.done(self.add("name: svc2\n"))
+        for name in ("one", "two"):
+            self.done(self.node.ask("chain.add", service="svc2", plugin="plain", **{"as": name}))
+            self.refused(self.node.ask("chain.remove", service="svc2", name="svc2"), "INVALID_ARGUMENT", "is the service itself")
+            self.refused(self.node.ask("chain.remove", service="svc2", name="auth"), "FAILED_PRECONDITION", "svc2 needs it")
+        self.assertEqual([(p["name"], p["automatic"]) for p in self.node.ask("chain.show", service="svc2")["plugins"]],
+                         [("auth", True), ("svc2", False), ("one", False), ("two", False)])
+
     def test_a_start_that_fails(self):
         """It was never there: what had started is stopped, and nothing is tried again."""
         self.put("fail-start-reca")
