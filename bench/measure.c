@@ -85,30 +85,32 @@ struct figure *figure_add(
 }
 
 /* Rate as the median of short windows: where others use the CPUs too, it says what the loop does
- * while it runs; the yardsticks measure the same way. Where most windows saw nothing, over all the
- * time. */
+ * while it runs; the yardsticks measure the same way. Large messages, of which a window sees few,
+ * count over all the time, and so where most windows saw nothing. */
 static double watch(struct bench *b, double seconds, double *ret_seconds)
 {
 	static double window[WINDOWS_MAX];
+	const bool large = b->options->bytes > LOAD_BYTES_OWN;
 	double begin = now_s(), last = begin, now = begin;
 	const uint64_t first = atomic_load(&b->load->measured);
 	uint64_t before = first;
 	uint32_t n = 0;
 
-	while (now - begin < seconds && n < WINDOWS_MAX && !telabench_interrupted()) {
+	while (now - begin < seconds && !telabench_interrupted()) {
 		uint64_t done;
 
-		sleep_s(b->options->bytes > LOAD_BYTES_OWN ? 0.2 : WINDOW_MS / 1000.0);
+		sleep_s(WINDOW_MS / 1000.0);
 		now = now_s();
 		done = atomic_load(&b->load->measured);
-		window[n++] = (double)(done - before) / (now - last);
+		if (n < WINDOWS_MAX)
+			window[n++] = (double)(done - before) / (now - last);
 		before = done;
 		last = now;
 		tela_node_poll(b->node);
 	}
 	*ret_seconds = now - begin;
 	sort_values(window, n);
-	if (n && window[n / 2] > 0)
+	if (!large && n && window[n / 2] > 0)
 		return window[n / 2];
 	return now > begin ? (double)(before - first) / (now - begin) : 0;
 }
