@@ -139,7 +139,7 @@ class Calls(mesh.Case):
         """They are no JSON: what a method takes is shown, and how it is called."""
         text = self.shown('describe', 'bytes')
         self.assertRegex(text, r'sum +3 +\(bytes\) +bytes.Taken')
-        self.assertRegex(text, r'get +4 +bytes.Wanted +\X
+        self.assertRegex(text, r'get +4 +bytes.Wanted +\(bytes\) +yes')
         for words in (('call', 'bytes.get', '{"len": 3}'), ('call', 'bytes.put'), ('describe', 'bytes.put')):
             self.refused(1, 'it takes or answers bytes, which are no JSON', *words)
         self.refused(1, f'telactl call --raw bytes.Bytes 4 schema={self.server.service("bytes")["schema"]} payload=@FILE',
