@@ -54,7 +54,8 @@ typedef volatile uint64_t any_word __attribute__((may_alias, aligned(1)));
 /* Copies `len` bytes, a multiple of 8, word by word: what was just written in words is then
  * forwarded from the store buffer, while wider loads would wait for it to reach the cache; and a
  * message is too short for a call of memcpy() to pay. */
-static inline void copy_words(void *to, const void *from, uint32_t len)
+static inline __attribute__((always_inline)) void copy_words(
+	void *to, const void *from, uint32_t len)
 {
 	const any_word *f = (const any_word *)from;
 	any_word *t = (any_word *)to;
@@ -65,8 +66,14 @@ static inline void copy_words(void *to, const void *from, uint32_t len)
 		t[2] = f[2];
 		t[3] = f[3];
 	}
-	for (; len; len -= 8)
-		*t++ = *f++;
+	if (len & 16) {
+		t[0] = f[0];
+		t[1] = f[1];
+		f += 2;
+		t += 2;
+	}
+	if (len & 8)
+		*t = *f;
 }
 
 /* Zeroes `len` bytes, a multiple of 8 and known when it is compiled. GCC makes "rep stos" of a

@@ -88,14 +88,15 @@ uint32_t caller_envelope(const struct machine *m, const struct caller_session *s
 	return n > 0 ? (uint32_t)n : 0;
 }
 
+_Static_assert((int)TELA_METHOD_IDEMPOTENT == (int)TELA_CALL_IDEMPOTENT, "either says it");
+
 static inline uint8_t packet_flags(const struct tela_method_desc *m, const struct tela_options *o)
 {
-	uint32_t flags = o ? o->flags : 0;
+	const uint32_t flags = o ? o->flags : 0;
 
-	return (uint8_t)((m->flags & TELA_METHOD_IDEMPOTENT || flags & TELA_CALL_IDEMPOTENT
-					 ? frame_PacketFlag_idempotent
-					 : 0) |
-			 (unlikely(flags & TELA_CALL_ONE_WAY) ? frame_PacketFlag_one_way : 0));
+	return (uint8_t)(((m->flags | flags) & TELA_CALL_IDEMPOTENT ? frame_PacketFlag_idempotent
+								    : 0) |
+			 (flags & TELA_CALL_ONE_WAY ? frame_PacketFlag_one_way : 0));
 }
 
 /* A direct call is only for this node itself. */
@@ -105,73 +106,137 @@ static __attribute__((cold, noinline)) bool flags_allowed(
 	return !(flags & ~TELA_CALL_FLAGS) && !(flags & TELA_CALL_DIRECT && s->path);
 }
 
-static inline __attribute__((always_inline)) int begin(struct machine *m, struct caller_session *s,
+/* Whether the session takes a call now: 0, or why not. */
+static inline __attribute__((always_inline)) int ready(
+	struct machine *m, struct caller_session *s, const struct tela_options *o)
+{
+	struct path *p = s->path;
+
+	/* A peer that leaves still waits for what is called for its own calls. */
+	if (unlikely(p && (p->state == PATH_DOWN || (p->draining && !(o && o->context)))))
+		return -ENOTCONN;
+	if (unlikely(p && caller_path_holds(p)))
+		return -EAGAIN;
+	if (unlikely(!s->free || m->n_made >= m->cfg.budgets.in_flight)) {
+		caller_ask_credit(m, s);
+		return -EAGAIN;
+	}
+	return unlikely(p && p->throttled) && !throttle_begin(m, p, s->service) ? -EBUSY : 0;
+}
+
+/* A message that does not fit its slot. */
+static __attribute__((noinline)) int body_in_msg(
+	struct machine *m, struct caller_slot *slot, uint32_t head, size_t size)
+{
+	if (size > MSG_PAYLOAD_MAX)
+		return -EMSGSIZE;
+	slot->msg = msgpool_get(&m->msgs, head + (uint32_t)size + 8);
+	if (!slot->msg)
+		return -ENOBUFS;
+	slot->body = slot->msg->data;
+	return 0;
+}
+
+/* The session's next slot is the call's: its envelope, `head` bytes with padding, and room for its
+ * payload. What follows cannot fail. */
+static inline __attribute__((always_inline)) int slot_take(
+	struct machine *m, struct caller_session *s, uint32_t head, size_t size)
+{
+	struct caller_slot *slot = s->free;
+
+	if (unlikely(size > SLOT_REQUEST_BYTES - 8 - head)) {
+		int rc = body_in_msg(m, slot, head, size);
+
+		if (rc)
+			return rc;
+	} else {
+		slot->body = slot->bytes;
+	}
+	s->free = slot->next_free;
+	s->n_busy++;
+	m->n_made++;
+	slot->state = CALLER_BUILDING;
+	slot->on_wire = false;
+	slot->call++;
+	slot->body_len = head + (uint32_t)size;
+	return 0;
+}
+
+/* What else the slot says of the call. */
+static inline __attribute__((always_inline)) void slot_fill(const struct machine *m,
+	struct caller_slot *slot, const struct tela_method_desc *method,
+	const struct tela_options *o, uint64_t deadline_us)
+{
+	slot->method = method;
+	slot->flags = packet_flags(method, o);
+	slot->deadline_ns = m->now_ns + deadline_us * NS_PER_US;
+}
+
+static inline __attribute__((always_inline)) void hand_out(
+	struct caller_slot *slot, uint32_t head, size_t size, struct tela_request *ret)
+{
+	ret->payload = slot->body + head;
+	ret->room = size;
+	ret->slot = slot;
+}
+
+static inline uint32_t budget_of(uint64_t deadline_us)
+{
+	return (uint32_t)min_u64(deadline_us, UINT32_MAX - 1);
+}
+
+/* Any envelope. */
+static __attribute__((noinline)) int begin_in_full(struct machine *m, struct caller_session *s,
 	const struct tela_method_desc *method, size_t size, const struct tela_options *o,
 	uint64_t deadline_us, struct tela_request *ret)
 {
 	uint8_t scratch[ENVELOPE_MAX];
 	struct caller_slot *slot = s->free;
-	uint32_t envelope_len = ENVELOPE_BOUND, head, total, budget_us = ENVELOPE_NO_DEADLINE;
+	uint32_t len, head;
 	uint16_t token;
-	bool bound;
+	int rc;
 
-	/* A peer that leaves still waits for what is called for its own calls. */
-	if (unlikely(s->path &&
-		     (s->path->state == PATH_DOWN || (s->path->draining && !(o && o->context)))))
-		return -ENOTCONN;
-	if (unlikely(s->path && caller_path_holds(s->path)))
-		return -EAGAIN;
-	if (unlikely(!slot || m->n_made >= m->cfg.budgets.in_flight)) {
-		caller_ask_credit(m, s);
-		return -EAGAIN;
-	}
-	if (unlikely(s->path && s->path->throttled) && !throttle_begin(m, s->path, s->service))
-		return -EBUSY;
-	budget_us = (uint32_t)min_u64(deadline_us, UINT32_MAX - 1);
-	bound = plain(s, o);
-	if (unlikely(!bound)) {
-		envelope_len = caller_envelope(m, s, method->id, o, budget_us, scratch, &token);
-		if (!envelope_len)
-			return -EMSGSIZE;
-	}
-	head = ALIGN8(envelope_len);
-	if (unlikely(size > MSG_PAYLOAD_MAX))
+	len = caller_envelope(m, s, method->id, o, budget_of(deadline_us), scratch, &token);
+	if (!len)
 		return -EMSGSIZE;
-	total = head + (uint32_t)size;
-	slot->body = slot->bytes;
-	if (unlikely(total > SLOT_REQUEST_BYTES - 8)) {
-		slot->msg = msgpool_get(&m->msgs, total + 8);
-		if (!slot->msg)
-			return -ENOBUFS;
-		slot->body = slot->msg->data;
-	}
-	if (likely(bound)) {
-		envelope_write_bound(slot->body, budget_us, s->bind, method->id);
-	} else {
-		memset(slot->body + head - 8, 0, 8);
-		memcpy(slot->body, scratch, envelope_len);
-		if (token)
-			token_carry(m, slot, token);
-	}
-	s->free = slot->next_free;
-	s->n_busy++;
-	slot->state = CALLER_BUILDING;
-	slot->flags = packet_flags(method, o);
-	if (unlikely(!bound && o))
+	head = ALIGN8(len);
+	rc = slot_take(m, s, head, size);
+	if (rc)
+		return rc;
+	memset(slot->body + head - 8, 0, 8);
+	memcpy(slot->body, scratch, len);
+	if (token)
+		token_carry(m, slot, token);
+	slot_fill(m, slot, method, o, deadline_us);
+	if (o)
 		slot->flags |= (uint8_t)(o->flags & TELA_CALL_DIRECT);
-	slot->bound = bound;
-	slot->on_wire = false;
-	slot->method = method;
-	slot->envelope_len = (uint16_t)envelope_len;
-	slot->body_len = total;
-	slot->deadline_ns = m->now_ns + deadline_us * NS_PER_US;
+	slot->bound = false;
+	slot->envelope_len = (uint16_t)len;
 	slot->reply_limit =
 		o && o->max_reply_bytes ? saturate_u32(o->max_reply_bytes) : REPLY_LIMIT_DEFAULT;
-	slot->call++;
-	m->n_made++;
-	ret->payload = slot->body + head;
-	ret->room = size;
-	ret->slot = slot;
+	hand_out(slot, head, size, ret);
+	return 0;
+}
+
+/* In a session that is ready. */
+static inline __attribute__((always_inline)) int begin(struct machine *m, struct caller_session *s,
+	const struct tela_method_desc *method, size_t size, const struct tela_options *o,
+	uint64_t deadline_us, struct tela_request *ret)
+{
+	struct caller_slot *slot = s->free;
+	int rc;
+
+	if (unlikely(!plain(s, o)))
+		return begin_in_full(m, s, method, size, o, deadline_us, ret);
+	rc = slot_take(m, s, ENVELOPE_BOUND_PADDED, size);
+	if (unlikely(rc))
+		return rc;
+	envelope_write_bound(slot->body, budget_of(deadline_us), s->bind, method->id);
+	slot_fill(m, slot, method, o, deadline_us);
+	slot->bound = true;
+	slot->envelope_len = ENVELOPE_BOUND;
+	slot->reply_limit = REPLY_LIMIT_DEFAULT;
+	hand_out(slot, ENVELOPE_BOUND_PADDED, size, ret);
 	return 0;
 }
 
@@ -259,7 +324,9 @@ static __attribute__((noinline)) int begin_special(struct machine *m, struct cal
 		deadline_us =
 			min_u64(deadline_us, caller_budget_left_us(m->now_ns, context.deadline_ns));
 	}
-	rc = begin(m, s, method, size, &own, deadline_us, ret);
+	rc = ready(m, s, &own);
+	if (!rc)
+		rc = begin(m, s, method, size, &own, deadline_us, ret);
 	if (!rc && own.context)
 		nested(m, o, ret->slot, &context, above);
 	if (!rc && (o->reply_into || o->flags & TELA_CALL_SEGMENTS))
@@ -269,11 +336,28 @@ static __attribute__((noinline)) int begin_special(struct machine *m, struct cal
 
 enum { FLAGS_PLAIN = TELA_CALL_FLAGS & ~(TELA_CALL_DIRECT | TELA_CALL_SEGMENTS) };
 
+static inline bool special(const struct tela_options *o)
+{
+	return o && ((uintptr_t)o->parent | (uintptr_t)o->context | (uintptr_t)o->reply_into |
+			    (o->flags & ~(uint32_t)FLAGS_PLAIN));
+}
+
 int caller_begin(struct machine *m, struct caller_session *s, const struct tela_method_desc *method,
 	size_t size, const struct tela_options *o, struct tela_request *ret)
 {
-	if (unlikely(o && ((uintptr_t)o->parent | (uintptr_t)o->context | (uintptr_t)o->reply_into |
-				  (o->flags & ~(uint32_t)FLAGS_PLAIN))))
+	int rc;
+
+	if (unlikely(special(o)))
+		return begin_special(m, s, method, size, o, ret);
+	rc = ready(m, s, o);
+	return rc ? rc : begin(m, s, method, size, o, call_deadline_us(method, o), ret);
+}
+
+int caller_begin_open(struct machine *m, struct caller_session *s,
+	const struct tela_method_desc *method, size_t size, const struct tela_options *o,
+	struct tela_request *ret)
+{
+	if (unlikely(special(o)))
 		return begin_special(m, s, method, size, o, ret);
 	return begin(m, s, method, size, o, call_deadline_us(method, o), ret);
 }
@@ -295,24 +379,30 @@ static __attribute__((cold, noinline)) void transmit_fragments(
 	s->on_wire = true;
 }
 
-/* Sends what the slot holds, whole or as the first fragments of it. */
-void caller_transmit(struct machine *m, struct path *p, struct caller_slot *s, uint8_t flags)
+static inline __attribute__((always_inline)) void transmit(
+	struct machine *m, struct path *p, struct caller_slot *s, uint8_t flags)
 {
-	uint8_t *at;
+	const uint32_t len = s->body_len;
+	uint8_t *at, *body = s->body;
 
-	caller_to_sent(m, p, s);
 	s->state = CALLER_WAITING;
-	if (unlikely(s->body_len > p->fragment)) {
+	if (unlikely(len > p->fragment)) {
 		transmit_fragments(m, p, s, flags);
 		return;
 	}
-	at = path_append(m, p, WIRE_PACKET + ALIGN8(s->body_len));
+	at = path_append(m, p, WIRE_PACKET + ALIGN8(len));
 	if (unlikely(!at))
 		return;
-	wire_packet_store(at, caller_header(s, flags));
-	pad_word(s->body, s->body_len);
-	copy_words(at + WIRE_PACKET, s->body, ALIGN8(s->body_len));
 	s->on_wire = true;
+	wire_packet_store(at, caller_header(s, flags));
+	pad_word(body, len);
+	copy_words(at + WIRE_PACKET, body, ALIGN8(len));
+}
+
+void caller_transmit(struct machine *m, struct path *p, struct caller_slot *s, uint8_t flags)
+{
+	caller_to_sent(m, p, s);
+	transmit(m, p, s, flags);
 }
 
 /* In place: it has ended when this returns. */
@@ -336,6 +426,24 @@ static __attribute__((noinline)) void send_direct(struct machine *m, struct call
 			"a link of a direct call would answer later");
 }
 
+/* To this node itself, or over a path that is not up yet. */
+static __attribute__((noinline)) void send_else(struct machine *m, struct caller_slot *s)
+{
+	struct path *p = s->session->path;
+
+	if (p) {
+		s->state = CALLER_QUEUED;
+		p->queued++;
+		return;
+	}
+	s->state = CALLER_WAITING;
+	s->on_wire = true;
+	if (unlikely(s->flags & TELA_CALL_DIRECT))
+		send_direct(m, s);
+	else
+		list_add_tail(&m->local, &s->sent);
+}
+
 int caller_send(struct machine *m, struct caller_slot *s, tela_done_fn done, void *arg)
 {
 	struct path *p = s->session->path;
@@ -344,26 +452,20 @@ int caller_send(struct machine *m, struct caller_slot *s, tela_done_fn done, voi
 	s->arg = arg;
 	count(m->counts, count_calls_made);
 	m->due_ns = min_u64(m->due_ns, s->deadline_ns);
-	if (unlikely(!p)) {
-		s->state = CALLER_WAITING;
-		s->on_wire = true;
-		if (unlikely(s->flags & TELA_CALL_DIRECT))
-			send_direct(m, s);
-		else
-			list_add_tail(&m->local, &s->sent);
-	} else if (likely(p->state == PATH_UP)) {
-		caller_transmit(m, p, s, 0);
-	} else {
-		s->state = CALLER_QUEUED;
-		p->queued++;
+	if (unlikely(!p || p->state != PATH_UP)) {
+		send_else(m, s);
+		return 0;
 	}
+	s->sent_ns = m->now_ns;
+	list_add_tail(&p->sent, &s->sent); /* it stood in no list */
+	transmit(m, p, s, 0);
 	return 0;
 }
 
 /* ---- the end of a call ---- */
 
 /* What few calls use. */
-static __attribute__((cold, noinline)) void slot_clear(struct machine *m, struct caller_slot *s)
+__attribute__((cold, noinline)) void caller_slot_clear(struct machine *m, struct caller_slot *s)
 {
 	if (s->tx)
 		bulk_tx_end(m, s->tx);
@@ -376,71 +478,6 @@ static __attribute__((cold, noinline)) void slot_clear(struct machine *m, struct
 	s->rx = NULL; /* its owner ends it */
 	s->resends = 0;
 	s->probe_us = 0;
-}
-
-/* Where the time of a call has gone, if it was answered. Nothing is known of when one left that was
- * sent again, or probed, or in several packets; and a pass longer than the wire can say, a
- * millisecond, looks like the network. */
-static __attribute__((noinline)) void timed(
-	struct machine *m, const struct caller_slot *s, const struct tela_result *r)
-{
-	const uint64_t calls = latency_weight(&m->latency.turn[LATENCY_CALLER]);
-	const uint64_t callee_ns = (uint64_t)r->dwell_ns + m->latency.age_ns;
-	const uint64_t elsewhere_ns = callee_ns + r->queue_ns, round_ns = m->now_ns - s->sent_ns;
-	const struct path *p = s->session->path;
-	struct latency_series *to;
-
-	if (!p || (r->code && !r->envelope) ||
-		!(to = machine_latency(m, LATENCY_CALLER, s->session->service, s->method)))
-		return;
-	latency_add(&to->part[LATENCY_QUEUE], r->queue_ns, calls);
-	latency_add(&to->part[LATENCY_OF_CALLEE], callee_ns, calls);
-	if (!s->resends && !s->rx && m->latency.age_ns < UINT16_MAX * WIRE_STAMP_NS &&
-		s->body_len <= p->fragment)
-		latency_add(&to->part[LATENCY_NETWORK], round_ns - min_u64(round_ns, elsewhere_ns),
-			calls);
-}
-
-/* Frees what the slot holds, then tells the caller; the completion may take the slot again. */
-static __attribute__((cold, noinline)) void failed(
-	struct machine *m, const struct caller_slot *s, const struct tela_result *r)
-{
-	struct tela_status_view v;
-
-	count(m->counts, count_calls_failed);
-	tela_result_status(r, &v);
-	ends_count(m, ENDS_CALLER, s->session->service, s->method, r->code, v.name);
-}
-
-void caller_finish(struct machine *m, struct caller_slot *s, struct tela_result *r)
-{
-	tela_done_fn done = s->done;
-	void *arg = s->arg;
-	struct bulk_rx *rx = s->rx;
-
-	if (unlikely(!--m->latency.turn[LATENCY_CALLER].left))
-		timed(m, s, r);
-	if (unlikely(s->nested)) {
-		trace_out_end(m, s->body, s->envelope_len, r);
-		if (r->code == TELA_UNAVAILABLE && r->outcome == TELA_NOT_EXECUTED &&
-			forward_again(m, s, r))
-			done = NULL;
-	}
-	r->resends = s->resends;
-	list_del(&s->sent);
-	if (unlikely(s->state == CALLER_QUEUED))
-		s->session->path->queued--;
-	if (unlikely(s->tx || s->msg || rx || s->resends || s->probe_us || s->token))
-		slot_clear(m, s);
-	caller_slot_free(s);
-	m->n_made--;
-	count(m->counts, count_calls_done);
-	if (unlikely(r->code))
-		failed(m, s, r);
-	if (done)
-		done(arg, r);
-	if (unlikely(rx != NULL)) /* the payload stood in it */
-		bulk_rx_end(m, rx);
 }
 
 void caller_tell(struct machine *m, const struct caller_slot *s, uint8_t kind)
@@ -476,7 +513,7 @@ void caller_abandon(struct machine *m, struct caller_slot *s)
 				.code = TELA_CANCELLED, .outcome = TELA_NOT_EXECUTED});
 	if (s->session->path && s->session->path->throttled)
 		throttle_abandon(s->session->path, s->session->service);
-	slot_clear(m, s);
+	caller_slot_clear(m, s);
 	caller_slot_free(s);
 	m->n_made--;
 }

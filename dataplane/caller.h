@@ -38,6 +38,16 @@ static inline bool caller_path_holds(const struct path *p)
 	return p->congest.n_held >= CONGEST_HELD_CALLS;
 }
 
+/* Whether a call may begin in the session without more ado. */
+static inline bool caller_is_open(const struct machine *m, const struct caller_session *s)
+{
+	const struct path *p = s->path;
+
+	return s->free && m->n_made < m->cfg.budgets.in_flight &&
+	       (!p || (p->state == PATH_UP && !p->draining && !p->throttled &&
+			      !caller_path_holds(p)));
+}
+
 /* Header of the request's packet, or of the first of them. */
 static inline frame_Packet caller_header(const struct caller_slot *s, uint8_t flags)
 {
@@ -110,6 +120,12 @@ int caller_replace(struct machine *m, struct caller_slot *s, const struct tela_p
 /* What a call object says, as its caller is told; `scratch` keeps the envelope. */
 void caller_result_of(const struct machine *m, const struct call *c, uint8_t scratch[ENVELOPE_MAX],
 	struct tela_result *ret);
+/* As caller_begin(), where caller_is_open(). */
+int caller_begin_open(struct machine *m, struct caller_session *s,
+	const struct tela_method_desc *method, size_t size, const struct tela_options *o,
+	struct tela_request *ret);
+/* What few calls have of a slot. */
+void caller_slot_clear(struct machine *m, struct caller_slot *s);
 /* Sends what the slot holds, whole or as the first fragments of it. */
 void caller_transmit(struct machine *m, struct path *p, struct caller_slot *s, uint8_t flags);
 /* Frees what the slot holds, then tells the caller; the completion may take the slot again. */

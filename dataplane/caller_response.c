@@ -1,5 +1,7 @@
 /* caller_response.c - what the callee sends back about a call. */
 #include "caller.h"
+#include "forward.h"
+#include "trace.h"
 
 enum { PROBE_FIRST_US = 1000, PROBE_LAST_US = 64000 };
 
@@ -31,6 +33,81 @@ struct caller_slot *caller_slot_of(struct machine *m, const struct path *p, cons
 {
 	return slot_of(m, p, h);
 }
+
+/* ---- the end of a call ---- */
+
+/* Where the time of a call has gone, if it was answered. Nothing is known of when one left that was
+ * sent again, or probed, or in several packets; and a pass longer than the wire can say, a
+ * millisecond, looks like the network. */
+static __attribute__((noinline)) void timed(
+	struct machine *m, const struct caller_slot *s, const struct tela_result *r)
+{
+	const uint64_t calls = latency_weight(&m->latency.turn[LATENCY_CALLER]);
+	const uint64_t callee_ns = (uint64_t)r->dwell_ns + m->latency.age_ns;
+	const uint64_t elsewhere_ns = callee_ns + r->queue_ns, round_ns = m->now_ns - s->sent_ns;
+	const struct path *p = s->session->path;
+	struct latency_series *to;
+
+	if (!p || (r->code && !r->envelope) ||
+		!(to = machine_latency(m, LATENCY_CALLER, s->session->service, s->method)))
+		return;
+	latency_add(&to->part[LATENCY_QUEUE], r->queue_ns, calls);
+	latency_add(&to->part[LATENCY_OF_CALLEE], callee_ns, calls);
+	if (!s->resends && !s->rx && m->latency.age_ns < UINT16_MAX * WIRE_STAMP_NS &&
+		s->body_len <= p->fragment)
+		latency_add(&to->part[LATENCY_NETWORK], round_ns - min_u64(round_ns, elsewhere_ns),
+			calls);
+}
+
+static __attribute__((cold, noinline)) void failed(
+	struct machine *m, const struct caller_slot *s, const struct tela_result *r)
+{
+	struct tela_status_view v;
+
+	count(m->counts, count_calls_failed);
+	tela_result_status(r, &v);
+	ends_count(m, ENDS_CALLER, s->session->service, s->method, r->code, v.name);
+}
+
+/* Frees what the slot holds, then tells the caller; the completion may take the slot again. */
+static inline __attribute__((always_inline)) void finish(
+	struct machine *m, struct caller_slot *s, struct tela_result *r)
+{
+	tela_done_fn done = s->done;
+	void *arg = s->arg;
+	struct bulk_rx *rx = s->rx;
+
+	if (unlikely(!--m->latency.turn[LATENCY_CALLER].left))
+		timed(m, s, r);
+	if (unlikely(s->nested)) {
+		trace_out_end(m, s->body, s->envelope_len, r);
+		if (r->code == TELA_UNAVAILABLE && r->outcome == TELA_NOT_EXECUTED &&
+			forward_again(m, s, r))
+			done = NULL;
+	}
+	r->resends = s->resends;
+	list_del(&s->sent);
+	if (unlikely(s->state == CALLER_QUEUED))
+		s->session->path->queued--;
+	if (unlikely(s->tx || s->msg || rx || s->resends || s->probe_us || s->token))
+		caller_slot_clear(m, s);
+	caller_slot_free(s);
+	m->n_made--;
+	count(m->counts, count_calls_done);
+	if (unlikely(r->code))
+		failed(m, s, r);
+	if (done)
+		done(arg, r);
+	if (unlikely(rx != NULL)) /* the payload stood in it */
+		bulk_rx_end(m, rx);
+}
+
+void caller_finish(struct machine *m, struct caller_slot *s, struct tela_result *r)
+{
+	finish(m, s, r);
+}
+
+/* ---- responses ---- */
 
 static void read_status(struct tela_result *r, frame_Envelope_t e)
 {
@@ -99,8 +176,9 @@ static __attribute__((cold, noinline)) bool elsewhere(
 }
 
 /* Everything has arrived: checks it and tells the caller. */
-static void deliver(struct machine *m, struct caller_slot *s, const uint8_t *body, uint32_t len,
-	uint32_t envelope_len, frame_Timing timing, uint8_t flags)
+static inline __attribute__((always_inline)) void deliver(struct machine *m, struct caller_slot *s,
+	const uint8_t *body, uint32_t len, uint32_t envelope_len, frame_Timing timing,
+	uint8_t flags)
 {
 	uint32_t at = ALIGN8(envelope_len);
 	struct tela_result r = {.queue_ns = timing.queue_ns, .dwell_ns = timing.dwell_ns};
@@ -142,7 +220,7 @@ static void deliver(struct machine *m, struct caller_slot *s, const uint8_t *bod
 			return;
 		}
 	}
-	caller_finish(m, s, &r);
+	finish(m, s, &r);
 }
 
 /* Answers prove what was sent before them lost; one to a resent request proves nothing (Karn), nor

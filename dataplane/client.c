@@ -255,27 +255,43 @@ uint32_t client_retry_us(struct core *core, struct tela_client *c)
 	return least;
 }
 
-int client_begin(struct core *core, struct tela_client *c, const struct tela_method_desc *m,
-	size_t size, const struct tela_options *o, struct tela_request *ret)
+/* Any client, whatever state it is in. */
+static __attribute__((noinline)) int begin_somewhere(struct core *core, struct tela_client *c,
+	const struct tela_method_desc *m, size_t size, const struct tela_options *o,
+	struct tela_request *ret)
 {
 	struct client_core *cc = &c->core[core->index];
 	int rc;
 
-	if (unlikely(c->mesh != NULL))
+	if (c->mesh)
 		return mesh_begin(core, c, m, size, o, ret);
 	rc = cc->open ? 0 : client_open(core, c);
-	if (unlikely(rc))
+	if (rc)
 		return rc;
-	ret->session = NULL;
-	ret->client_core = core;
-	if (unlikely(!cc->spread) && cc->session->path->state == PATH_UP)
+	if (!cc->spread && cc->session->path->state == PATH_UP)
 		client_spread(core, c, cc->session->path);
 	/* What can be called now is not kept waiting for a core that cannot. */
 	for (bool up = cc->n_paths > 1;; up = false) {
 		rc = begin_among(&core->m, cc, up, m, size, o, ret);
-		if (likely(rc != -ENOTCONN || !up))
+		if (rc != -ENOTCONN || !up)
 			return rc;
 	}
+}
+
+/* Most calls find the next session open; then nothing but its turn is to be seen to. */
+int client_begin(struct core *core, struct tela_client *c, const struct tela_method_desc *m,
+	size_t size, const struct tela_options *o, struct tela_request *ret)
+{
+	struct client_core *cc = &c->core[core->index];
+	struct caller_session *s = &cc->session[cc->next];
+
+	ret->session = NULL;
+	ret->client_core = core;
+	if (unlikely(
+		    !cc->spread || cc->n_sessions > FETCH_SESSIONS || !caller_is_open(&core->m, s)))
+		return begin_somewhere(core, c, m, size, o, ret);
+	cc->next = unlikely(cc->next + 1 == cc->n_sessions) ? 0 : cc->next + 1;
+	return caller_begin_open(&core->m, s, m, size, o, ret);
 }
 
 int tela_request_begin(struct tela_client *c, const struct tela_method_desc *m, size_t size,
@@ -285,17 +301,21 @@ int tela_request_begin(struct tela_client *c, const struct tela_method_desc *m, 
 	return out_begin(core_current, c, m, size, o, ret);
 }
 
+static __attribute__((noinline)) int send_else(struct tela_request *r, tela_done_fn done, void *arg)
+{
+	if (out_is(r->client_core, r->session))
+		out_send(r, done, arg);
+	else
+		mesh_send(r->session, done, arg);
+	return 0;
+}
+
 int tela_request_send(struct tela_request *r, tela_done_fn done, void *arg)
 {
 	struct core *core = r->client_core;
 
-	if (unlikely(r->session != NULL)) {
-		if (out_is(core, r->session))
-			out_send(r, done, arg);
-		else
-			mesh_send(r->session, done, arg);
-		return 0;
-	}
+	if (unlikely(r->session != NULL))
+		return send_else(r, done, arg);
 	return caller_send(&core->m, r->slot, done, arg);
 }
 

@@ -64,7 +64,7 @@ BUGS = [
     ('no-crc', 'damaged datagrams are taken', 'machine.c',
         'if (unlikely(crc != crc32c(0, data, len))) {', 'if (0) {'),
     ('lie', 'a call whose request was sent "surely did not run"', 'caller.c',
-        'ALIGN8(s->body_len));\n\ts->on_wire = true;\n', 'ALIGN8(s->body_len));\n'),
+        '\ts->on_wire = true;\n\twire_packet_store(', '\twire_packet_store('),
     ('borrowed', 'a pending call reads its request where the datagram was', 'call.c',
         '\tc->pub.request = msg->data + head;\n', ''),
     ('stranger', 'the answer of a call without a caller is sent', 'call.c',
