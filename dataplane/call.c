@@ -1,9 +1,7 @@
-#include "machine.h"
+#include "callee.h"
 #include "nest.h"
 #include "status.h"
 #include "status_view.h"
-
-enum { NESTING_MAX = 16 }; /* completions of local calls inside one another */
 
 struct call *call_get(struct machine *m)
 {
@@ -49,98 +47,12 @@ void call_put(struct machine *m, struct call *c)
 		unpin(m, c);
 	if (unlikely(c->detached))
 		m->n_detached--;
-	if (unlikely(c->reply_msg || c->request_msg || c->arena || c->nest || c->meta)) {
-		msg_drop(m, &c->reply_msg);
-		msg_drop(m, &c->request_msg);
-		msg_drop(m, &c->arena);
-		msg_drop(m, &c->nest);
-		msg_drop(m, &c->meta);
-	}
-	c->detached = c->prepared = false;
-	c->generation++;
-	c->state = CALL_FREE;
-	c->next_free = m->free_call;
-	m->free_call = c;
-	m->n_calls_busy--;
-}
-
-/* ---- the chain ---- */
-
-/* Nobody waits for what the call has answered. */
-static void reply_drop(struct machine *m, const struct call *c)
-{
-	count(m->counts, c->one_way ? count_one_way_replies : count_drop_detached);
-	if (c->one_way && c->pub.reply_code)
-		count(m->counts, count_one_way_failed);
-}
-
-/* Tells whoever waits for it. */
-static void end(struct machine *m, struct call *c)
-{
-	if (unlikely(c->detached))
-		reply_drop(m, c);
-	else if (unlikely(c->local != NULL))
-		caller_local_done(m, c);
-	else
-		callee_reply(m, c);
-	call_put(m, c);
-}
-
-/* The completion of a local call may end the call that it was made for, and so on up to the root of
- * the tree: the stack of a core does not grow with its depth. */
-static __attribute__((cold, noinline)) void end_local(struct machine *m, struct call *c)
-{
-	if (m->nesting == NESTING_MAX) {
-		list_del(&c->of_machine);
-		list_add_tail(&m->ended, &c->of_machine);
-		return;
-	}
-	m->nesting++;
-	end(m, c);
-	m->nesting--;
-}
-
-bool call_finish_late(struct machine *m)
-{
-	bool any = !list_empty(&m->ended);
-
-	while (!list_empty(&m->ended)) {
-		struct call *c = list_entry(m->ended.next, struct call, of_machine);
-
-		list_del(&c->of_machine);
-		end_local(m, c);
-	}
-	return any;
-}
-
-static inline __attribute__((always_inline)) void leave(struct machine *m, struct call *c)
-{
-	if (unlikely(c->chain && c->chain->n_leaves && c->cursor != UINT32_MAX)) {
-		uint32_t before = machine_running(m, c->chain->key);
-
-		chain_leave(c->chain, c->cursor, &c->pub);
-		machine_running(m, before);
-	}
-	if (unlikely(c->pub.reply_code || c->has_status) && !c->prove_again) {
-		status_seen(c);
-		if (c->pub.reply_code)
-			ends_count(m, ENDS_CALLEE, c->pub.service, c->pub.method, c->pub.reply_code,
-				status_str(status_name(c)));
-	}
-}
-
-static inline __attribute__((always_inline)) void finish(struct machine *m, struct call *c)
-{
-	leave(m, c);
-	if (unlikely(c->local != NULL))
-		end_local(m, c);
-	else
-		end(m, c);
-}
-
-void call_finish(struct machine *m, struct call *c)
-{
-	finish(m, c);
+	msg_drop(m, &c->reply_msg);
+	msg_drop(m, &c->request_msg);
+	msg_drop(m, &c->arena);
+	msg_drop(m, &c->nest);
+	msg_drop(m, &c->meta);
+	call_return(m, c);
 }
 
 void call_park(struct machine *m, struct call *c)
@@ -158,28 +70,21 @@ void call_park(struct machine *m, struct call *c)
 	}
 }
 
-void call_run(struct machine *m, struct call *c)
+__attribute__((cold)) void call_not_answered(
+	struct machine *m, struct call *c, enum tela_verdict verdict)
 {
-	enum tela_verdict verdict;
-	uint32_t before = machine_running(m, c->chain->key), at;
-
-	at = chain_walk(c->chain, c->cursor, &c->pub, &verdict);
-	machine_running(m, before);
-
-	if (unlikely(verdict == TELA_PENDING)) {
-		c->cursor = at;
-		if (c->prepared) {
-			call_park(m, c);
-			return;
-		}
+	if (verdict == TELA_PENDING && c->prepared) {
+		call_park(m, c);
+		return;
+	}
+	if (verdict == TELA_PENDING) {
 		call_status(c, TELA_INTERNAL, TELA_EXECUTED,
 			"a link said pending without tela_call_pend");
-	} else if (unlikely(verdict == TELA_CONTINUE)) {
-		at = at ? at - 1 : UINT32_MAX;
+	} else {
+		c->cursor = c->cursor ? c->cursor - 1 : UINT32_MAX;
 		call_status(c, TELA_UNIMPLEMENTED, TELA_EXECUTED, "no link answers this method");
 	}
-	c->cursor = at;
-	finish(m, c);
+	call_finish(m, c);
 }
 
 /* ---- status and metadata ---- */
@@ -692,7 +597,7 @@ static void tear(struct machine *m, struct call *c)
 {
 	if (!c->goes_out) {
 		call_status(c, TELA_UNAVAILABLE, TELA_MAYBE_EXECUTED, cancelled);
-		leave(m, c);
+		call_leave(m, c);
 	}
 	unpin(m, c);
 	c->image = NULL;

@@ -102,8 +102,12 @@ struct call *call_get(struct machine *m);
 void call_put(struct machine *m, struct call *c);
 /* Runs the chain from c->cursor on, and what follows from the verdict. */
 void call_run(struct machine *m, struct call *c);
+/* The chain has ended without an answer: the call is pending, or a link is at fault. */
+void call_not_answered(struct machine *m, struct call *c, enum tela_verdict verdict);
 /* Leave hooks, then the reply; the call is over. */
 void call_finish(struct machine *m, struct call *c);
+/* The leave hooks alone, and whoever looks at statuses. */
+void call_leave(struct machine *m, struct call *c);
 /* A link has said pending, and may: the call stays. Image and service are held until it ends. */
 void call_park(struct machine *m, struct call *c);
 /* Pending before its first link. False: no room, and nothing has changed. */
@@ -160,7 +164,15 @@ int call_worked(struct machine *m, struct tela_handle h, const struct call_work 
 /* Whether the reply says more than its payload. */
 static inline bool call_needs_envelope(const struct call *c)
 {
-	return c->pub.reply_code != TELA_OK || c->n_meta || c->has_status;
+	return c->pub.reply_code | c->n_meta | c->has_status;
+}
+
+/* Whether there is more to its end than a reply that stands in its slot. */
+static inline bool call_is_special(const struct call *c)
+{
+	return ((uintptr_t)c->local | (uintptr_t)c->reply_msg | (uintptr_t)c->request_msg |
+		       (uintptr_t)c->arena | (uintptr_t)c->nest | (uintptr_t)c->meta) ||
+	       (c->pinned | c->detached) || call_needs_envelope(c);
 }
 
 /* META_WHOLE pairs: `meta` is the envelope itself. */

@@ -1,11 +1,9 @@
-/* callee.c - requests as they arrive: new ones, fragments, duplicates.
- * callee_session.c has the slots, callee_admit.c what runs, callee_reply.c what
- * is answered and kept. */
+/* callee.c - requests in fragments, and such as come again. callee_request.c has those of one
+ * packet, and what runs; callee_session.c the slots, callee_admit.c who may not run, callee_reply.c
+ * what is kept of replies. */
 #include "callee.h"
 
-/* First fragment of a large request: its envelope decides whether memory is
- * taken for the rest. */
-static void receive_start(struct machine *m, struct callee_session *s, struct callee_slot *slot,
+void callee_receive(struct machine *m, struct callee_session *s, struct callee_slot *slot,
 	const frame_Packet *h, const uint8_t *body, uint32_t len)
 {
 	const struct refusal *no;
@@ -97,9 +95,7 @@ static void receive(struct machine *m, struct callee_session *s, struct callee_s
 	callee_serve_message(m, s, slot, h, msg, &e);
 }
 
-/* The caller has not heard: it gets the first answer again, or is told that it
- * is gone; nothing runs twice. */
-static void duplicate(struct machine *m, struct callee_session *s, struct callee_slot *slot,
+void callee_duplicate(struct machine *m, struct callee_session *s, struct callee_slot *slot,
 	const frame_Packet *h, const uint8_t *body, uint32_t len)
 {
 	/* The first fragment asks, and so does any that its sender repeats because it
@@ -128,72 +124,4 @@ static void duplicate(struct machine *m, struct callee_session *s, struct callee
 			return;
 		callee_tell_gone(m, s->path, slot, h);
 	}
-}
-
-/* A new call in a slot acknowledges the old one's response, or detaches the old
- * one if it still runs. */
-static inline __attribute__((always_inline)) bool slot_take(struct machine *m,
-	struct callee_session *s, struct callee_slot *slot, const frame_Packet *h)
-{
-	if (unlikely(slot->state == CALLEE_RUNNING) && !call_detach_budgeted(m, slot->running)) {
-		callee_refuse_unkept(m, s->path, h, "too many calls run without a caller");
-		return false;
-	}
-	if (unlikely(slot->msg || slot->tx))
-		callee_slot_clear(m, slot);
-	slot->call = h->call;
-	return true;
-}
-
-void callee_request(
-	struct machine *m, struct path *p, const frame_Packet *h, uint8_t *body, uint32_t len)
-{
-	struct callee_session *s;
-	struct callee_slot *slot;
-	struct envelope e;
-
-	if (unlikely(h->session >= p->n_in)) {
-		count(m->counts, count_drop_session);
-		return;
-	}
-	s = p->in[h->session];
-	if (unlikely(!s) && !(s = callee_session_open(m, p, h->session))) {
-		count(m->counts, count_drop_no_slot_memory);
-		callee_refuse_unkept(m, p, h, "no slots left for a new session");
-		return;
-	}
-	if (unlikely(h->slot >= s->n_slots)) {
-		count(m->counts, count_drop_slot);
-		return;
-	}
-	if (unlikely(ALIGN8(h->envelope_length) > h->body_length ||
-		     h->envelope_length > ENVELOPE_MAX)) {
-		count(m->counts, count_drop_envelope);
-		return;
-	}
-	slot = callee_slot_at(s, h->slot);
-	if (unlikely(slot->state != CALLEE_IDLE && !serial_after(h->call, slot->call))) {
-		if (h->call == slot->call)
-			duplicate(m, s, slot, h, body, len);
-		else
-			count(m->counts, count_drop_stale);
-		return;
-	}
-	if (unlikely(h->body_length > p->fragment)) {
-		if (h->fragment == 0 && len != p->fragment)
-			count(m->counts, count_drop_fragment);
-		else if (h->fragment || slot->state != CALLEE_RUNNING || slot_take(m, s, slot, h))
-			receive_start(m, s, slot, h, body, len);
-		return;
-	}
-	if (unlikely(h->fragment || len != h->body_length)) {
-		count(m->counts, count_drop_fragment);
-		return;
-	}
-	if (unlikely(envelope_read(body, h->envelope_length, &e))) {
-		count(m->counts, count_drop_envelope);
-		return;
-	}
-	if (likely(slot_take(m, s, slot, h)))
-		callee_serve(m, s, slot, h, body, &e);
 }

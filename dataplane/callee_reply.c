@@ -1,4 +1,5 @@
-/* callee_reply.c - replies: sent, kept for duplicates, given up. */
+/* callee_reply.c - replies with an envelope; what is kept of replies for duplicates, and given up.
+ * callee_request.c sends them. */
 #include "callee.h"
 #include "lend.h"
 
@@ -12,55 +13,6 @@ enum {
 static uint64_t retained_max(const struct machine *m)
 {
 	return (uint64_t)m->cfg.budgets.retained_kib * 1024;
-}
-
-static inline frame_Packet reply_header(
-	const struct callee_session *s, const struct callee_slot *slot)
-{
-	return (frame_Packet){.kind = frame_Kind_response,
-		.length = (uint16_t)(WIRE_PACKET + WIRE_TIMING + slot->body_len),
-		.session = s->number,
-		.slot = slot->index,
-		.call = slot->call,
-		.body_length = slot->body_len,
-		.envelope_length = slot->envelope_len};
-}
-
-static __attribute__((cold, noinline)) void send_reply_fragments(
-	struct machine *m, const struct callee_session *s, struct callee_slot *slot)
-{
-	const frame_Packet h = reply_header(s, slot);
-	frame_Timing timing = frame_Timing_load(slot->body);
-
-	slot->tx = bulk_tx_start(m, s->path, &h, &timing, slot->body + WIRE_TIMING, slot->body_len);
-	if (slot->tx && slot->msg->from) {
-		slot->tx->split = ALIGN8(slot->envelope_len);
-		slot->tx->rest = slot->msg->from;
-	}
-}
-
-static inline __attribute__((always_inline)) void send_reply(
-	struct machine *m, struct callee_session *s, struct callee_slot *slot)
-{
-	const uint32_t len = WIRE_TIMING + ALIGN8(slot->body_len);
-	struct path *p = s->path;
-	uint8_t *at;
-
-	if (unlikely(slot->body_len > p->fragment)) {
-		send_reply_fragments(m, s, slot);
-		return;
-	}
-	at = path_append(m, p, WIRE_PACKET + len);
-	if (unlikely(!at))
-		return;
-	wire_packet_store(at, reply_header(s, slot));
-	pad_word(slot->body + WIRE_TIMING, slot->body_len);
-	copy_words(at + WIRE_PACKET, slot->body, len);
-}
-
-void callee_send_reply(struct machine *m, struct callee_session *s, struct callee_slot *slot)
-{
-	send_reply(m, s, slot);
 }
 
 void callee_in_progress(struct machine *m, const struct call *c)
@@ -86,8 +38,7 @@ void callee_await(struct machine *m, struct callee_slot *slot)
 	m->due_ns = min_u64(m->due_ns, expires_ns);
 }
 
-/* What is kept beyond a slot's own bytes has an end, and a budget: others go before their time. */
-static void retain(struct machine *m, struct callee_slot *slot, uint64_t deadline_ns)
+void reply_retain(struct machine *m, struct callee_slot *slot, uint64_t deadline_ns)
 {
 	uint64_t expires_ns =
 		min_u64(deadline_ns, m->now_ns + RETAIN_MAX_NS) + RETAIN_NS_AFTER_DEADLINE;
@@ -185,8 +136,7 @@ static bool reply_envelope(struct machine *m, struct call *c, const uint8_t *env
 	return true;
 }
 
-/* The reply's status and metadata, in front of its payload. */
-static __attribute__((cold, noinline)) uint32_t reply_with_envelope(
+__attribute__((cold)) uint32_t reply_with_envelope(
 	struct machine *m, struct call *c, uint8_t **ret_body)
 {
 	uint8_t scratch[ENVELOPE_MAX];
@@ -202,8 +152,7 @@ static __attribute__((cold, noinline)) uint32_t reply_with_envelope(
 	return len;
 }
 
-/* No handler has run: the caller is to prove who it is, or to bind again. */
-static __attribute__((cold, noinline)) void rebind(struct machine *m, struct call *c)
+__attribute__((cold)) void reply_rebind(struct machine *m, struct call *c)
 {
 	const frame_Packet about = {
 		.session = c->session->number, .slot = c->slot->index, .call = c->slot->call};
@@ -212,34 +161,6 @@ static __attribute__((cold, noinline)) void rebind(struct machine *m, struct cal
 		count(m->counts, count_identities_stale);
 	c->slot->running = NULL;
 	callee_rebind(m, c->session->path, c->slot, &about);
-}
-
-void callee_reply(struct machine *m, struct call *c)
-{
-	struct callee_slot *slot = c->slot;
-	frame_Timing timing = {.queue_ns = saturate_u32(c->pub.began_ns - c->arrived_ns),
-		.dwell_ns = saturate_u32(m->now_ns - c->pub.began_ns)};
-	uint8_t *body = c->reply_msg ? c->reply_msg->data + ENVELOPE_MAX : slot->bytes;
-	uint32_t envelope_len = 0;
-
-	if (unlikely(call_needs_envelope(c))) {
-		if (c->prove_again) {
-			rebind(m, c);
-			return;
-		}
-		envelope_len = reply_with_envelope(m, c, &body);
-	}
-	slot->body = body;
-	slot->body_len = ALIGN8(envelope_len) + c->reply_len;
-	slot->envelope_len = (uint16_t)envelope_len;
-	frame_Timing_store(body, &timing);
-	slot->msg = c->reply_msg;
-	slot->running = NULL;
-	slot->state = CALLEE_REPLIED;
-	c->reply_msg = NULL;
-	send_reply(m, c->session, slot);
-	if (unlikely(slot->msg != NULL))
-		retain(m, slot, c->pub.deadline_ns);
 }
 
 uint64_t callee_due(struct machine *m)
