@@ -4,7 +4,11 @@
 
 #include <limits.h>
 
-enum { FORMAT_MAX = 400, FIELD_MAX = 256 /* width, precision */ };
+enum {
+	FORMAT_MAX = 400,
+	FIELD_MAX = 256, /* width; precision, but of strings, which have an end */
+	NUMBER_MAX = UINT16_MAX,
+};
 
 static const char cut[] = "...";
 
@@ -24,8 +28,8 @@ static const char *read_number(const char *f, int *ret)
 	int n = 0;
 
 	for (; *f >= '0' && *f <= '9'; f++)
-		n = n < FIELD_MAX ? 10 * n + (*f - '0') : n;
-	*ret = n < FIELD_MAX ? n : FIELD_MAX;
+		n = n < NUMBER_MAX ? 10 * n + (*f - '0') : n;
+	*ret = n < NUMBER_MAX ? n : NUMBER_MAX;
 	return f;
 }
 
@@ -279,7 +283,7 @@ static bool add_value(struct unpacker *u, const struct spec *s, const char *spel
 	return true;
 }
 
-/* A field given as *, in its bounds; a negative width stands left, a negative precision is none. */
+/* A field given as *; a negative width stands left, a negative precision is none. */
 static bool get_field(struct unpacker *u, int *ret, char flags[8])
 {
 	int v;
@@ -293,7 +297,7 @@ static bool get_field(struct unpacker *u, int *ret, char flags[8])
 			flags[n] = '-', flags[n + 1] = 0;
 		v = v < -FIELD_MAX ? FIELD_MAX : -v;
 	}
-	*ret = v > FIELD_MAX ? FIELD_MAX : v;
+	*ret = v;
 	return true;
 }
 
@@ -308,8 +312,10 @@ static bool add_conversion(struct unpacker *u, struct spec *s)
 	if ((s->star_width && !get_field(u, &s->width, s->flags)) ||
 		(s->star_precision && !get_field(u, &s->precision, NULL)))
 		return false;
-	if (s->conversion == 's' && s->precision > 0)
-		s->precision = FIELD_MAX < s->precision ? FIELD_MAX : s->precision;
+	s->width = s->width < FIELD_MAX ? s->width : FIELD_MAX;
+	s->precision = s->precision < FIELD_MAX ? s->precision : FIELD_MAX;
+	if (s->conversion == 's') /* there are no more bytes of it than that */
+		s->has_precision = false;
 	spell(s, spelt);
 	return s->conversion == 's' ? add_string(u, spelt) : add_value(u, s, spelt);
 }

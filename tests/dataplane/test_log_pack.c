@@ -56,6 +56,7 @@ static void test_as_printf(void **state)
 	const volatile int wide = 0x12345ff;
 	static const char not_ended[3] = {'a', 'b', 'c'};
 	const char *volatile none = NULL, *volatile string = "%s";
+	char large[600] = "";
 
 	(void)state;
 	ASSERT_SAME("plain");
@@ -72,6 +73,8 @@ static void test_as_printf(void **state)
 	ASSERT_SAME("%s and %10s and %-10s| %.2s", "one", "two", "three", "four");
 	ASSERT_SAME("%.*s|%*d|%-*d|%*d", 3, not_ended, 6, 7, 6, 7, -6, 7);
 	ASSERT_SAME("%.*s|%.*d", -1, "all of it", 4, 7);
+	memset(large, 'L', sizeof(large) - 1);
+	ASSERT_SAME("%.*s|%.500s|", 300, large, large);
 	ASSERT_SAME("%f %.3f %g %e %a %10.2f", 1.5, 2.25, 1e100, 1e-7, 0.5, 3.14159);
 	ASSERT_SAME("%f", 1e300);
 	ASSERT_SAME("%p", (void *)&state);
