@@ -2,6 +2,7 @@
  */
 #include "command.h"
 #include "keys.h"
+#include "log_text.h"
 #include "stack.h"
 
 /* ---- read ---- */
@@ -129,6 +130,7 @@ static bool value_of(
 	}
 	if (!n && !own && k->fallback)
 		n = put_value(to, size, n, NULL, k->fallback);
+	log_text_repair(to); /* it may have been cut within a character */
 	return own || n;
 }
 

@@ -473,6 +473,9 @@ class Telactl(NodeTest):
         shown = self.node.ctl("config", "show", "svc").stdout
         self.assertRegex(shown, r"\nkey +value +default +required +expected +help\n")
         self.assertRegex(shown, r"\nsvc.pause +1s +20ms +no +a time such as 20ms or 2s +between them\n")
+        self.done(self.node.ask("config.merge", service="svc", config={"plain1.note": "\u00e9" * 700}))
+        keys = {k["key"]: k for k in self.node.ask("config.show", service="svc")["keys"]}
+        self.assertEqual(keys["plain1.note"]["value"].rstrip("?"), "\u00e9" * 511, "cut within a character")
 
     def test_words(self):
         os.chdir(PLUGINS)
