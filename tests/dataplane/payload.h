@@ -76,6 +76,8 @@ static inline void end_it(struct pair *p, struct caller_slot *s, int way)
 {
 	if (way == CANCEL)
 		caller_fail(&p->end[0].m, s, TELA_CANCELLED, "cancelled");
+	else if (way == DEADLINE)
+		p->loss = 1; /* what is missing comes too late */
 	else if (way == LINK)
 		for (int i = 0; i < 2; i++)
 			machine_link_down(&p->end[i].m, 0);
