@@ -83,6 +83,11 @@ static inline void end_it(struct pair *p, struct caller_slot *s, int way)
 			machine_link_down(&p->end[i].m, 0);
 	else if (way == SILENCE)
 		p->end[0].deaf = p->end[1].deaf = true;
+	else if (way == DEADLINE) { /* of 3 ms: so that nothing ends it before */
+		p->end[0].deaf = true;
+		pair_run(p, 4 * NS_PER_MS);
+		p->end[0].deaf = false;
+	}
 	pair_run(p, 3 * NS_PER_S);
 	p->end[0].deaf = p->end[1].deaf = false;
 }
