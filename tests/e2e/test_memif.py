@@ -178,11 +178,14 @@ class Services(mesh.Case):
 
     def test_deadline(self):
         later = mesh.table('echo.Delayed', delay_us=700_000, data=b'too late')
+        before = self.server.counters()
         got = self.call('echo', 'later', later, deadline_ms=100)
         self.assertEqual((got.status, got.outcome), ('DEADLINE_EXCEEDED', MAYBE_EXECUTED), got)
-        self.assertLess(got.took, 0.6)
         self.assertEqual(self.echo(b'next'), b'next')
         mesh.until(lambda: self.server.in_flight() == 0, 'the callee is done with the call')
+        after = self.server.counters()
+        for name in ('calls_detached', 'drop_detached'):  # it was given up before its reply
+            self.assertEqual(after[name] - before[name], 1, name)
 
     def test_pause(self):
         self.server.do('service.pause', service='calculator', reason='counting beans')
@@ -285,18 +288,15 @@ class Drain(mesh.Case):
         mesh.schemas('echo')
 
     def test_calls_in_flight_are_answered(self):
-        server, caller = self.mesh.server(), self.mesh.caller()
+        # It ends when they are answered, long before it would give them up.
+        server, caller = self.mesh.server(drain_deadline_ms=600_000), self.mesh.caller()
         self.assertEqual(caller.run(threads=1, calls=10)['codes'], {'OK': 10})
         caller.start(threads=6, calls=6, method='later', delay_us=500_000, deadline_ms=5000)
         mesh.until(lambda: server.in_flight() >= 6, 'six calls are pending')
-        began = time.monotonic()
         status = server.stop()
-        took = time.monotonic() - began
         got = caller.result()
         self.assertEqual(got['codes'], {'OK': 6}, got)
         self.assertEqual(status, 0)
-        self.assertGreater(took, 0.3)
-        self.assertLess(took, 4)
         self.assertEqual(caller.finish(), 0)
 
     def test_one_way_calls(self):

@@ -147,8 +147,10 @@ class PythonClient(mesh.Case):
 
     def test_by_name_then_bound(self):
         with self.counted('binds'):
+            began = time.monotonic_ns()
             reply = self.echoes(self.by_name(), 32)
-        self.assertLess(reply.timing.DwellNs(), 10 ** 9)
+            took = time.monotonic_ns() - began
+        self.assertLess(reply.timing.DwellNs(), took)
         self.assertIn(self.schema, self.client.binds)
         self.assertNotEqual(self.client.binds[self.schema], 0)
         with self.counted('binds', 0):
@@ -480,7 +482,7 @@ class Counted:
     def __exit__(self, kind, *_):
         if kind is not None:
             return
-        end = time.monotonic() + 2
+        end = time.monotonic() + 30
         while self.now() - self.before < self.n and time.monotonic() < end:
             time.sleep(0.02)
         self.case.assertEqual(self.now() - self.before, self.n, self.counter)
