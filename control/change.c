@@ -1,7 +1,5 @@
 #include "change.h"
 
-#include "log.h"
-
 #include <stdarg.h>
 
 static void pump(struct stack *s);
@@ -287,8 +285,9 @@ static void release(struct stack *s)
 	for (struct change *i = c; i; i = i->next)
 		merged++;
 	if (merged > 1)
-		log_debug("%s: %u changes in one image: %d older ones are still pinned", s->name,
-			merged, STACK_PINNED);
+		stack_log(s, TELA_LOG_DEBUG,
+			"%u changes in one image: %d older ones are still pinned", merged,
+			STACK_PINNED);
 	for (; c; c = next) {
 		next = c->next;
 		c->before = before;

@@ -1,8 +1,6 @@
 /* change_hooks.c - the stages of a change that run hooks, of what is new in it, one at a time. */
 #include "change.h"
 
-#include "log.h"
-
 /* ---- what each hook's end means ---- */
 
 static int refused(struct change *c, const struct tela_instance *i, int error)
@@ -252,8 +250,8 @@ int change_abort(struct change *c, int unused)
 static void restart_done(struct change *c, int error)
 {
 	if (error)
-		log_warn("%s: %s asked to be started anew: %s", c->stack->name, c->steps[0].plugin,
-			c->error);
+		stack_log(c->stack, TELA_LOG_WARN, "%s asked to be started anew: %s",
+			c->steps[0].plugin, c->error);
 	free((char *)(uintptr_t)c->steps[0].plugin);
 	free(c);
 }
@@ -265,7 +263,7 @@ static void submit_restart(struct stack *s, const char *name)
 	char *copy = strdup(name);
 
 	if (!c || !copy) {
-		log_warn("%s: %s asked to be started anew: out of memory", s->name, name);
+		stack_log(s, TELA_LOG_WARN, "%s asked to be started anew: out of memory", name);
 		free(c);
 		free(copy);
 		return;
@@ -275,7 +273,7 @@ static void submit_restart(struct stack *s, const char *name)
 	c->steps[0] = (struct change_step){.op = CHANGE_REPLACE, .plugin = copy};
 	c->n_steps = 1;
 	c->done = restart_done;
-	log_info("%s: %s asks to be started anew", s->name, name);
+	stack_log(s, TELA_LOG_INFO, "%s asks to be started anew", name);
 	change_submit(c);
 }
 

@@ -1,7 +1,6 @@
 /* cmd_chain.c - the plugins of a running service: shown and changed. */
 #include "change.h"
 #include "command.h"
-#include "log.h"
 #include "part.h"
 
 enum { STEPS_MAX = 64, CONFIG_KEYS_MAX = 256 };
@@ -195,7 +194,7 @@ static void chain_done(struct change *c, int error)
 	struct chain_request *q = container_of(c, struct chain_request, change);
 
 	if (error) {
-		log_info("%s: change refused: %s", c->stack->name, c->error);
+		stack_log(c->stack, TELA_LOG_INFO, "change refused: %s", c->error);
 		request_fail(q->request, error, "%s", c->error);
 	} else {
 		part_answer(c, q->request,

@@ -6,7 +6,6 @@
 #include "change.h"
 #include "command.h"
 #include "keys.h"
-#include "log.h"
 #include "part.h"
 
 enum { KEYS_MAX = 256 };
@@ -169,7 +168,7 @@ static void merge_done(struct change *change, int error)
 	struct stack *s = change->stack;
 
 	if (error) {
-		log_info("%s: merge refused: %s", s->name, change->error);
+		stack_log(s, TELA_LOG_INFO, "merge refused: %s", change->error);
 		request_fail(m->request, error, "%s", change->error);
 	} else {
 		part_answer(change, m->request,

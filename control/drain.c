@@ -1,7 +1,6 @@
 #include "drain.h"
 
 #include "ask.h"
-#include "log.h"
 #include "move.h"
 
 /* When, and what, somebody who watches was told last. */
@@ -193,8 +192,8 @@ static uint32_t cancel(struct stack *s)
 
 	if (n) {
 		tela_service_cancel(s->service, UINT64_MAX);
-		log_warn("service %s has not drained in time: %u calls in flight are cancelled",
-			s->name, n);
+		stack_log(s, TELA_LOG_WARN,
+			"has not drained in time: %u calls in flight are cancelled", n);
 	}
 	return n;
 }
@@ -263,7 +262,7 @@ static bool is_used(const struct stack *s)
 
 static void close_node_gate(struct stack *s)
 {
-	log_debug("draining: %s takes no more calls", s->name);
+	stack_log(s, TELA_LOG_DEBUG, "draining: takes no more calls");
 	s->drain = DRAIN_GATE;
 	s->drained = false;
 	if (s->status == TELA_SERVICE_RUNNING) /* else it is closed */
@@ -304,7 +303,7 @@ uint32_t drain_node_end(struct control *c)
 		cancelled += n;
 		if (!n) {
 			drain_show(s, why, sizeof(why));
-			log_warn("drain: %s has not drained after %u ms: %s", s->name,
+			stack_log(s, TELA_LOG_WARN, "has not drained after %u ms: %s",
 				c->conf->drain_deadline_ms, why);
 		}
 	}

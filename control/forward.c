@@ -151,7 +151,7 @@ static void tell(struct control *c, const struct sent *s)
 	to.n_peers = f->n_peers;
 	rc = tela_node_forward(c->node, &to, (enum tela_balance)c->conf->forward_balance);
 	if (rc)
-		log_warn("forward: %s: not sent on to all that serve it: %s", s->name,
+		log_of(TELA_LOG_WARN, s->name, "calls are not sent on to all that serve it: %s",
 			strerror(-rc));
 }
 

@@ -1,7 +1,5 @@
 #include "move.h"
 
-#include "log.h"
-
 /* ---- instances ---- */
 
 static const struct tela_plugin_config no_config;
@@ -390,8 +388,8 @@ static void stop_done(struct lifecycle_job *job, int error)
 	struct tela_instance *i = container_of(job, struct tela_instance, job);
 
 	i->stack->n_stopping--;
-	log_debug("%s/%s: instance %llu has stopped", i->stack->name, i->name,
-		(unsigned long long)i->id);
+	stack_log(i->stack, TELA_LOG_DEBUG, "instance %llu of %s has stopped",
+		(unsigned long long)i->id, i->name);
 	if (error == -ETIMEDOUT)
 		instance_abandon(i, i->what);
 	else if (i->haunted)
@@ -504,7 +502,8 @@ static void restart_done(struct lifecycle_job *job, int error)
 	} else {
 		i->restarting = false;
 		if (error)
-			log_warn("%s: %s", i->restart_what, strerror(-error));
+			stack_log(i->stack, TELA_LOG_WARN, "%s: %s", i->restart_what,
+				strerror(-error));
 	}
 	instance_put(i);
 }
@@ -522,7 +521,7 @@ bool instance_look(struct tela_instance *seen, uint64_t now_ns, char *err, size_
 	i->restarting = true;
 	snprintf(i->restart_what, sizeof(i->restart_what),
 		"starting workers of %.60s in %.40s again", i->name, i->stack->name);
-	log_warn("%s", i->restart_what);
+	stack_log(i->stack, TELA_LOG_WARN, "%s", i->restart_what);
 	i->restart_job = (struct lifecycle_job){
 		.what = i->restart_what, .run = run_restart, .done = restart_done};
 	lifecycle_submit(i->stack->control->lifecycle, &i->restart_job);

@@ -34,6 +34,13 @@ void log_line(const struct tela_log_line *l);
 			log_write(level, __VA_ARGS__);                                             \
 	} while (0)
 
+/* The same, about a service. */
+#define log_of(level, service, ...)                                                                \
+	do {                                                                                       \
+		if ((level) <= TELA_LOG_BUILT && (level) <= log_get_level())                       \
+			log_about(level, service, "", __VA_ARGS__);                                \
+	} while (0)
+
 #define log_error(...) log_at(TELA_LOG_ERROR, __VA_ARGS__)
 #define log_warn(...)  log_at(TELA_LOG_WARN, __VA_ARGS__)
 #define log_info(...)  log_at(TELA_LOG_INFO, __VA_ARGS__)

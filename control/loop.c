@@ -79,7 +79,7 @@ static void stopped(void *arg, struct stack *s, int error)
 {
 	(void)arg;
 	if (error)
-		log_warn("%s: cannot be stopped: %s", s->name, s->last_error);
+		stack_log(s, TELA_LOG_WARN, "cannot be stopped: %s", s->last_error);
 }
 
 static void stop_services(void)
@@ -156,9 +156,10 @@ static void stop_step(uint64_t now)
 	} else if (now >= loop.deadline_ns) {
 		for (struct stack *s = loop.control->stacks; s; s = s->next)
 			if (!stack_is_quiet(s))
-				log_warn("%s: %u images still pinned, %u stop hooks under way: "
-					 "left behind",
-					s->name, s->n_retiring, s->n_stopping);
+				stack_log(s, TELA_LOG_WARN,
+					"%u images still pinned, %u stop hooks under way: left "
+					"behind",
+					s->n_retiring, s->n_stopping);
 		end();
 	}
 }

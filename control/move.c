@@ -1,7 +1,6 @@
 #include "move.h"
 
 #include "drain.h"
-#include "log.h"
 #include "whole.h"
 
 #include <time.h>
@@ -31,7 +30,7 @@ static int become(struct change *c, int to)
 	struct stack *s = c->stack;
 
 	CHECK(running_may_move(s->status, to));
-	log_debug("%s: %s, was %s", s->name, running_name(to), running_name(s->status));
+	stack_log(s, TELA_LOG_DEBUG, "%s, was %s", running_name(to), running_name(s->status));
 	s->told = s->status;
 	s->status = to;
 	s->status_since = time(NULL);
@@ -488,9 +487,9 @@ static void move_done(struct change *c, int error)
 	if (error && s->status == TELA_SERVICE_FAILED) {
 		s->error_line = c->line ? c->line : s->conf->line;
 		stack_where(s, s->error_line, where, sizeof(where));
-		log_error("%sservice %s did not start: %s", where, s->name, c->error);
+		stack_log(s, TELA_LOG_ERROR, "%sdid not start: %s", where, c->error);
 	} else if (!error && c->stage != nothing) {
-		log_info("service %s is %s%s%s", s->name, running_name(s->status),
+		stack_log(s, TELA_LOG_INFO, "is %s%s%s", running_name(s->status),
 			s->reason[0] ? ": " : "", s->reason);
 	}
 	report(m, error);
@@ -505,7 +504,7 @@ static void submit(struct stack *s, enum admin_status wanted, const char *reason
 
 	if (!m) {
 		stack_error(s, "out of memory");
-		log_error("service %s cannot be moved: out of memory", s->name);
+		stack_log(s, TELA_LOG_ERROR, "cannot be moved: out of memory");
 		s->next_try_ns = control_now_ns() + NS_PER_S;
 		if (done)
 			done(arg, s, -ENOMEM);
@@ -546,7 +545,7 @@ void move_failed(struct stack *s, struct tela_instance *i, const char *what, con
 	i->root->failed = true;
 	snprintf(text, sizeof(text), "%s: %s", what, why);
 	stack_error(s, text);
-	log_error("service %s: %s", s->name, text);
+	stack_log(s, TELA_LOG_ERROR, "%s", text);
 	submit_failure(s);
 }
 

@@ -58,6 +58,11 @@ int stack_where(const struct stack *s, uint32_t line, char *ret, size_t size)
 	return conf_where(s->file ? s->file : s->control->conf, line, ret, size);
 }
 
+const char *stack_shown(const struct stack *s)
+{
+	return s->desc ? s->desc->name : s->name;
+}
+
 void stack_log_level(const struct stack *s)
 {
 	if (s->service)
@@ -369,9 +374,10 @@ void stack_tick(struct stack *s)
 	if (!r)
 		return;
 	if (!r->late)
-		log_warn("%s: calls that hold image %llu since before it was replaced are "
-			 "cancelled: what it consists of is to stop",
-			s->name, (unsigned long long)r->generation);
+		stack_log(s, TELA_LOG_WARN,
+			"calls that hold image %llu since before it was replaced are cancelled: "
+			"what it consists of is to stop",
+			(unsigned long long)r->generation);
 	r->late = true;
 	r->cancel_ns = now + STACK_CANCEL_MS * NS_PER_MS;
 	tela_service_cancel(s->service, r->generation);

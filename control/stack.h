@@ -28,6 +28,7 @@
 #pragma once
 
 #include "control.h"
+#include "log.h"
 #include "running.h"
 #include "worker.h"
 
@@ -204,6 +205,9 @@ struct stack *stack_create(struct control *c, const struct conf_service *conf);
 struct stack *stack_find(struct control *c, const char *name);
 /* Its lines are taken up to its level, or the node's. */
 void stack_log_level(const struct stack *s);
+/* What lines about it are known by: as in its own the schema's name, once that is loaded. */
+const char *stack_shown(const struct stack *s);
+#define stack_log(s, level, ...) log_of(level, stack_shown(s), __VA_ARGS__)
 /* Nothing is retiring, stopping or waiting. */
 bool stack_is_still(const struct stack *s);
 /* Nor is it being removed. */

@@ -1,7 +1,5 @@
 #include "watch.h"
 
-#include "log.h"
-
 struct telling {
 	struct lifecycle_job job;
 	struct record *record; /* holds the instances meanwhile */
@@ -80,9 +78,9 @@ void watch_tell(struct control *c, const char *node, struct tela_str service, bo
 		t = calloc(1, sizeof(*t) + service.len + 1);
 		if (!t || !(t->record = record_copy(s->current))) {
 			free(t);
-			log_warn("%s: its plugins are not told that %.*s %s: out of memory",
-				s->name, (int)service.len, service.s,
-				serves ? "serves" : "serves no more");
+			stack_log(s, TELA_LOG_WARN,
+				"its plugins are not told that %.*s %s: out of memory",
+				(int)service.len, service.s, serves ? "serves" : "serves no more");
 			continue;
 		}
 		memcpy(t->service, service.s, service.len);

@@ -3,7 +3,6 @@
 #include "boot.h"
 #include "command.h"
 #include "drain.h"
-#include "log.h"
 #include "move.h"
 
 enum { SERVICES_MAX = 256, DRAIN_MAX_MS = 3600000 };
@@ -95,7 +94,7 @@ void whole_tick(struct control *c)
 		}
 		*at = s->next;
 		if (!s->leaving.error)
-			log_info("service %s is removed", s->name);
+			stack_log(s, TELA_LOG_INFO, "is removed");
 		answer(s);
 		if (!s->haunted)
 			stack_free(s);

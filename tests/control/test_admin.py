@@ -627,7 +627,7 @@ class End(unittest.TestCase):
         node = Node(CONFIG + f"      - {{{{plugin: failing}}}}\n  - name: svc2\n    plugins:\n"
                     f"      - {{{{plugin: x, object: {so('missing')}}}}}\n")
         self.assertEqual(node.ready, f"telad: ready name=server admin={node.admin} failed=svc failed=svc2\n")
-        self.assertIn("n.yaml:16: service svc2 did not start", node.logged().replace(node.folder.name + "/", ""))
+        self.assertIn("n.yaml:16: did not start", node.logged().replace(node.folder.name + "/", ""))
         self.assertIn("failing in svc failed: on purpose", node.logged())
         reply = node.ask("chain.add", service="svc", plugin="plain")
         self.assertIn("is not running", reply["error"]["message"])

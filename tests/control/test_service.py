@@ -490,7 +490,7 @@ class Drain(Life):
         self.addCleanup(self.node.folder.cleanup)
         self.assertTrue(self.node.ask("drain")["draining"])
         self.node.process.wait(60)
-        self.assertIn("rec has not drained after 200 ms: recb: jobs left", self.node.logged())
+        self.assertIn("test.Rec: has not drained after 200 ms: recb: jobs left", self.node.logged())
 
 
 class DrainOrder(Life):
@@ -504,7 +504,7 @@ class DrainOrder(Life):
             TELA_RECORD=self.record.name)
         self.addCleanup(self.node.folder.cleanup)
         self.node.send({"cmd": "drain", "watch": True})
-        self.node.wait(lambda: "draining: rec takes no more calls" in self.node.logged())
+        self.node.wait(lambda: "test.Rec: draining: takes no more calls" in self.node.logged())
         told = self.node.receive()
         while "recb: jobs left" not in [s["waits_for"] for s in told["services"]]:
             self.assertTrue(told["progress"], told)
@@ -512,14 +512,14 @@ class DrainOrder(Life):
         self.assertLess(told["left_ms"], 60000)
         for _ in range(20):  # it has looked at all of them meanwhile
             self.assertTrue(Node.ask(self.other(), "status")["ok"])
-        self.assertNotIn("draining: svc2 takes no more calls", self.node.logged())
+        self.assertNotIn("test.Other: draining: takes no more calls", self.node.logged())
         self.drop("busy-recb")
         while told.get("progress"):
             told = self.node.receive()
         self.assertTrue(told["drained"] and "services" not in told, told)
         self.assertEqual(self.node.process.wait(60), 0)
         log = self.node.logged()
-        self.assertLess(log.index("draining: rec takes"), log.index("draining: svc2 takes"))
+        self.assertLess(log.index("test.Rec: draining: takes"), log.index("test.Other: draining: takes"))
 
 
 class Crew(Life):
