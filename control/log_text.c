@@ -155,7 +155,7 @@ static bool put_origin(struct out *o, const struct tela_log_line *l)
 {
 	char *before = o->at;
 
-	put_name(o, LOG_TEXT, l->service);
+	put_name(o, LOG_TEXT, l->component ? l->component : l->service);
 	if (*l->method)
 		put(o, ".", 1);
 	put_name(o, LOG_TEXT, l->method);
@@ -172,7 +172,7 @@ static void put_text(struct out *o, bool priority, const struct tela_log_line *l
 	if (!priority) {
 		put_time(o, l->at_ns, 3);
 		print(o, " %s", log_level_names[l->level]);
-		if (*l->service)
+		if (*l->service || l->component)
 			put(o, " ", 1);
 	}
 	if (put_origin(o, l) || !priority)
@@ -198,6 +198,7 @@ static void put_json(
 	put_time(o, l->at_ns, 6);
 	print(o, "\",\"level\":\"%s\"", log_level_names[l->level]);
 	put_member(o, "node", node);
+	put_member(o, "component", l->component ? l->component : "");
 	put_member(o, "service", l->service);
 	put_member(o, "plugin", l->plugin);
 	put_member(o, "method", l->method);

@@ -204,10 +204,11 @@ static void report(void *arg, const struct tela_report *r)
 	log_about(TELA_LOG_WARN, r->service, r->method, "%s", r->text);
 }
 
-static void service_line(void *arg, const struct tela_log_line *l)
+static void told_line(void *arg, const struct tela_log_line *l)
 {
 	(void)arg;
-	log_line(l);
+	if (!l->component || l->level <= log_get_level())
+		log_line(l);
 }
 
 static int open_node(struct control *c, struct conf *conf)
@@ -224,7 +225,7 @@ static int open_node(struct control *c, struct conf *conf)
 	}
 	tela_node_print_budgets(c->node, say_line, NULL);
 	tela_node_on_report(c->node, report, NULL);
-	tela_node_on_log(c->node, service_line, NULL);
+	tela_node_on_log(c->node, told_line, NULL);
 	c->traces = traces_create(c);
 	evthread_use_pthreads();
 	c->base = new_event_base();
@@ -321,6 +322,8 @@ int main(int argc, char **argv)
 		return EXIT_FAILURE;
 	log_set_level((enum tela_log_level)conf->log_level);
 	log_set_format((enum log_format)conf->log_format, conf->node.name);
+	if (tela_on_dpdk_log(told_line, NULL))
+		log_warn("what DPDK says is not part of the log: no memory");
 	registry = registry_create(tela_builtin_plugins, err, sizeof(err));
 	if (!registry) {
 		log_error("%s", err[0] ? err : "out of memory");

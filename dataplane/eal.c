@@ -356,7 +356,7 @@ static int start_eal(struct args *a, const struct tela_node_config *c, const cpu
 	snprintf(eal.runtime_dir, sizeof(eal.runtime_dir), "%s", rte_eal_get_runtime_dir());
 	if (ret < 0)
 		return say(err, err_len, rte_errno ? -rte_errno : -EIO,
-			"DPDK did not start (%s); its own words are on standard error, and its "
+			"DPDK did not start (%s): its own words say more; its "
 			"memory is %s",
 			rte_strerror(rte_errno), eal.huge ? "in huge pages" : "without huge pages");
 	remove_dead_dirs();

@@ -34,7 +34,16 @@ struct line {
 	enum tela_log_level level;
 	const char *service, *method, *plugin; /* "": none */
 	const struct tela_context *context;    /* or NULL */
+	uint32_t dpdk;                         /* type of DPDK's line, from 1; 0: it is none */
 };
+
+/* As the rings have it. */
+enum { KIND_LEVELS = 4, KIND_DPDK_MAX = UINT16_MAX / KIND_LEVELS };
+
+static unsigned kind_of(const struct line *l)
+{
+	return (unsigned)l->level + KIND_LEVELS * min_u32(l->dpdk, KIND_DPDK_MAX);
+}
 
 static size_t pack(uint8_t to[REPORT_TEXT_MAX], uint64_t at_ns, const struct line *l,
 	const char *format, va_list args)
@@ -60,7 +69,7 @@ static void put_from_core(struct machine *m, const struct line *l, const char *f
 	uint8_t bytes[REPORT_TEXT_MAX];
 	size_t len = pack(bytes, m->now_ns, l, format, args);
 
-	if (!report_put(m->logs, l->level, l->service, l->method, bytes, len))
+	if (!report_put(m->logs, kind_of(l), l->service, l->method, bytes, len))
 		count(m->counts, count_logs_lost);
 }
 
@@ -85,7 +94,7 @@ static void put_from_thread(
 
 	pthread_mutex_lock(&n->logs_lock);
 	r = ring_locked(n);
-	if (!r || !report_put(r, l->level, l->service, l->method, bytes, len))
+	if (!r || !report_put(r, kind_of(l), l->service, l->method, bytes, len))
 		atomic_fetch_add_explicit(&n->logs_lost, 1, memory_order_relaxed);
 	pthread_mutex_unlock(&n->logs_lock);
 }
@@ -178,6 +187,25 @@ void node_log(struct tela_node *n, enum tela_log_level level, const char *format
 	va_end(args);
 }
 
+static void put_dpdk(struct tela_node *n, const struct line *l, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	if (core_current)
+		put_from_core(&core_current->m, l, format, args);
+	else
+		put_from_thread(n, l, format, args);
+	va_end(args);
+}
+
+void log_put_dpdk(struct tela_node *n, const struct tela_log_line *l)
+{
+	const struct line line = {l->level, "", "", "", NULL, (uint32_t)l->place};
+
+	put_dpdk(n, &line, "%.*s", (int)l->text_len, l->text);
+}
+
 /* ---- the control side ---- */
 
 void tela_node_on_log(struct tela_node *n, tela_log_fn fn, void *arg)
@@ -196,6 +224,7 @@ static void drain_one(void *arg, const struct tela_report *r)
 	const struct drain *d = arg;
 	const uint8_t *packed = (const uint8_t *)r->text + sizeof(struct head);
 	const char *plugin = (const char *)packed;
+	unsigned dpdk = r->kind / KIND_LEVELS;
 	char text[LOG_TEXT_MAX];
 	struct head h;
 	size_t len;
@@ -205,7 +234,8 @@ static void drain_one(void *arg, const struct tela_report *r)
 	len = r->text_len - (size_t)(packed - (const uint8_t *)r->text);
 	d->node->on_log(d->node->on_log_arg,
 		&(struct tela_log_line){.at_ns = h.at_ns + d->offset_ns,
-			.level = (enum tela_log_level)r->kind,
+			.level = (enum tela_log_level)(r->kind % KIND_LEVELS),
+			.component = dpdk ? LOG_DPDK : NULL,
 			.core = r->core,
 			.service = r->service,
 			.plugin = plugin,
@@ -214,7 +244,7 @@ static void drain_one(void *arg, const struct tela_report *r)
 			.span = h.span,
 			.text = text,
 			.text_len = log_unpack(text, sizeof(text), packed, len),
-			.place = log_packed_place(packed, len)});
+			.place = dpdk ? dpdk : log_packed_place(packed, len)});
 }
 
 void node_log_drain(struct tela_node *n, uint64_t offset_ns)

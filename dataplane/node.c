@@ -527,6 +527,7 @@ int tela_node_start(struct tela_node *n, char *err, size_t err_len)
 			return rc;
 	}
 	atomic_store(&n->polling, true);
+	dpdk_log_through(n);
 	for (uint32_t i = 0; i < n->n_cores; i++) {
 		rc = eal_launch(i, core_main, n->cores[i]);
 		if (rc)
@@ -608,6 +609,7 @@ static void stop_cores(struct tela_node *n)
 	for (uint32_t i = 0; !n->cleaned && i < n->n_cores; i++)
 		eal_wait(i);
 	atomic_store(&n->polling, false);
+	dpdk_log_through(NULL);
 }
 
 static void free_images(struct tela_node *n)

@@ -287,12 +287,19 @@ struct tela_log_line {
 	uint64_t trace[2], span;               /* 0: none */
 	const char *text;
 	size_t text_len;
-	uint64_t place; /* the same for all lines of one format */
+	uint64_t place;        /* the same for all lines of one format */
+	const char *component; /* "dpdk": what the node stands on says it; NULL: it does itself */
 };
 typedef void (*tela_log_fn)(void *arg, const struct tela_log_line *l);
 /* Without one, they are let go, but for what the node itself has to say, which goes to standard
  * error. Before tela_node_start(). */
 void tela_node_on_log(struct tela_node *n, tela_log_fn fn, void *arg);
+/* The same of what DPDK itself says, in all of the process and from now on, in place of standard
+ * error and syslog: `fn` is called by whatever thread says it, one after the other, until a node
+ * starts and after it has ended; in between, and from data cores, lines come as that node's do,
+ * through tela_node_on_log(). 0, -EALREADY (once is enough), -ENOMEM. Best before a node is made.
+ * [any but data cores] */
+int tela_on_dpdk_log(tela_log_fn fn, void *arg);
 /* Of the service's lines, those up to that level are taken from now on; TELA_LOG_INFO until then.
  * [any but data cores] */
 void tela_service_log_level(struct tela_service *s, enum tela_log_level level);

@@ -422,6 +422,13 @@ uint32_t tela_service_working(const struct tela_service *s)
 	return 0;
 }
 
+int tela_on_dpdk_log(tela_log_fn fn, void *arg)
+{
+	(void)fn;
+	(void)arg;
+	return 0;
+}
+
 void tela_node_on_log(struct tela_node *n, tela_log_fn fn, void *arg)
 {
 	(void)n;

@@ -143,6 +143,13 @@ static void test_forms(void **state)
 	assert_string_equal(shown(LOG_JSON, false, &l, 0),
 		"{\"time\":\"2026-11-22T02:02:03.456789Z\",\"level\":\"warn\",\"node\":\"here\","
 		"\"message\":\"it rains\"}");
+	l.component = "dpdk";
+	assert_string_equal(
+		shown(LOG_TEXT, false, &l, 0), "2026-11-22T02:02:03.456Z warn dpdk: it rains");
+	assert_string_equal(shown(LOG_JSON, false, &l, 0),
+		"{\"time\":\"2026-11-22T02:02:03.456789Z\",\"level\":\"warn\",\"node\":\"here\","
+		"\"component\":\"dpdk\",\"message\":\"it rains\"}");
+	l.component = NULL;
 	l.service = "echo.Echo";
 	l.plugin = "counter";
 	l.method = "echo";

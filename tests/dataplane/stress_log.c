@@ -3,8 +3,10 @@
 #include "bare_node.h"
 
 #include "log_built.h"
+#include "log_put.h"
 #include "worker.h"
 
+#include <rte_log.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -241,6 +243,62 @@ static void test_full(void **state)
 	assert_int_equal(n_seen, 2);
 }
 
+/* ---- what DPDK says ---- */
+
+static _Atomic bool said;
+
+static bool say_on_core(struct tela_core *core, void *arg)
+{
+	(void)arg;
+	if (atomic_load(&said))
+		return false;
+	rte_log(RTE_LOG_ERR, RTE_LOGTYPE_EAL, "EAL: core %u\nand more", tela_core_index(core));
+	atomic_store(&said, true);
+	return true;
+}
+
+static void assert_dpdk(uint32_t at, enum tela_log_level level, uint32_t core, const char *text)
+{
+	assert_string_equal(kept[at].l.component, "dpdk");
+	assert_int_equal(kept[at].l.core, core);
+	assert_int_equal(kept[at].l.place, RTE_LOGTYPE_EAL + 1);
+	assert_true(kept[at].l.at_ns > 0);
+	assert_int_equal(kept[at].l.level, level);
+	assert_string_equal(kept[at].service, "");
+	assert_string_equal(kept[at].text, text);
+}
+
+static void test_dpdk(void **state)
+{
+	struct tela_task *task;
+
+	(void)state;
+	assert_int_equal(tela_on_dpdk_log(see, NULL), 0);
+	assert_int_equal(tela_on_dpdk_log(see, NULL), -EALREADY);
+	rte_log(RTE_LOG_WARNING, RTE_LOGTYPE_EAL, "EAL: before %d\n", 1);
+	assert_int_equal(n_seen, 1);
+	assert_dpdk(0, TELA_LOG_WARN, UINT32_MAX, "EAL: before 1");
+	dpdk_log_through(node); /* whose cores poll */
+	rte_log(RTE_LOG_NOTICE, RTE_LOGTYPE_EAL, "EAL: a thread\n");
+	task = tela_task_start(node, 1, say_on_core, NULL, 0);
+	assert_non_null(task);
+	while (!atomic_load(&said))
+		sched_yield();
+	tela_task_end(task);
+	assert_int_equal(n_seen, 1);
+	rte_log(RTE_LOG_CRIT, RTE_LOGTYPE_EAL, "EAL: this is the end\n");
+	assert_int_equal(n_seen, 2);
+	assert_dpdk(1, TELA_LOG_ERROR, UINT32_MAX, "EAL: this is the end");
+	tela_node_poll(node);
+	assert_int_equal(n_seen, 5);
+	assert_dpdk(2, TELA_LOG_ERROR, 1, "EAL: core 1");
+	assert_dpdk(3, TELA_LOG_ERROR, 1, "and more");
+	assert_dpdk(4, TELA_LOG_INFO, UINT32_MAX, "EAL: a thread");
+	dpdk_log_through(NULL);
+}
+
+/* ---- all of them at once ---- */
+
 static _Atomic uint32_t n_sending;
 
 static void *send_lines(void *arg)
@@ -319,6 +377,7 @@ int main(void)
 		cmocka_unit_test_setup(test_levels, set_up),
 		cmocka_unit_test_setup(test_built, set_up),
 		cmocka_unit_test_setup(test_full, set_up),
+		cmocka_unit_test_setup(test_dpdk, set_up),
 		cmocka_unit_test_setup(test_all_at_once, set_up)};
 	int failed;
 

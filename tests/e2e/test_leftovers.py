@@ -1,5 +1,6 @@
 """What a node leaves behind when it ends: nothing after SIGTERM and SIGINT, nothing that matters after SIGKILL."""
 import glob
+import json
 import os
 import signal
 import subprocess
@@ -52,6 +53,20 @@ class Leftovers(mesh.Case):
         server, client = self.mesh.server(), self.mesh.client()
         self.assertEqual(client.call('echo', 'echo', self.echo, 'server').status, 'OK')
         return server, client
+
+    def test_does_not_start(self):
+        """What DPDK says of it is part of the log: all of standard error is JSON."""
+        config = self.mesh.config('server', [{'name': 'm0', 'device': 'net_pcap0,rx_pcap=/nowhere.pcap',
+                                              'address': '10.90.0.1/24'}],
+                                  mesh.cpus()[0], log={'format': 'json'})
+        node = mesh.Node(self.mesh, config, wait=False)
+        self.assertEqual(node.popen.wait(60), 1)
+        lines = [json.loads(line) for line in node.text().splitlines()]
+        dpdk = [line for line in lines if line.get('component') == 'dpdk']
+        self.assertTrue(any('/nowhere.pcap' in line['message'] for line in dpdk), lines)
+        self.assertEqual({line['level'] for line in dpdk}, {'error'})
+        self.assertIn('cannot be made', lines[-1]['message'])
+        self.assertNotIn('component', lines[-1])
 
     def test_asked_to_end(self):
         for number in (signal.SIGTERM, signal.SIGINT):
