@@ -536,11 +536,13 @@ static void test_reply_into(void **state)
  * does not get there. */
 static void test_into_ends(void **state)
 {
+	const uint32_t len = 8 << 20; /* more than comes before the deadline */
+
 	(void)state;
 	for (int way = 0; way < WAYS; way++) {
 		struct pair *p = new_pair(20);
-		uint8_t *into = malloc(1 << 20);
-		struct tela_options o = {.max_reply_bytes = 1 << 20,
+		uint8_t *into = malloc(len);
+		struct tela_options o = {.max_reply_bytes = len,
 			.reply_into = into,
 			.deadline_us = way == DEADLINE ? 3000 : 1000000};
 		struct caller_slot *s;
@@ -549,7 +551,7 @@ static void test_into_ends(void **state)
 		put_good(p, PUT, 10);
 		p->duplicate = p->reorder = 0.5;
 		p->loss = 0.2;
-		get_len = 1 << 20;
+		get_len = len;
 		get_id = 3;
 		s = begin(p, GET, 8, &o, &e);
 		e.lent = into; /* freed by the completion */
