@@ -491,7 +491,8 @@ static inline __attribute__((always_inline)) void serve(struct machine *m, struc
 	if (unlikely(no && (no->rebind || no->shed))) {
 		if (no->shed)
 			ends_count(m, ENDS_CALLEE, a.svc->desc, ends_method(a.svc->desc, e->method),
-				TELA_RESOURCE_EXHAUSTED, (struct tela_str){SHED_NAME, 4});
+				TELA_RESOURCE_EXHAUSTED,
+				(struct tela_str){SHED_NAME, sizeof(SHED_NAME) - 1});
 		turn_away(m, s, slot, h, no);
 		if (msg)
 			message_put(m, msg);

@@ -67,6 +67,10 @@ class Overload(mesh.Case):
         self.assertEqual(counters['calls_refused'], counters['calls_shed'])
         self.assertLessEqual(counters['calls_shed'], shed)
         self.assertEqual(server.figures('counter')['calls'], got['codes']['OK'])
+
+        def failures():
+            return {f['reason']: f['calls'] for f in server.do('failures')['failures'] if f['side'] == 'callee'}
+        mesh.until(lambda: failures() == {'overloaded': counters['calls_shed']}, 'why calls have failed is told')
         # Over: nothing is refused any more, once the CPUs leave the two alone for a while.
         mesh.until(lambda: caller.run(threads=1, calls=20)['codes'] == {'OK': 20}, 'no call is shed')
 
