@@ -6,7 +6,6 @@
 import os
 import random
 import signal
-import struct
 import subprocess
 import threading
 
@@ -17,7 +16,7 @@ from test_plugins import SECRET, token
 class Forward(mesh.Case):
     @classmethod
     def arrange(cls):
-        mesh.schemas('echo', 'calculator', 'kv')
+        mesh.schemas('bytes', 'echo', 'calculator', 'kv')
         near, far = mesh.cpus()
         with open(cls.mesh.path('secret'), 'wb') as f:
             f.write(SECRET)
@@ -79,9 +78,11 @@ class Forward(mesh.Case):
         """The callee takes them as segments, as ever."""
         data = random.randbytes(100_000)
         got = self.call('bytes', 'sum', data)
-        self.assertEqual((got.status, struct.unpack('<3Q', got.payload)[0]), ('OK', len(data)), got)
-        got = self.call('bytes', 'get', struct.pack('<Q', len(data)))
-        self.assertEqual(got.payload, bytes((i * 7 + (i >> 8)) & 255 for i in range(len(data))))
+        self.assertEqual(got.status, 'OK', got)
+        self.assertEqual(mesh.read('bytes.Taken', got.payload).Len(), len(data))
+        for method in ('get', 'get_lent'):
+            got = self.call('bytes', method, mesh.table('bytes.Wanted', len=len(data)))
+            self.assertEqual(got.payload, bytes((i * 7 + (i >> 8)) & 255 for i in range(len(data))))
 
     def test_a_shared_by_all_that_serve(self):
         before = self.forwards()
@@ -102,12 +103,12 @@ class Forward(mesh.Case):
                          ('UNAVAILABLE', 'not executed', 'no such service on this node'), got)
         self.back['b'].do('service.pause', service='bytes')
         mesh.until(lambda: not self.forwards('bytes.Bytes'), 'nobody serves it any more')
-        got = self.call('bytes', 'get', struct.pack('<Q', 8))
+        got = self.call('bytes', 'get', mesh.table('bytes.Wanted', len=8))
         self.assertEqual((got.status, got.outcome, got.message),
                          ('UNAVAILABLE', 'not executed', 'no such service on this node'), got)
         self.back['b'].do('service.activate', service='bytes')
         mesh.until(lambda: self.forwards('bytes.Bytes'), 'and again')
-        self.assertEqual(self.call('bytes', 'get', struct.pack('<Q', 8)).status, 'OK')
+        self.assertEqual(self.call('bytes', 'get', mesh.table('bytes.Wanted', len=8)).status, 'OK')
 
     def test_b_deadline(self):
         got = self.later(10_000_000, deadline_ms=200)
