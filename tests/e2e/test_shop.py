@@ -4,6 +4,8 @@ import json
 import os
 import re
 import subprocess
+import tempfile
+import unittest
 
 import mesh
 
@@ -277,6 +279,27 @@ class OneNode(mesh.Case):
             self.assertEqual(got['name'], said, got)
         self.assertEqual(node.ctl('call', 'products.get', '{"name": "lamp"}')[1]['reply']['left'], 1)
         self.assertEqual(node.stop(), 0)
+
+
+class Interrupted(unittest.TestCase):
+    """services/shop/run, just when it has made its folder."""
+
+    def test_leaves_nothing(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for name, text in (('mkdir', 'kill -TERM $PPID\n'), ('cp', 'echo too late\n')):
+                with open(f'{folder}/{name}', 'w') as f:
+                    f.write(f'#!/bin/sh\nPATH=/usr/bin:/bin {name} "$@"\n{text}')
+                os.chmod(f'{folder}/{name}', 0o755)
+            for stay in (['--stay', f'{folder}/stay'], []):
+                ran = subprocess.run([f'{SHOP}/run', '--build', os.path.dirname(mesh.program('TELA_TELAD')), *stay],
+                                     env={**os.environ, 'PATH': f'{folder}:{os.environ["PATH"]}', 'TMPDIR': folder},
+                                     stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+                self.assertEqual((ran.returncode, ran.stdout), (143, ''), ran.stderr)
+                self.assertEqual(sorted(os.listdir(folder)), ['cp', 'mkdir'])
+            ran = subprocess.run([f'{SHOP}/run', '--build', os.path.dirname(mesh.program('TELA_TELAD')), '--stay', folder],
+                                 stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+            self.assertEqual((ran.returncode, ran.stderr), (1, f'run: {folder} is there already\n'))
+            self.assertTrue(os.path.exists(f'{folder}/cp'))
 
 
 if __name__ == '__main__':
