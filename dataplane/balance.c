@@ -170,24 +170,17 @@ static void well(struct balance_state *s, uint64_t took_ns)
 	atomic_store_explicit(&s->ejected, false, memory_order_relaxed);
 }
 
-enum balance_end balance_judge(const struct tela_result *r)
-{
-	if (balance_shed(r))
-		return BALANCE_BEHIND;
-	if (r->code == TELA_UNAVAILABLE || r->code == TELA_DEADLINE_EXCEEDED)
-		return r->outcome == TELA_EXECUTED ? BALANCE_GOOD : BALANCE_BAD;
-	return r->outcome == TELA_EXECUTED ? BALANCE_GOOD : BALANCE_NEUTRAL;
-}
-
-void balance_end(
-	struct balance *b, int instance, enum balance_end end, uint64_t took_ns, uint64_t now_ns)
+void balance_end(struct balance *b, int instance, const struct tela_result *r, uint64_t took_ns,
+	uint64_t now_ns)
 {
 	struct balance_state *s = &b->at[instance];
 
 	s->in_flight--;
-	if (end == BALANCE_GOOD || end == BALANCE_BEHIND)
+	if (r && balance_shed(r)) /* what refuses fast is not fast */
+		well(s, r->retry_after_us * NS_PER_US);
+	else if (r && r->outcome == TELA_EXECUTED)
 		well(s, took_ns);
-	else if (end == BALANCE_BAD)
+	else if (r && (r->code == TELA_UNAVAILABLE || r->code == TELA_DEADLINE_EXCEEDED))
 		failed(s, now_ns);
 	else
 		s->probing = false;

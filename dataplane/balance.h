@@ -47,19 +47,16 @@ struct balance {
 /* Among those in `usable`; -1: none. `random` for one call, `hash` for TELA_BALANCE_HASH. */
 int balance_choose(const struct balance_config *cfg, struct balance *b, uint64_t usable,
 	uint64_t now_ns, uint64_t random, uint64_t hash);
-/* A call goes there; it has ended, well or not (`bad`), or says nothing of its instance. */
+/* A call goes there. */
 void balance_begin(struct balance *b, int instance, uint64_t now_ns);
-/* Behind: well, but a call takes `took_ns` there. (An instance that refuses fast is not fast.) */
-enum balance_end { BALANCE_GOOD, BALANCE_BAD, BALANCE_NEUTRAL, BALANCE_BEHIND };
 /* Refused by an instance that is behind, which has said when to come again. */
 static inline bool balance_shed(const struct tela_result *r)
 {
 	return r->retry_after_us && r->outcome == TELA_NOT_EXECUTED;
 }
-/* What the end of a call says of its instance. */
-enum balance_end balance_judge(const struct tela_result *r);
-void balance_end(
-	struct balance *b, int instance, enum balance_end end, uint64_t took_ns, uint64_t now_ns);
+/* It has ended so, after `took_ns`; NULL: that says nothing of the instance. */
+void balance_end(struct balance *b, int instance, const struct tela_result *r, uint64_t took_ns,
+	uint64_t now_ns);
 /* It could not even be asked. */
 void balance_unreached(struct balance *b, int instance, uint64_t now_ns);
 

@@ -75,9 +75,7 @@ static void ended(struct machine *m, struct forward *to, const struct forward_ca
 {
 	struct sent_service *s = container_of(to, struct sent_service, forward);
 
-	balance_end(&s->core[core_of(m)->index], f->instance, balance_judge(r),
-		balance_shed(r) ? r->retry_after_us * NS_PER_US : m->now_ns - f->sent_ns,
-		m->now_ns);
+	balance_end(&s->core[core_of(m)->index], f->instance, r, m->now_ns - f->sent_ns, m->now_ns);
 }
 
 static const struct forward_route route = {begin, ended};

@@ -483,8 +483,7 @@ static void attempt_done(void *arg, const struct tela_result *r)
 	bool over = false, soon;
 
 	a->live = false;
-	balance_end(&k->core->balance, a->instance, k->over ? BALANCE_NEUTRAL : balance_judge(r),
-		balance_shed(r) ? r->retry_after_us * NS_PER_US : now - a->sent_ns, now);
+	balance_end(&k->core->balance, a->instance, k->over ? NULL : r, now - a->sent_ns, now);
 	if (k->over) /* cancelled: the other one ends the call */
 		return;
 	if (r->outcome == TELA_EXECUTED) {

@@ -5,6 +5,11 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
+static const struct tela_result good = {.code = TELA_OK},
+				bad = {.code = TELA_UNAVAILABLE, .outcome = TELA_MAYBE_EXECUTED},
+				behind = {.code = TELA_RESOURCE_EXHAUSTED,
+					.outcome = TELA_NOT_EXECUTED,
+					.retry_after_us = 50000};
 static struct balance_config cfg;
 static struct balance b;
 static uint64_t seed;
@@ -49,13 +54,13 @@ static int choose(void)
 static void goes_bad(int i, uint64_t now)
 {
 	balance_begin(&b, i, now);
-	balance_end(&b, i, BALANCE_BAD, 0, now);
+	balance_end(&b, i, &bad, 0, now);
 }
 
 static void well(int i, uint64_t now)
 {
 	balance_begin(&b, i, now);
-	balance_end(&b, i, BALANCE_GOOD, 1000, now);
+	balance_end(&b, i, &good, 1000, now);
 }
 
 static void test_round_robin(void **state)
@@ -107,10 +112,17 @@ static void test_least(void **state)
 	assert_true(got[0] > 1200 && got[2] > 1200);
 	setup(2, TELA_BALANCE_LEAST);
 	balance_begin(&b, 0, 0);
-	balance_end(&b, 0, BALANCE_GOOD, 5000000, 0); /* slow */
+	balance_end(&b, 0, &good, 5000000, 0); /* slow */
 	well(1, 0);
 	for (int i = 0; i < 100; i++)
 		assert_int_equal(choose(), 1);
+	for (int i = 0; i < 100; i++) { /* it refuses at once, and says to come much later */
+		balance_begin(&b, 1, 0);
+		balance_end(&b, 1, &behind, 1, 0);
+	}
+	assert_false(b.at[1].ejected);
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(choose(), 0);
 }
 
 static void test_hash(void **state)
@@ -158,7 +170,7 @@ static void test_ejection(void **state)
 	balance_begin(&b, 0, now);
 	assert_int_equal(choose_of(3, now, 0), 1);
 	assert_int_equal(choose_of(3, now, 0), 1);
-	balance_end(&b, 0, BALANCE_BAD, 0, now); /* again, for twice as long */
+	balance_end(&b, 0, &bad, 0, now); /* again, for twice as long */
 	assert_int_equal(choose_of(3, now + EJECT_FIRST_NS, 0), 1);
 	now += 2 * EJECT_FIRST_NS;
 	assert_int_equal(choose_of(3, now, 0), 0);
