@@ -31,7 +31,7 @@ static void take_no_more(struct core *core, struct tela_client *c)
 {
 	struct client_core *cc = &c->core[core->index];
 
-	cc->open = false;
+	cc->open = cc->spread = false; /* client_begin() looks at one or the other */
 	cc->error = -ESHUTDOWN;
 	cc->n_paths = 0;
 }

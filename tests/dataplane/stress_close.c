@@ -266,21 +266,30 @@ static uint64_t chains_over(void)
 	return calls;
 }
 
-/* One client for cores and for threads, of which some wait for a slot. */
+static void returned(int first, int end)
+{
+	for (int i = first; i < end; i++)
+		while (atomic_load(&callers[i].client))
+			tick();
+}
+
+/* One client for cores and for threads, of which some wait for a slot behind those of another. */
 static uint64_t one_round(struct tela_thread *t, bool mesh)
 {
-	struct tela_service_desc *d = copy();
-	struct tela_client *client = open_client(d, mesh);
+	struct tela_service_desc *d = copy(), *others = copy();
+	struct tela_client *client = open_client(d, mesh), *other;
 
 	chains_of(client);
+	other = tela_client_open(node, NULL, others, 1);
+	CHECK(other);
 	for (int i = 0; i < THREADS; i++)
-		submit(&callers[i], client, PARK);
+		submit(&callers[i], i < THREADS / 2 ? other : client, PARK);
 	while (all_parked() < CORES)
 		tick();
 	close_client(client, d);
-	for (int i = 0; i < THREADS; i++)
-		while (atomic_load(&callers[i].client))
-			tick();
+	returned(THREADS / 2, THREADS);
+	close_client(other, others);
+	returned(0, THREADS / 2);
 	answer_all(t);
 	return chains_over();
 }
@@ -361,7 +370,7 @@ int main(void)
 		CHECK(!m->n_calls_busy && list_empty(&m->sessions));
 		CHECK(list_empty(&node->cores[i]->meshes) && list_empty(&node->cores[i]->waiting));
 	}
-	printf("%d clients closed with %llu calls of cores on their way, none lost\n", 3 * ROUNDS,
+	printf("%d clients closed with %llu calls of cores on their way, none lost\n", 4 * ROUNDS,
 		(unsigned long long)calls);
 	bare_node_destroy(node);
 	return 0;

@@ -2,7 +2,9 @@
  * path refuses is asked of it once, however many sessions there are. */
 #include "bare_node.h"
 #include "client.h"
+#include "thread.h"
 
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -147,12 +149,52 @@ static void test_nobody_takes_it(void **state)
 		assert_int_equal(begin(NULL), 0);
 }
 
+/* ---- closed ---- */
+
+static void *call(void *unused)
+{
+	struct tela_thread *t = tela_thread_attach(node);
+	struct tela_reply r;
+
+	(void)unused;
+	CHECK(t && !tela_thread_call(t, client, &method, "12345678", 8, NULL, &r));
+	CHECK(r.code == TELA_CANCELLED && r.outcome == TELA_NOT_EXECUTED);
+	tela_reply_free(&r);
+	tela_thread_detach(t);
+	return NULL;
+}
+
+/* A call that a thread has handed to the core is not met after the last look. */
+static void test_closed(void **state)
+{
+	struct core *core = node->cores[0];
+	struct thread_ring *ring;
+	pthread_t caller;
+
+	(void)state;
+	atomic_store(&node->polling, true); /* as if it did */
+	assert_int_equal(pthread_create(&caller, NULL, call, NULL), 0);
+	while (!core_threads_waiting(core))
+		sched_yield();
+	ring = atomic_load(&core->thread[0]);
+	atomic_store(&node->closing, client);
+	atomic_store(&node->n_closing, 1);
+	while (core_close(core), atomic_load(&node->n_closing))
+		core_serve_threads(core);
+	assert_true(xring_empty(&ring->to_core));
+	assert_int_equal(core->m.n_sessions, 0);
+	assert_int_equal(begin(NULL), -ESHUTDOWN);
+	pthread_join(caller, NULL);
+	atomic_store(&node->polling, false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_all_sessions_in_turn, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_goes_to_the_other_core, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nobody_takes_it, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_closed, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
