@@ -10,7 +10,17 @@
 
 #include <time.h>
 
-enum { CORES = 2, ROUNDS = 20, CHAINS = 4, SLOTS = 16, THREADS = 32, GO = 1, PARK = 2, NEST = 3 };
+enum {
+	CORES = 2,
+	ROUNDS = 20,
+	CHAINS = 4,
+	SLOTS = 16,
+	THREADS = 32,
+	OTHERS = 20,
+	GO = 1,
+	PARK = 2,
+	NEST = 3
+};
 
 static struct tela_node *node;
 static const struct tela_method_desc methods[] = {{"go", GO, 0, 0, NULL, NULL},
@@ -283,13 +293,13 @@ static uint64_t one_round(struct tela_thread *t, bool mesh)
 	other = tela_client_open(node, NULL, others, 1);
 	CHECK(other);
 	for (int i = 0; i < THREADS; i++)
-		submit(&callers[i], i < THREADS / 2 ? other : client, PARK);
+		submit(&callers[i], i < OTHERS ? other : client, PARK);
 	while (all_parked() < CORES)
 		tick();
 	close_client(client, d);
-	returned(THREADS / 2, THREADS);
+	returned(OTHERS, THREADS);
 	close_client(other, others);
-	returned(0, THREADS / 2);
+	returned(0, OTHERS);
 	answer_all(t);
 	return chains_over();
 }
@@ -330,6 +340,7 @@ static void publish(void)
 int main(void)
 {
 	const struct tela_budgets budgets = {.slots = 64,
+		.slots_per_session = SLOTS / 2,
 		.calls = 256,
 		.messages_2k = 256,
 		.messages_64k = 2,

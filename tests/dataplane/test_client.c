@@ -151,41 +151,64 @@ static void test_nobody_takes_it(void **state)
 
 /* ---- closed ---- */
 
-static void *call(void *unused)
+static void *call(void *arg)
 {
 	struct tela_thread *t = tela_thread_attach(node);
 	struct tela_reply r;
 
-	(void)unused;
-	CHECK(t && !tela_thread_call(t, client, &method, "12345678", 8, NULL, &r));
+	CHECK(t && !tela_thread_call(t, arg, &method, "12345678", 8, NULL, &r));
 	CHECK(r.code == TELA_CANCELLED && r.outcome == TELA_NOT_EXECUTED);
 	tela_reply_free(&r);
 	tela_thread_detach(t);
 	return NULL;
 }
 
+/* As tela_client_close() asks for it, up to the last look. */
+static void close_it(struct tela_client *c, void (*between)(struct core *core))
+{
+	atomic_store(&node->closing, c);
+	atomic_store(&node->n_closing, 1);
+	while (core_close(node->cores[0]), atomic_load(&node->n_closing))
+		between(node->cores[0]);
+}
+
+static void serve_threads(struct core *core)
+{
+	core_serve_threads(core);
+}
+
+static void begin_none(struct core *core)
+{
+	(void)core;
+	assert_int_equal(begin(NULL), -ESHUTDOWN);
+}
+
 /* A call that a thread has handed to the core is not met after the last look. */
-static void test_closed(void **state)
+static void test_closed_under_a_thread(void **state)
 {
 	struct core *core = node->cores[0];
-	struct thread_ring *ring;
+	struct tela_client *own = tela_client_open(node, NULL, &service, 1);
 	pthread_t caller;
 
 	(void)state;
+	assert_non_null(own);
 	atomic_store(&node->polling, true); /* as if it did */
-	assert_int_equal(pthread_create(&caller, NULL, call, NULL), 0);
+	assert_int_equal(pthread_create(&caller, NULL, call, own), 0);
 	while (!core_threads_waiting(core))
 		sched_yield();
-	ring = atomic_load(&core->thread[0]);
-	atomic_store(&node->closing, client);
-	atomic_store(&node->n_closing, 1);
-	while (core_close(core), atomic_load(&node->n_closing))
-		core_serve_threads(core);
-	assert_true(xring_empty(&ring->to_core));
-	assert_int_equal(core->m.n_sessions, 0);
-	assert_int_equal(begin(NULL), -ESHUTDOWN);
+	close_it(own, serve_threads);
+	assert_false(core_threads_waiting(core));
 	pthread_join(caller, NULL);
 	atomic_store(&node->polling, false);
+}
+
+/* Not while some of its sessions are left, either. */
+static void test_closed_takes_no_call(void **state)
+{
+	(void)state;
+	close_it(client, begin_none);
+	assert_int_equal(begin(NULL), -ESHUTDOWN);
+	assert_int_equal(node->cores[0]->m.n_sessions, 0);
 }
 
 int main(void)
@@ -194,7 +217,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_all_sessions_in_turn, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_goes_to_the_other_core, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nobody_takes_it, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_closed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_closed_under_a_thread, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_closed_takes_no_call, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
