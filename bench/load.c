@@ -87,58 +87,53 @@ static inline void next_data(struct load *l)
 		fill(l->data, l->next_id, l->bytes);
 }
 
-static int issue_bytes(struct load *l, struct load_call *c, struct tela_options *o)
+static int issue_bytes(struct load *l, struct load_call *c)
 {
-	int rc;
+	if (l->put)
+		return (l->put == bytes_Bytes_put_ID ? bytes_Bytes_put_lend
+						     : bytes_Bytes_put_whole_lend)(
+			l->client, l->data, l->bytes, &l->options, put_done, c);
+	return (l->get == bytes_Bytes_get_lent_ID ? bytes_Bytes_get_lent_call
+						  : bytes_Bytes_get_call)(
+		l->client, &(struct bytes_Wanted_args){.len = l->bytes}, &l->options, get_done, c);
+}
 
-	c->due_ticks = ticks();
-	if (l->put) {
-		rc = (l->put == bytes_Bytes_put_ID ? bytes_Bytes_put_lend
-						   : bytes_Bytes_put_whole_lend)(
-			l->client, l->data, l->bytes, o, put_done, c);
-	} else {
-		o->max_reply_bytes = l->bytes;
-		o->flags = TELA_CALL_SEGMENTS;
-		rc = (l->get == bytes_Bytes_get_lent_ID ? bytes_Bytes_get_lent_call
-							: bytes_Bytes_get_call)(
-			l->client, &(struct bytes_Wanted_args){.len = l->bytes}, o, get_done, c);
+static int issue_echo(struct load *l, struct load_call *c, uint64_t due_ticks)
+{
+	if (l->until_sample-- == 0) {
+		l->until_sample = l->sample_every - 1;
+		c->due_ticks = due_ticks ? due_ticks : ticks();
 	}
-	l->next_id += !rc;
-	l->outstanding += !rc;
-	return rc;
+	return echo_Echo_echo_call(l->client,
+		&(struct echo_Message_args){.data = {l->data, l->bytes}}, &l->options, done, c);
+}
+
+static __attribute__((noinline)) int issue_other(
+	struct load *l, struct load_call *c, uint64_t due_ticks)
+{
+	if (l->put || l->get) {
+		c->due_ticks = ticks();
+		return issue_bytes(l, c);
+	}
+	if (large(l))
+		memcpy(l->data, &c->id, sizeof(c->id));
+	if (scramble(c->id, 1) >> 48 < l->slow_65536)
+		return echo_Echo_later_call(l->client,
+			&(struct echo_Delayed_args){
+				.delay_us = l->slow_us, .data = {l->data, l->bytes}},
+			&l->options, slow_done, c);
+	return issue_echo(l, c, due_ticks);
 }
 
 /* Starts a call that is due since then (closed loop: 0, now). 0, or why it cannot be: a later pass
  * tries again. */
 static int issue(struct load *l, struct load_call *c, uint64_t due_ticks)
 {
-	static const struct tela_pair ask = {"stamp", ""};
-	struct tela_options o = {
-		.deadline_us = l->deadline_us, .metadata = &ask, .n_metadata = l->stamped};
-	struct tela_bytes bytes = {l->data, l->bytes};
-	uint64_t id = l->next_id;
 	int rc;
 
-	c->id = id;
+	c->id = l->next_id;
 	c->due_ticks = 0;
-	if (l->put || l->get)
-		return issue_bytes(l, c, &o);
-	if (__builtin_expect(large(l), 0)) {
-		memcpy(l->data, &id, sizeof(id));
-		o.max_reply_bytes = l->one_way ? 1 : l->bytes + 64;
-	}
-	if (l->slow_65536 && scramble(id, 1) >> 48 < l->slow_65536) {
-		rc = echo_Echo_later_call(l->client,
-			&(struct echo_Delayed_args){.delay_us = l->slow_us, .data = bytes}, &o,
-			slow_done, c);
-	} else {
-		if (l->until_sample-- == 0) {
-			l->until_sample = l->sample_every - 1;
-			c->due_ticks = due_ticks ? due_ticks : ticks();
-		}
-		rc = echo_Echo_echo_call(
-			l->client, &(struct echo_Message_args){.data = bytes}, &o, done, c);
-	}
+	rc = l->plain ? issue_echo(l, c, due_ticks) : issue_other(l, c, due_ticks);
 	if (rc)
 		return rc;
 	l->next_id++;
@@ -231,6 +226,19 @@ static inline void measured(struct load *l, const struct load_call *c)
 		hist_add(&l->hist, (uint64_t)((double)(ticks() - c->due_ticks) * l->ns_per_tick));
 }
 
+/* False: it counts as refused, and for no more. */
+static __attribute__((noinline)) bool account_status(struct load *l, const struct tela_result *r)
+{
+	if (l->overload && r->code == TELA_RESOURCE_EXHAUSTED && r->outcome == TELA_NOT_EXECUTED) {
+		l->refused += atomic_load_explicit(&l->measure, memory_order_relaxed);
+		return false;
+	}
+	/* As asked: the handler has run, and may not answer with so much. */
+	if (!(l->one_way && r->code == TELA_RESOURCE_EXHAUSTED && r->outcome == TELA_EXECUTED))
+		failed(l, r);
+	return true;
+}
+
 /* The call has ended: what holds for every one. */
 static inline void account(struct load *l, const struct load_call *c, const struct tela_result *r,
 	struct tela_bytes (*data_of)(const struct tela_result *r))
@@ -238,14 +246,9 @@ static inline void account(struct load *l, const struct load_call *c, const stru
 	l->outstanding--;
 	add(&l->done, 1);
 	l->resent_calls += r->resends > 0;
-	if (l->overload && r->code == TELA_RESOURCE_EXHAUSTED && r->outcome == TELA_NOT_EXECUTED) {
-		l->refused += atomic_load_explicit(&l->measure, memory_order_relaxed);
-		return;
-	}
-	if (l->one_way && r->code == TELA_RESOURCE_EXHAUSTED && r->outcome == TELA_EXECUTED) {
-		; /* as asked: the handler has run, and may not answer with so much */
-	} else if (__builtin_expect(r->code != TELA_OK, 0)) {
-		failed(l, r);
+	if (__builtin_expect(r->code != TELA_OK, 0)) {
+		if (!account_status(l, r))
+			return;
 	} else {
 		struct tela_bytes data = data_of(r);
 
@@ -275,8 +278,8 @@ static void done(void *arg, const struct tela_result *r)
 	struct load *l = c->load;
 
 	account(l, c, r, echoed);
-	if (l->interval_ticks > 0 ||
-		atomic_load_explicit(&l->state, memory_order_relaxed) != LOAD_RUN || issue(l, c, 0))
+	if (l->open_loop || atomic_load_explicit(&l->state, memory_order_relaxed) != LOAD_RUN ||
+		issue(l, c, 0))
 		put_free(l, c);
 }
 
@@ -369,18 +372,32 @@ bool load_task(struct tela_core *core, void *arg)
 	if (!l)
 		return false;
 	state = atomic_load_explicit(&l->state, memory_order_acquire);
-	if (state == LOAD_RUN && l->interval_ticks > 0) {
+	if (state == LOAD_RUN && l->open_loop) {
 		issue_due(l);
 	} else if (state == LOAD_RUN) {
 		while (l->outstanding < l->in_flight && l->free && issue_one(l, 0))
 			;
 	} else if (state == LOAD_STOP && !l->outstanding) {
-		if (l->interval_ticks > 0 && l->next_ticks < (double)l->stop_ticks)
+		if (l->open_loop && l->next_ticks < (double)l->stop_ticks)
 			l->late = (uint64_t)(((double)l->stop_ticks - l->next_ticks) /
 					     l->interval_ticks);
 		atomic_store_explicit(&l->state, LOAD_DONE, memory_order_release);
 	}
 	return false; /* what the calls do is work enough for the loop to see */
+}
+
+static void set_options(struct load *l)
+{
+	static const struct tela_pair ask = {"stamp", ""};
+
+	l->options = (struct tela_options){
+		.deadline_us = l->deadline_us, .metadata = &ask, .n_metadata = l->stamped};
+	if (l->get) {
+		l->options.max_reply_bytes = l->bytes;
+		l->options.flags = TELA_CALL_SEGMENTS;
+	} else if (large(l) && !l->put) {
+		l->options.max_reply_bytes = l->one_way ? 1 : l->bytes + 64;
+	}
 }
 
 void load_start(struct load *l)
@@ -394,7 +411,10 @@ void load_start(struct load *l)
 	l->until_sample = 0;
 	l->next_ticks = 0;
 	l->late = 0;
-	l->interval_ticks = l->per_second > 0 ? 1e9 / l->per_second / l->ns_per_tick : 0;
+	l->open_loop = l->per_second > 0;
+	l->interval_ticks = l->open_loop ? 1e9 / l->per_second / l->ns_per_tick : 0;
+	l->plain = !l->put && !l->get && !l->slow_65536 && !large(l);
+	set_options(l);
 	l->last_message[0] = 0;
 	hist_init(&l->hist);
 	atomic_store(&l->done, 0);

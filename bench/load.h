@@ -57,6 +57,8 @@ struct load {
 	_Atomic uint64_t done, measured;
 	/* the core's, read when DONE */
 	uint64_t next_id;
+	struct tela_options options;
+	bool open_loop, plain; /* plain: every call is an echo of its own few bytes */
 	uint32_t outstanding, until_sample;
 	double next_ticks, interval_ticks; /* open loop: when the next one is due; 0: now */
 	/* Surely not executed as the peer is behind, while measured: it says so, or this node has
