@@ -30,6 +30,8 @@ static void slow_done(void *arg, const struct tela_result *r);
 static void put_done(void *arg, const struct tela_result *r);
 static void get_done(void *arg, const struct tela_result *r);
 
+enum { USUAL_BYTES = 32 };
+
 uint64_t load_ticks(void)
 {
 	return ticks();
@@ -47,7 +49,7 @@ static inline bool large(const struct load *l)
 	return l->bytes > LOAD_BYTES_OWN;
 }
 
-static inline void fill(uint8_t *to, uint64_t id, uint32_t bytes)
+static inline __attribute__((always_inline)) void fill(uint8_t *to, uint64_t id, uint32_t bytes)
 {
 	memcpy(to, &id, 8);
 	for (uint32_t i = 8; i + 8 <= bytes; i += 8) {
@@ -64,7 +66,8 @@ static bool same_large(const struct load *l, const uint8_t *from, uint64_t id)
 	return !memcmp(from, &id, 8) && !memcmp(from + 8, l->data + 8, l->bytes - 8);
 }
 
-static inline bool same(const uint8_t *from, uint64_t id, uint32_t bytes)
+static inline __attribute__((always_inline)) bool same(
+	const uint8_t *from, uint64_t id, uint32_t bytes)
 {
 	uint64_t w, differ;
 
@@ -83,8 +86,19 @@ static inline bool same(const uint8_t *from, uint64_t id, uint32_t bytes)
  * copied without waiting for them. */
 static inline void next_data(struct load *l)
 {
-	if (!large(l))
+	if (l->bytes == USUAL_BYTES) /* without a loop */
+		fill(l->data, l->next_id, USUAL_BYTES);
+	else if (!large(l))
 		fill(l->data, l->next_id, l->bytes);
+}
+
+static inline bool is_own(const struct load *l, const struct load_call *c, struct tela_bytes data)
+{
+	if (data.len != l->bytes)
+		return false;
+	if (l->bytes == USUAL_BYTES)
+		return same(data.data, c->id, USUAL_BYTES);
+	return large(l) ? same_large(l, data.data, c->id) : same(data.data, c->id, l->bytes);
 }
 
 static int issue_bytes(struct load *l, struct load_call *c)
@@ -250,10 +264,7 @@ static inline void account(struct load *l, const struct load_call *c, const stru
 		if (!account_status(l, r))
 			return;
 	} else {
-		struct tela_bytes data = data_of(r);
-
-		if (data.len != l->bytes || !(large(l) ? same_large(l, data.data, c->id)
-						       : same(data.data, c->id, l->bytes)))
+		if (!is_own(l, c, data_of(r)))
 			l->wrong++;
 		if (l->stamped)
 			check_stamps(l, r);
