@@ -10,10 +10,11 @@ enum { METADATA_MAX = 16, DIRECT_MAX = 16 };
 
 /* ---- requests ---- */
 
-/* A bound call without options fits the canonical envelope. */
-static bool plain(const struct caller_session *s, const struct tela_options *o)
+/* A bound call that says no more than its deadline fits the canonical envelope. */
+static inline bool plain(const struct caller_session *s, const struct tela_options *o)
 {
-	return s->bind && (!o || (!o->n_metadata && !o->key && !o->max_reply_bytes && !o->context));
+	return s->bind && (!o || !(o->n_metadata | (uintptr_t)o->key | o->max_reply_bytes |
+					 (uintptr_t)o->context));
 }
 
 /* The first token among the metadata, if an index stands for it. A one-way call has been accepted
