@@ -59,7 +59,7 @@ struct conf {
 	struct tela_node_config node;
 	const char *admin; /* path of the admin socket */
 	const char *zone;  /* NULL: none */
-	bool discovery;
+	bool discovery, dpdk_telemetry;
 	uint32_t forward_balance; /* enum tela_balance */
 	const char *probes;       /* where /livez and /readyz are served, NULL: nowhere */
 	const char *file;         /* what was read, for messages */

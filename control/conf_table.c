@@ -157,6 +157,9 @@ static const struct conf_field node_fields[] = {
 	{"reflection", CONF_BOOL, false, offsetof(struct conf, reflection), .fallback = "true",
 		.help = "tell callers what is served and by which schemas, as telactl describe "
 			"asks"},
+	{"dpdk_telemetry", CONF_BOOL, false, offsetof(struct conf, dpdk_telemetry),
+		.fallback = "true",
+		.help = "DPDK's telemetry socket, with /tela/counters and the like under it"},
 	{"file_prefix", CONF_STRING, false, NODE(file_prefix), .check = check_name,
 		.help = "of DPDK's run-time files; made from name and process id unless given"},
 	{"log", CONF_MAP, false, 0, .sub = log_fields, .help = "lines on standard error"},

@@ -216,6 +216,7 @@ static int open_node(struct control *c, struct conf *conf)
 	char err[1024] = "";
 
 	choose_memory(conf);
+	conf->node.no_dpdk_telemetry = !conf->dpdk_telemetry;
 	c->conf = conf;
 	c->started_ns = control_now_ns();
 	c->node = tela_node_create(&conf->node, err, sizeof(err));

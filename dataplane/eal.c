@@ -19,6 +19,8 @@
 #include <dirent.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -275,6 +277,8 @@ static void make_args(struct args *a, const struct tela_node_config *c, const cp
 	add(a, "--log-level=%u", RTE_LOG_ERR);
 	add_lcores(a, c, saved);
 	add_devices(a, c);
+	if (c->no_dpdk_telemetry)
+		add(a, "--no-telemetry");
 	add(a, eal.huge ? "--in-memory" : "--no-huge");
 	add(a, eal.huge ? "--single-file-segments" : "--no-shconf");
 	add(a, "-m");
@@ -317,6 +321,16 @@ static bool is_dead(const char *dir)
 	return dead;
 }
 
+/* Of the process whose number is in the usual name. One that is gone for us may be in another
+ * namespace. */
+static bool is_process_gone(const char *dir)
+{
+	const char *number = strrchr(dir, '-');
+	int pid = number ? atoi(number + 1) : 0;
+
+	return pid > 0 && kill(pid, 0) && errno == ESRCH;
+}
+
 /* What nodes that were killed left, beside our own. */
 static void remove_dead_dirs(void)
 {
@@ -337,6 +351,8 @@ static void remove_dead_dirs(void)
 		snprintf(path, sizeof(path), "%s/%.64s", parent, e->d_name);
 		if (is_dead(path))
 			remove_dir(path);
+		else if (is_process_gone(path))
+			rmdir(path); /* of one without telemetry: nothing is in it */
 	}
 	if (d)
 		closedir(d);

@@ -9,6 +9,7 @@
 #include "out.h"
 
 #include "client.h"
+#include "dpdk_telemetry.h"
 #include "eal.h"
 #include "idle.h"
 #include "names.h"
@@ -469,6 +470,8 @@ static int node_build(
 	n->names = names_create();
 	if (!n->store || !n->names || reclaimer_start(n))
 		return say(err, err_len, -ENOMEM, "cannot start the reclaimer thread");
+	if (!cfg->no_dpdk_telemetry)
+		dpdk_telemetry_show(n);
 	return 0;
 }
 
@@ -663,6 +666,7 @@ static void close_port(struct tela_node *n, uint32_t index)
 
 void tela_node_halt(struct tela_node *n)
 {
+	dpdk_telemetry_hide(n);
 	stop_cores(n);
 	for (uint32_t i = 0; i < n->n_ports; i++)
 		port_close(&n->ports[i]);
@@ -674,6 +678,7 @@ void tela_node_destroy(struct tela_node *n)
 {
 	if (!n)
 		return;
+	dpdk_telemetry_hide(n);
 	workers_stop(n);
 	watchdog_stop(n);
 	if (n->cores)

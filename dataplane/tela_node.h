@@ -90,10 +90,11 @@ struct tela_node_config {
 	const struct tela_core_config *cores;
 	const struct tela_peer_config *peers;
 	uint32_t n_ports, n_cores, n_peers;
-	uint16_t udp_port;   /* 0: TELA_UDP_PORT */
-	bool no_huge;        /* ordinary memory in place of huge pages */
-	bool share_cpu;      /* allow a CPU that already has a poller, in this process or another */
-	uint32_t memory_mib; /* 0: 256 */
+	uint16_t udp_port; /* 0: TELA_UDP_PORT */
+	bool no_huge;      /* ordinary memory in place of huge pages */
+	bool share_cpu;    /* allow a CPU that already has a poller, in this process or another */
+	bool no_dpdk_telemetry;  /* DPDK opens no telemetry socket */
+	uint32_t memory_mib;     /* 0: 256 */
 	const char *file_prefix; /* EAL's; NULL: made from the name and the process id */
 	uint32_t n_workers;      /* threads for links that block, at most 64; 0: none */
 	/* A peer that is asked and silent is down after the longest of this (0: 5 ms), three of its
