@@ -5,7 +5,7 @@
 
 enum {
 	LEND_ABOVE = 9000, /* more than any packet takes */
-	TURN = 64,         /* of those that wait, a pass */
+	TURNS = 64,        /* of queues that wait, a pass */
 };
 
 static struct forward_call *forward_of(const struct call *c)
@@ -129,11 +129,87 @@ static enum tela_verdict refuse_rc(struct call *c, int rc)
 				: "no memory to send the call on");
 }
 
-static void wait_for_slot(struct machine *m, struct call *c)
+/* ---- those that wait ---- */
+
+static struct forward_queue *queue_of(const struct call *c)
 {
-	count(m->counts, count_forwards_waited);
-	list_add_tail(&m->forwards, &forward_of(c)->waiting);
+	return c->svc->forward->route->queue(c->machine, c->svc->forward);
 }
+
+static void leave_queue(struct forward_queue *q, struct forward_call *f)
+{
+	f->waits = 0;
+	list_del(&f->waiting);
+	if (list_empty(&q->calls))
+		list_del(&q->of_machine);
+}
+
+/* Its client has gone. */
+static void cancel_waiting(struct machine *m, void *child)
+{
+	struct call *c = child;
+
+	leave_queue(queue_of(c), forward_of(c));
+	if (call_let_go(m, forward_of(c)->handle))
+		call_finish(m, c);
+}
+
+/* 0, or -ENOBUFS: no memory. */
+static int wait_for_slot(struct machine *m, struct call *c, struct forward_queue *q)
+{
+	struct forward_call *f = forward_of(c);
+	const struct nest_child child = {cancel_waiting, c, &f->waits, nest_serial(m), 0};
+
+	if (!call_own_request(c) || !nest_add(m, &(struct tela_options){.parent = &c->pub}, &child))
+		return -ENOBUFS;
+	f->waits = child.was;
+	if (list_empty(&q->calls))
+		list_add_tail(&m->forwards, &q->of_machine);
+	list_add_tail(&q->calls, &f->waiting);
+	count(m->counts, count_forwards_waited);
+	return 0;
+}
+
+/* The first of them goes, or ends. False: there is no slot for it. */
+static bool turn(struct machine *m, struct forward_queue *q)
+{
+	struct forward_call *f = list_entry(q->calls.next, struct forward_call, waiting);
+	struct call *c = f->call;
+	const int rc = send_on(m, c);
+
+	if (rc == -EAGAIN)
+		return false;
+	leave_queue(q, f);
+	if (!rc || !call_let_go(m, f->handle))
+		return true;
+	if (!c->detached)
+		refuse_rc(c, rc);
+	call_finish(m, c);
+	return true;
+}
+
+bool forward_due(struct machine *m)
+{
+	struct list full;
+	bool worked = false;
+
+	list_init(&full);
+	for (uint32_t n = 0; n < TURNS && !list_empty(&m->forwards); n++) {
+		struct forward_queue *q =
+			list_entry(m->forwards.next, struct forward_queue, of_machine);
+
+		list_move_tail(&m->forwards, &q->of_machine);
+		if (turn(m, q))
+			worked = true;
+		else /* nor is there one for those behind it */
+			list_move_tail(&full, &q->of_machine);
+	}
+	while (!list_empty(&full))
+		list_move_tail(&m->forwards, full.next);
+	return worked;
+}
+
+/* ---- in ---- */
 
 /* The datagram goes. */
 static void request_gone(struct call *c)
@@ -151,6 +227,7 @@ enum tela_verdict forward_enter(struct tela_call *pub, void *self)
 	struct machine *m = c->machine;
 	const bool bound = !c->envelope.p || frame_Envelope_bind(c->envelope);
 	const struct forward *to = self;
+	struct forward_queue *q = queue_of(c);
 	struct forward_call *f;
 	int rc;
 
@@ -170,44 +247,15 @@ enum tela_verdict forward_enter(struct tela_call *pub, void *self)
 	list_init(&f->waiting);
 	if (call_pend(c, false, &f->handle))
 		return refuse(c, TELA_RESOURCE_EXHAUSTED, "no room for a call to be sent on");
-	rc = send_on(m, c);
-	if (rc == -EAGAIN && !call_own_request(c))
-		rc = -ENOBUFS;
-	if (rc && rc != -EAGAIN)
-		return refuse_rc(c, rc);
-	if (rc)
-		wait_for_slot(m, c);
-	else
+	rc = list_empty(&q->calls) ? send_on(m, c) : -EAGAIN; /* none overtakes those that wait */
+	if (!rc)
 		request_gone(c);
+	else if (rc == -EAGAIN)
+		rc = wait_for_slot(m, c, q);
+	if (rc)
+		return refuse_rc(c, rc);
 	count(m->counts, count_calls_forwarded);
 	return TELA_PENDING;
-}
-
-bool forward_due(struct machine *m)
-{
-	uint32_t n = 0;
-	bool worked = false;
-
-	list_for_each_safe(e, tmp, &m->forwards)
-	{
-		struct forward_call *f = list_entry(e, struct forward_call, waiting);
-		struct call *c = f->call;
-		int rc;
-
-		if (n++ == TURN)
-			break;
-		rc = c->detached ? -ECANCELED : send_on(m, c);
-		if (rc == -EAGAIN)
-			continue;
-		worked = true;
-		list_del(&f->waiting);
-		if (!rc || !call_let_go(m, f->handle))
-			continue;
-		if (!c->detached)
-			refuse_rc(c, rc);
-		call_finish(m, c);
-	}
-	return worked;
 }
 
 /* ---- back ---- */

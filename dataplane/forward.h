@@ -19,7 +19,8 @@
  *
  * One that an instance refuses UNAVAILABLE, surely not executed, goes to another one, FORWARD_TRIES
  * times in all; every other end is the client's to judge. One for which the callee has not granted
- * a slot yet waits for it, in order, as a copy.
+ * a slot yet waits for it, as a copy, behind those that wait for the same service; services take
+ * turns, so that one which nobody has a slot for holds up none of the others.
  *
  * Context: the owning core, but for what is atomic.
  */
@@ -45,17 +46,32 @@ enum {
 
 /* Of one call, with what it hands on (nest.h). */
 struct forward_call {
-	struct list waiting; /* in machine->forwards: for a slot */
+	struct list waiting; /* in its service's queue */
 	struct call *call;
 	struct tela_handle handle;
 	uint64_t sent_ns, tried; /* mask of instances */
+	uint32_t waits;          /* serial (nest.h), 0: not in a queue */
 	uint8_t instance;        /* that has it, FORWARD_NOBODY: none */
 	uint8_t tries;
 	bool bound; /* it came with an index */
 };
 
+/* Of a service on one core: calls that wait for a slot, in order. */
+struct forward_queue {
+	struct list of_machine; /* in machine->forwards, while there are any */
+	struct list calls;
+};
+
+static inline void forward_queue_init(struct forward_queue *q)
+{
+	list_init(&q->of_machine);
+	list_init(&q->calls);
+}
+
 /* Who is asked. */
 struct forward_route {
+	/* This core's. */
+	struct forward_queue *(*queue)(struct machine *m, struct forward *to);
 	/* As tela_request_begin, of an instance that is not in f->tried: enters it there and in
 	 * f->instance. -ENOTCONN: none is left. */
 	int (*begin)(struct machine *m, struct forward *to, struct forward_call *f,
@@ -88,5 +104,5 @@ struct tela_service *forward_find(
 enum tela_verdict forward_enter(struct tela_call *call, void *self);
 /* A call made in `s` was refused. True: it was one sent on, and another instance has it now. */
 bool forward_again(struct machine *m, const struct caller_slot *s, const struct tela_result *r);
-/* Those that wait for a slot. Returns whether it did something. */
+/* Those that wait for a slot; bounded. Returns whether it did something. */
 bool forward_due(struct machine *m);

@@ -10,6 +10,11 @@
 #include "node.h"
 #include "tela_forward.h"
 
+struct sent_core {
+	struct forward_queue queue;
+	struct balance balance;
+};
+
 struct sent_service {
 	struct forward forward; /* first: what the image's link has */
 	struct tela_service_desc desc;
@@ -21,7 +26,7 @@ struct sent_service {
 	uint32_t n_clients;
 	_Atomic uint64_t usable;
 	struct balance_config balance;
-	struct balance core[];
+	struct sent_core core[];
 };
 
 /* ---- on data cores ---- */
@@ -46,7 +51,7 @@ static int begin(struct machine *m, struct forward *to, struct forward_call *f,
 {
 	struct sent_service *s = container_of(to, struct sent_service, forward);
 	struct core *core = core_of(m);
-	struct balance *b = &s->core[core->index];
+	struct balance *b = &s->core[core->index].balance;
 	uint64_t left = atomic_load_explicit(&s->usable, memory_order_acquire) & ~f->tried, mask;
 	bool busy = false;
 
@@ -75,10 +80,18 @@ static void ended(struct machine *m, struct forward *to, const struct forward_ca
 {
 	struct sent_service *s = container_of(to, struct sent_service, forward);
 
-	balance_end(&s->core[core_of(m)->index], f->instance, r, m->now_ns - f->sent_ns, m->now_ns);
+	balance_end(&s->core[core_of(m)->index].balance, f->instance, r, m->now_ns - f->sent_ns,
+		m->now_ns);
 }
 
-static const struct forward_route route = {begin, ended};
+static struct forward_queue *queue(struct machine *m, struct forward *to)
+{
+	struct sent_service *s = container_of(to, struct sent_service, forward);
+
+	return &s->core[core_of(m)->index].queue;
+}
+
+static const struct forward_route route = {queue, begin, ended};
 static const struct tela_link link_on = {.callback = TELA_REQUEST_IN, .enter = forward_enter};
 
 /* ---- made ---- */
@@ -130,6 +143,8 @@ static struct sent_service *sent_create(
 	if (!s)
 		return NULL;
 	memset(s, 0, sizeof(*s) + n->n_cores * sizeof(s->core[0]));
+	for (uint32_t i = 0; i < n->n_cores; i++)
+		forward_queue_init(&s->core[i].queue);
 	s->forward.route = &route;
 	s->balance.how = balance;
 	s->balance.n = TELA_MESH_INSTANCES_MAX;
@@ -283,7 +298,7 @@ void tela_node_forwards(const struct tela_node *n,
 				.serves = usable >> i & 1};
 
 			for (uint32_t c = 0; c < n->n_cores; c++) {
-				const struct balance_state *b = &s->core[c].at[i];
+				const struct balance_state *b = &s->core[c].balance.at[i];
 
 				v.calls += atomic_load_explicit(&b->calls, memory_order_relaxed);
 				v.failures +=

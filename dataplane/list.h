@@ -39,6 +39,13 @@ static inline void list_del(struct list *e)
 	list_init(e);
 }
 
+/* From wherever it stands. */
+static inline void list_move_tail(struct list *head, struct list *e)
+{
+	list_del(e);
+	list_add_tail(head, e);
+}
+
 #define list_entry(ptr, type, member) container_of(ptr, type, member)
 #define list_for_each_safe(pos, tmp, head)                                                         \
 	for (struct list *pos = (head)->next, *tmp = pos->next; pos != (head);                     \

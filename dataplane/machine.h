@@ -160,7 +160,7 @@ struct machine {
 	struct report_ring *reports, *traces, *logs; /* to the control side */
 	struct list local;                           /* caller slots of local calls, to be served */
 	struct list ended;                           /* calls of local callers who are to be told */
-	struct list forwards;                        /* calls to be sent on that wait for a slot */
+	struct list forwards;                        /* queues of calls that wait to be sent on */
 	uint32_t nesting;     /* completions of local calls inside one another, just now */
 	uint32_t nest_serial; /* of the last call made for another */
 	uint32_t direct;      /* direct calls inside one another, just now */

@@ -9,7 +9,7 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-enum { SPECIAL = 4, MARKED = 5, BACK = 8, INSTANCES = 2 };
+enum { SPECIAL = 4, MARKED = 5, BACK = 8, INSTANCES = 2, OLDER = 1 };
 enum { SEE, REFUSE_FIRST, REFUSE_ALL, CREATE, SAY_STATUS, SHED };
 
 static const struct tela_method_desc sent_methods[] = {{"echo", 1, 0, 0, NULL, NULL},
@@ -17,13 +17,15 @@ static const struct tela_method_desc sent_methods[] = {{"echo", 1, 0, 0, NULL, N
 	{"special", 4, 0, 0, NULL, NULL}, {"marked", 5, 0, 0, NULL, NULL}};
 static const struct tela_service_desc sent_desc = {"test.Test", 42, NULL, 0, 5, sent_methods};
 
-/* Who sends on at each end. */
+/* Who sends on at each end; and, at end 1, by another hash of the service too. */
 static struct sender {
 	struct forward forward; /* first */
 	struct tela_service *service;
+	struct forward_queue queue;
 	uint32_t n_instances, n_ended;
-	bool full; /* no instance has a slot */
-} sender[2];
+	bool full;     /* no instance has a slot */
+	uint32_t room; /* not full: but after so many more calls; 0: never */
+} sender[2], other;
 
 /* What the handler saw. */
 static struct {
@@ -91,10 +93,10 @@ static int begin(struct machine *m, struct forward *to, struct forward_call *f,
 	struct tela_request *ret)
 {
 	struct pair_end *e = m->io;
-	const struct sender *s = (struct sender *)to;
+	struct sender *s = (struct sender *)to;
 	int rc = s->full ? -EAGAIN : -ENOTCONN;
 
-	for (uint32_t i = 0; i < s->n_instances && rc && !s->full; i++) {
+	for (uint32_t i = 0; i < s->n_instances && !s->full; i++) {
 		if (f->tried >> i & 1)
 			continue;
 		rc = caller_begin(m, &e->sessions[BACK + i], method, size, o, ret);
@@ -102,6 +104,8 @@ static int begin(struct machine *m, struct forward *to, struct forward_call *f,
 			return rc;
 		f->tried |= 1ull << i;
 		f->instance = (uint8_t)i;
+		s->full = s->room && !--s->room;
+		return 0;
 	}
 	return rc;
 }
@@ -115,27 +119,49 @@ static void ended(struct machine *m, struct forward *to, const struct forward_ca
 	((struct sender *)to)->n_ended++;
 }
 
-static const struct forward_route route = {begin, ended};
+static struct forward_queue *queue(struct machine *m, struct forward *to)
+{
+	(void)m;
+	return &((struct sender *)to)->queue;
+}
+
+static const struct forward_route route = {queue, begin, ended};
+
+/* A service made of `desc`, to be sent on by `s`. */
+static void sender_init(struct sender *s, const struct tela_service_desc *d, uint32_t index)
+{
+	static const struct tela_link link = {.callback = TELA_REQUEST_IN, .enter = forward_enter};
+	const struct tela_image_link links[] = {{&link, s, "forward"}};
+	char err[100];
+
+	*s = (struct sender){.forward = {&route, true}, .n_instances = 1};
+	forward_queue_init(&s->queue);
+	s->service = service_create(NULL, d, index);
+	assert_true(s->service);
+	s->service->forward = &s->forward;
+	image_swap(s->service, image_build(s->service, 1, links, 1, err, sizeof(err)));
+}
+
+static void sender_fini(struct sender *s)
+{
+	if (s->service)
+		tela_image_free(atomic_load(&s->service->image));
+	service_free(s->service);
+	s->service = NULL;
+}
 
 /* The end sends on what comes to it, back to where it came from. */
 static void send_on(struct pair *p, int end)
 {
-	static const struct tela_link link = {.callback = TELA_REQUEST_IN, .enter = forward_enter};
 	struct net_addr back = {.ip = p->end[1 - end].ip, .udp = 7447};
-	struct sender *s = &sender[end];
-	const struct tela_image_link links[] = {{&link, s, "forward"}};
 	struct pair_end *e = &p->end[end];
 	struct path *path = e->path ? e->path : path_create(&e->m, &back, true);
-	struct forward_table *t = malloc(sizeof(*t) + sizeof(t->at[0]));
-	char err[100];
+	struct forward_table *t = malloc(sizeof(*t) + 2 * sizeof(t->at[0]));
 
-	*s = (struct sender){.forward = {&route, true}, .n_instances = 1};
-	s->service = service_create(NULL, &sent_desc, 1);
-	assert_true(path && t && s->service);
-	s->service->forward = &s->forward;
-	image_swap(s->service, image_build(s->service, 1, links, 1, err, sizeof(err)));
+	assert_true(path && t);
+	sender_init(&sender[end], &sent_desc, 1);
 	*t = (struct forward_table){.n = 1};
-	t->at[0] = s->service;
+	t->at[0] = sender[end].service;
 	atomic_store(&e->forwards, t);
 	for (int i = 0; i < INSTANCES; i++)
 		assert_int_equal(
@@ -176,12 +202,10 @@ static void end_with_nothing(struct pair *p)
 	}
 	pair_fini(p);
 	for (int i = 0; i < 2; i++) {
-		if (sender[i].service)
-			tela_image_free(atomic_load(&sender[i].service->image));
-		service_free(sender[i].service);
+		sender_fini(&sender[i]);
 		free(atomic_load(&p->end[i].forwards));
-		sender[i].service = NULL;
 	}
+	sender_fini(&other);
 }
 
 static uint64_t counted(const struct pair *p, int end, enum count_id id)
@@ -531,6 +555,108 @@ static void test_turns(void **state)
 	end_with_nothing(p);
 }
 
+/* So many calls to `method`, which all wait at the node between. */
+static void start_waiting(
+	struct pair *p, uint32_t session, uint64_t first_id, uint32_t n, struct outcome *o)
+{
+	const uint64_t waited = counted(p, 1, count_forwards_waited);
+
+	for (uint32_t i = 0; i < n; i++)
+		while (start(p, session, 1, first_id + i, 100, &o[i], NULL))
+			pair_pass(p);
+	for (int i = 0; i < 1000 && counted(p, 1, count_forwards_waited) < waited + n; i++)
+		pair_pass(p);
+	assert_int_equal(counted(p, 1, count_forwards_waited), waited + n);
+}
+
+/* A service that nobody has a slot for holds up none of the others, however much waits for it. */
+static void test_services_take_turns(void **state)
+{
+	enum { N = 200, FEW = 3 }; /* of 8 slots */
+	struct pair *p = begin_with(15, NULL);
+	struct forward_table *t = atomic_load(&p->end[1].forwards);
+	struct outcome *o = calloc(N, sizeof(*o)), few[FEW];
+
+	(void)state;
+	sender_init(&other, &older, 2);
+	t->at[t->n++] = other.service;
+	assert_int_equal(caller_session_open(
+				 &p->end[0].m, &p->end[0].sessions[OLDER], p->end[0].path, &older),
+		0);
+	p->end[0].sessions[0].keeps = true;
+	sender[1].full = other.full = true;
+	start_waiting(p, 0, 0, N, o);
+	start_waiting(p, OLDER, N, FEW, few);
+	other.full = false;
+	pair_run(p, NS_PER_MS);
+	for (int i = 0; i < FEW; i++)
+		assert_true(few[i].done && few[i].own_bytes);
+	for (int i = 0; i < N; i++)
+		assert_false(o[i].done);
+	/* And both at once go alike: those of the other are not behind all that came before. */
+	other.full = true;
+	start_waiting(p, OLDER, N + FEW, FEW, few);
+	sender[1].full = other.full = false;
+	pair_pass(p);
+	assert_true(list_empty(&other.queue.calls));
+	assert_false(list_empty(&sender[1].queue.calls));
+	pair_run(p, 5 * NS_PER_MS);
+	for (int i = 0; i < N; i++)
+		assert_true(o[i].times == 1 && o[i].own_bytes && executions[i] == 1);
+	for (int i = 0; i < FEW; i++)
+		assert_true(few[i].own_bytes);
+	free(o);
+	end_with_nothing(p);
+}
+
+/* What comes later does not overtake what waits for the same service. */
+static void test_in_order(void **state)
+{
+	enum { N = 4 };
+	struct pair *p = begin_with(16, NULL);
+	struct outcome o[N + 1];
+
+	(void)state;
+	sender[1].full = true;
+	start_waiting(p, 0, 0, N, o);
+	sender[1].full = false;
+	sender[1].room = 1;
+	assert_int_equal(start(p, 0, 1, N, 100, &o[N], NULL), 0);
+	pair_pass(p); /* one has a slot, in the pass that another one arrives in */
+	for (int i = 0; i <= N; i++) {
+		pair_run(p, NS_PER_MS / 10);
+		for (int k = 0; k <= N; k++)
+			assert_int_equal(executions[k], k <= i);
+		sender[1].full = false;
+		sender[1].room = 1;
+	}
+	end_with_nothing(p);
+}
+
+/* Of those that wait and whose client goes, none stays: not behind one that has no slot either. */
+static void test_cancel_waiting(void **state)
+{
+	enum { N = 100 };
+	struct pair *p = begin_with(17, NULL);
+	struct outcome *o = calloc(N, sizeof(*o));
+
+	(void)state;
+	p->end[0].sessions[0].keeps = true;
+	sender[1].full = true;
+	start_waiting(p, 0, 0, N, o);
+	assert_int_equal(p->end[1].m.n_pending, N);
+	caller_path_down(&p->end[0].m, p->end[0].path, "test");
+	for (uint32_t i = 0; i < p->end[1].m.n_paths && i < 4; i++)
+		if (!p->end[1].m.paths[i].initiator && p->end[1].m.paths[i].state == PATH_UP)
+			path_down(&p->end[1].m, &p->end[1].m.paths[i], "test");
+	pair_pass(p);
+	assert_int_equal(p->end[1].m.n_pending, 0);
+	assert_true(list_empty(&sender[1].queue.calls));
+	assert_int_equal(sender[1].n_ended, 0);
+	free(o);
+	end_with_nothing(p);
+}
+
 /* A bad wire on both ways: every call ends as it should, none runs twice. */
 static void test_faults(void **state)
 {
@@ -583,6 +709,9 @@ int main(void)
 		cmocka_unit_test(test_loop),
 		cmocka_unit_test(test_many_at_once),
 		cmocka_unit_test(test_turns),
+		cmocka_unit_test(test_services_take_turns),
+		cmocka_unit_test(test_in_order),
+		cmocka_unit_test(test_cancel_waiting),
 		cmocka_unit_test(test_faults),
 	};
 
