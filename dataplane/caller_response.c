@@ -303,8 +303,8 @@ void caller_response(
 
 	if (unlikely(!s))
 		return;
-	if (unlikely(ALIGN8(h->envelope_length) > h->body_length ||
-		     h->envelope_length > ENVELOPE_MAX)) {
+	if (unlikely(h->envelope_length) && (ALIGN8(h->envelope_length) > h->body_length ||
+						    h->envelope_length > ENVELOPE_MAX)) {
 		count(m->counts, count_drop_envelope);
 		return;
 	}
