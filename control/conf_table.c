@@ -171,6 +171,10 @@ static const struct conf_field node_fields[] = {
 /* clang-format on */
 
 static const struct conf_field budget_fields[] = {
+	{"owner", CONF_STRING, false, NODE(budgets_owner), .fallback = "node", .check = check_name,
+		.help = "the tenant that they are for, as the table of budgets names it at start; "
+			"one "
+			"for all by now"},
 	BUDGET_FIELD(paths, 65536, "paths to other cores, per core"),
 	BUDGET_FIELD(sessions, 1 << 20, "sessions served, per path"),
 	BUDGET_FIELD(slots, 1 << 24, "slots of sessions served, per core"),

@@ -441,6 +441,8 @@ void tela_node_print_budgets(
 
 	_Static_assert(MACHINE_BUDGETS == sizeof(name) / sizeof(*name), "one name a budget");
 	machine_budget_bytes(m, bytes);
+	snprintf(text, sizeof(text), "%-18s %8s", "budgets of", n->budgets_owner);
+	line(arg, text);
 	for (size_t i = 0; i < ARRAY_SIZE(name); i++) {
 		int len = snprintf(text, sizeof(text), "%-18s %8u a core", name[i], value[i]);
 

@@ -488,6 +488,8 @@ struct tela_node *tela_node_create(const struct tela_node_config *cfg, char *err
 		return NULL;
 	}
 	snprintf(n->name, sizeof(n->name), "%s", cfg->name);
+	snprintf(n->budgets_owner, sizeof(n->budgets_owner), "%s",
+		cfg->budgets_owner ? cfg->budgets_owner : "node");
 	n->cleaned = true;
 	n->n_cores = cfg->n_cores;
 	n->n_ports = cfg->n_ports;

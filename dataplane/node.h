@@ -20,6 +20,7 @@ struct node_peer {
 
 struct tela_node {
 	char name[TELA_NAME_MAX + 1];
+	char budgets_owner[TELA_NAME_MAX + 1];
 	uint64_t incarnation;
 	uint16_t udp_port;
 	struct tela_limits limits; /* as last asked for (control thread) */

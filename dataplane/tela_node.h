@@ -104,6 +104,7 @@ struct tela_node_config {
 	 * tela_service_shed(). 0: 20 ms; TELA_SHED_NEVER. */
 	uint32_t shed_target_us;
 	struct tela_budgets budgets;
+	const char *budgets_owner; /* the tenant that they are for; NULL: "node", all together */
 };
 
 /* Starts EAL (which may move the caller between CPUs; its affinity is put back), opens the ports,

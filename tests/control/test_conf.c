@@ -53,7 +53,7 @@ static void test_everything(void **state)
 			       "   drain_deadline_ms: 1, share_cpu: true, peer_silence_ms: 7, "
 			       "hook_deadline_ms: 9, file_prefix: p,\n"
 			       "   log: {level: debug, format: json}}\n"
-			       "budgets: {calls: 17, messages_1m: 3}\n"
+			       "budgets: {calls: 17, messages_1m: 3, owner: team-a}\n"
 			       "ports:\n"
 			       "  - {name: mem0, device: \"net_memif0,role=server\", address: "
 			       "10.77.0.1/24, gateway: 10.77.0.9, mtu: 1280,\n"
@@ -79,6 +79,7 @@ static void test_everything(void **state)
 	assert_int_equal(c->huge, CONF_HUGE_FALSE);
 	assert_true(c->node.share_cpu);
 	assert_int_equal(c->node.budgets.calls, 17);
+	assert_string_equal(c->node.budgets_owner, "team-a");
 	assert_int_equal(c->node.budgets.messages_1m, 3);
 	assert_int_equal(c->node.budgets.slots, 0);
 	assert_true(c->node.ports[0].loss == 0.25 && c->node.ports[0].reorder == 1e-3);

@@ -79,6 +79,7 @@ struct tela_node *bare_node_create(uint32_t n_cores, const struct tela_budgets *
 	if (!n)
 		return NULL;
 	snprintf(n->name, sizeof(n->name), "bare");
+	snprintf(n->budgets_owner, sizeof(n->budgets_owner), "node");
 	n->cleaned = true; /* there is no EAL to stop */
 	n->n_cores = n_cores;
 	pthread_mutex_init(&n->threads_lock, NULL);

@@ -98,6 +98,7 @@ static void test_elsewhere(void **state)
 }
 
 struct told {
+	bool owner;
 	uint32_t n;
 	char last[2][256];
 };
@@ -106,6 +107,7 @@ static void tell(void *arg, const char *text)
 {
 	struct told *t = arg;
 
+	t->owner |= strstr(text, "budgets of") && strstr(text, " node");
 	if (strstr(text, "NUMA"))
 		snprintf(t->last[t->n++ % 2], sizeof(t->last[0]), "%s", text);
 }
@@ -120,6 +122,7 @@ static void test_told(void **state)
 	assert_non_null(n);
 	tela_node_print_budgets(n, tell, &t);
 	assert_int_equal(t.n, 0);
+	assert_true(t.owner);
 	n->cores[0]->memory = (struct numa_place){1, -EPERM};
 	n->ports[0] = (struct port){.name = "nic", .elsewhere = {1, -ENOMEM}};
 	n->n_ports = 1;
