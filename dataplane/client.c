@@ -283,12 +283,14 @@ int client_begin(struct core *core, struct tela_client *c, const struct tela_met
 	size_t size, const struct tela_options *o, struct tela_request *ret)
 {
 	struct client_core *cc = &c->core[core->index];
-	struct caller_session *s = &cc->session[cc->next];
+	struct caller_session *s;
 
 	ret->session = NULL;
 	ret->client_core = core;
-	if (unlikely(
-		    !cc->spread || cc->n_sessions > FETCH_SESSIONS || !caller_is_open(&core->m, s)))
+	if (unlikely(!cc->spread || cc->n_sessions > FETCH_SESSIONS))
+		return begin_somewhere(core, c, m, size, o, ret);
+	s = &cc->session[cc->next];
+	if (unlikely(!caller_is_open(&core->m, s)))
 		return begin_somewhere(core, c, m, size, o, ret);
 	cc->next = unlikely(cc->next + 1 == cc->n_sessions) ? 0 : cc->next + 1;
 	return caller_begin_open(&core->m, s, m, size, o, ret);
