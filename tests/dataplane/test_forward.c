@@ -619,9 +619,10 @@ static void test_in_order(void **state)
 	(void)state;
 	sender[1].full = true;
 	start_waiting(p, 0, 0, N, o);
+	assert_int_equal(start(p, 0, 1, N, 100, &o[N], NULL), 0);
+	pair_pass(p);
 	sender[1].full = false;
 	sender[1].room = 1;
-	assert_int_equal(start(p, 0, 1, N, 100, &o[N], NULL), 0);
 	pair_pass(p); /* one has a slot, in the pass that another one arrives in */
 	for (int i = 0; i <= N; i++) {
 		pair_run(p, NS_PER_MS / 10);
