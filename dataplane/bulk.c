@@ -125,7 +125,7 @@ static bool send_fragment(struct machine *m, struct bulk_tx *t, uint16_t index, 
  * for it: more would be lost. */
 static inline bool may_send(struct machine *m, const struct bulk_tx *t)
 {
-	if (unlikely(m->tx_waits >> t->path->peer.netif & 1))
+	if (unlikely(m->tx_waits & machine_netif_bit(t->path->peer.netif)))
 		return false;
 	return likely(!t->path->congest.paced) || !congest_waits(m, t->path);
 }

@@ -114,7 +114,9 @@ struct machine {
 	uint64_t slept_ns; /* set by the loop: so much of the next gap was chosen, it is no stall */
 	bool urgent;  /* what is sent now opens a window, or ends something: others wait for it */
 	bool rx_left; /* set by the loop: its burst was full, so that more may be waiting */
-	uint8_t tx_waits; /* set by the loop: of these network interfaces much waits for the ring */
+	/* Set by the loop: of these network interfaces much waits for the ring;
+	 * machine_netif_bit(). */
+	uint64_t tx_waits;
 	/* What this pass takes has waited for it so long at most: since the rings were last empty.
 	 */
 	uint32_t waited_ns;
@@ -180,6 +182,12 @@ struct machine {
 static inline uint64_t machine_clock(const struct machine *m)
 {
 	return m->ops->clock ? m->ops->clock(m->io) : m->now_ns;
+}
+
+/* A core may have more queues than there are bits: those that share one wait for each other. */
+static inline uint64_t machine_netif_bit(uint32_t netif)
+{
+	return 1ull << netif % 64;
 }
 
 static inline uint64_t shed_target(const struct machine *m)

@@ -119,13 +119,11 @@ void core_peer_view_read(const struct core *c, uint32_t peer, struct core_peer_v
 	ret->incarnation = atomic_load_explicit(&s->incarnation, memory_order_relaxed);
 }
 
-_Static_assert(NODE_PORTS_MAX <= 8 * sizeof(((struct machine *)0)->tx_waits), "a bit for each");
-
 /* What the pass has produced so far goes out; the clock is read only if there is something. */
 static bool flush(struct core *c)
 {
+	uint64_t full = 0;
 	bool waits = false;
-	unsigned full = 0;
 
 	if (c->m.n_dirty)
 		machine_flush(&c->m, core_clock(c));
@@ -133,9 +131,9 @@ static bool flush(struct core *c)
 		unsigned n = netif_flush(&c->netif[i]);
 
 		waits |= n > 0;
-		full |= (unsigned)(n > NET_BACKLOG_LONG) << i;
+		full |= n > NET_BACKLOG_LONG ? machine_netif_bit(i) : 0;
 	}
-	c->m.tx_waits = (uint8_t)full;
+	c->m.tx_waits = full;
 	if (unlikely(c->hand_put))
 		hand_flush(c);
 	return waits;
