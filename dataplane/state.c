@@ -29,10 +29,10 @@ struct tela_storage *storage_create(struct tela_node *node)
 {
 	struct tela_storage *t = calloc(1, sizeof(*t));
 
-	if (!t)
+	if (!t || getrandom(t->seed, sizeof(t->seed), 0) != sizeof(t->seed)) {
+		free(t);
 		return NULL;
-	while (getrandom(t->seed, sizeof(t->seed), 0) != sizeof(t->seed))
-		;
+	}
 	pthread_mutex_init(&t->lock, NULL);
 	t->node = node;
 	t->max_n = TELA_STORAGE_ENTRIES;
