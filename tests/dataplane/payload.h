@@ -63,6 +63,32 @@ static inline void on_done(void *arg, const struct tela_result *r)
 	e->lent = NULL;
 }
 
+/* A pair that is up, the service at its second machine, with room for `mib` MiB of messages; every
+ * port lends and borrows. */
+static inline struct pair *bytes_pair(uint64_t seed, const struct tela_service_desc *desc,
+	const struct tela_image_link *links, uint32_t n_links, uint32_t mib)
+{
+	static struct pair p;
+	const struct tela_budgets budgets = {.paths = 4,
+		.sessions = 4,
+		.slots = 64,
+		.slots_per_session = 64,
+		.calls = 32,
+		.detached = 8,
+		.messages_2k = 32,
+		.messages_64k = 8,
+		.messages_1m = mib,
+		.segments = 16384,
+		.in_flight = 64};
+
+	pair_init(&p, seed, desc, links, n_links, &budgets);
+	p.borrows = true;
+	pair_connect(&p, desc, 1);
+	pair_run(&p, 20 * NS_PER_MS);
+	assert_int_equal(p.end[0].path->state, PATH_UP);
+	return &p;
+}
+
 static inline void wait_for(struct pair *p, const struct ended *e)
 {
 	for (int i = 0; i < 4000000 && !e->times; i++)

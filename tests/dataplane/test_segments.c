@@ -89,27 +89,9 @@ static const struct tela_image_link image_links[] = {{&links[0], NULL, "test"},
 
 static struct pair *new_pair(uint64_t seed)
 {
-	static struct pair p;
-	static const struct tela_budgets budgets = {.paths = 4,
-		.sessions = 4,
-		.slots = 64,
-		.slots_per_session = 64,
-		.calls = 32,
-		.detached = 8,
-		.messages_2k = 32,
-		.messages_64k = 8,
-		.messages_1m = 36,
-		.segments = 16384,
-		.in_flight = 64};
-
 	ran = n_parked = 0;
 	pieces = 0;
-	pair_init(&p, seed, &desc, image_links, ARRAY_SIZE(image_links), &budgets);
-	p.borrows = true;
-	pair_connect(&p, &desc, 1);
-	pair_run(&p, 20 * NS_PER_MS);
-	assert_int_equal(p.end[0].path->state, PATH_UP);
-	return &p;
+	return bytes_pair(seed, &desc, image_links, ARRAY_SIZE(image_links), 36);
 }
 
 /* ---- calls ---- */
