@@ -45,6 +45,7 @@ static inline bool callee_wants_segments(const struct tela_method_desc *method)
 {
 	return method->flags & TELA_METHOD_SEGMENTS && !method->verify_request;
 }
+
 /* What few requests meet. Why a call may not run; to bind again. */
 const struct refusal *admit_refused(struct machine *m, uint8_t code, const char *why);
 const struct refusal *admit_stale_bind(struct machine *m);
